@@ -1,0 +1,148 @@
+//! The kernel's table as we see it: what is there, what should be there, and what is ours.
+//!
+//! In go a [`Target`] or a list of [`Change`]s, out comes a [`Report`] of what was done.
+//! [`plan`] compares and is pure; [`reconcile`] reads, plans and applies over any [`kernel::Kernel`].
+//! Nothing here decides whether a server works, and nothing reads a clock.
+
+pub mod kernel;
+pub mod memory;
+pub mod netlink;
+pub mod plan;
+pub mod reconcile;
+
+mod convert;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+pub use self::{
+    kernel::{Kernel, KernelError, KernelErrorKind},
+    plan::plan,
+    reconcile::Reconciler,
+};
+use crate::model::{ServerKey, ServiceKey, Settings, Share};
+
+/// What is in the kernel: every virtual service of the network namespace, ours or not.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Table {
+    /// The virtual services.
+    pub services: BTreeMap<ServiceKey, Entry>,
+}
+
+/// A virtual service in the kernel.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Entry {
+    /// How its connections are spread.
+    pub settings: Settings,
+    /// Its servers.
+    pub servers: BTreeMap<ServerKey, Share>,
+}
+
+/// What should be in the kernel for every service we own.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Target {
+    /// The virtual services that should exist. Of each, every server that is not named here leaves.
+    pub services: BTreeMap<ServiceKey, Wish>,
+    /// The services that we may change or delete. One that is owned and not a target is deleted;
+    /// one that is not owned is never touched.
+    pub owned: BTreeSet<ServiceKey>,
+}
+
+/// What should be in the kernel for one service.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Wish {
+    /// How its connections are spread.
+    pub settings: Settings,
+    /// What should be there of each server.
+    pub servers: BTreeMap<ServerKey, Wanted>,
+}
+
+/// What should be in the kernel for one server of a service.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Wanted {
+    /// It is there, like this.
+    Present(Share),
+    /// If it is there, then like this; if it is not, it stays away.
+    IfPresent(Share),
+    /// It is not there.
+    Absent,
+}
+
+/// One server that should be otherwise than it was: what a transition costs.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Change {
+    /// The service.
+    pub service: ServiceKey,
+    /// The server.
+    pub server: ServerKey,
+    /// What should be there.
+    pub wanted: Wanted,
+}
+
+/// One change to the kernel's table.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Op {
+    /// Add a service.
+    AddService(ServiceKey, Settings),
+    /// Change how a service's connections are spread.
+    SetService(ServiceKey, Settings),
+    /// Delete a service with all its servers.
+    DelService(ServiceKey),
+    /// Add a server.
+    AddServer(ServiceKey, ServerKey, Share),
+    /// Change a server.
+    SetServer(ServiceKey, ServerKey, Share),
+    /// Delete a server; its connections break.
+    DelServer(ServiceKey, ServerKey),
+}
+
+impl Op {
+    /// The service that the change is made to.
+    pub fn service(&self) -> ServiceKey {
+        match self {
+            Op::AddService(service, _)
+            | Op::SetService(service, _)
+            | Op::DelService(service)
+            | Op::AddServer(service, ..)
+            | Op::SetServer(service, ..)
+            | Op::DelServer(service, _) => *service,
+        }
+    }
+
+    /// The server that the change is made to, if it is made to one.
+    pub fn server(&self) -> Option<ServerKey> {
+        match self {
+            Op::AddServer(_, server, _)
+            | Op::SetServer(_, server, _)
+            | Op::DelServer(_, server) => Some(*server),
+            Op::AddService(..) | Op::SetService(..) | Op::DelService(_) => None,
+        }
+    }
+}
+
+/// What is asked of the kernel's owner.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Job {
+    /// Read the whole table and make it as the target says: at start, at reload, after a fault.
+    Everything(Target),
+    /// Make these servers as wanted: a transition.
+    Changes(Vec<Change>),
+    /// Read the whole table and put back only what is missing of the target; report what else differs.
+    ///
+    /// A weight, method or scheduler that a person changed stays: operators drain that way.
+    Drift(Target),
+    /// Delete these services, the daemon ends.
+    Delete(Vec<ServiceKey>),
+}
+
+/// What came of a [`Job`].
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Report {
+    /// The services of the target that the kernel had before the job; only of [`Job::Everything`].
+    pub found: Vec<ServiceKey>,
+    /// Every change that was tried, in order, and what came of it.
+    pub done: Vec<(Op, Result<(), KernelError>)>,
+    /// Servers and services that are there but otherwise than the target says; only of [`Job::Drift`].
+    pub drifted: Vec<(ServiceKey, Option<ServerKey>)>,
+    /// Why the table could not be read, if it could not; then nothing was tried.
+    pub unread: Option<KernelError>,
+}
