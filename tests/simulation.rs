@@ -340,9 +340,8 @@ impl Simulation {
     fn check_health(&self) {
         for service in &self.desired.services {
             for server in &service.servers {
-                let works = (service.servers.iter())
-                    .filter(|other| other.key == server.key)
-                    .any(|other| {
+                let works =
+                    (service.servers.iter()).filter(|other| other.key == server.key).any(|other| {
                         let shadow = &self.shadow[&(service.key, other.written)];
                         matches!(shadow, Shadow::Works(_))
                     });
@@ -432,9 +431,9 @@ fn expected(desired: &Desired, before: Option<(&Desired, &Shadows)>, observed: &
         let own = service.fallback.map(|fallback| fallback.key);
         let earlier = old
             .filter(|(old, known)| {
-                !old.servers.iter().any(|server| {
-                    matches!(known[&(old.key, server.written)], Shadow::Works(_))
-                })
+                !old.servers
+                    .iter()
+                    .any(|server| matches!(known[&(old.key, server.written)], Shadow::Works(_)))
             })
             .and_then(|(old, _)| old.fallback)
             .map(|fallback| fallback.key);

@@ -1,9 +1,5 @@
 //! The design, held to by a program: who may use whom, how long a file may be, which differences are listed.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test fails by panicking"
-)]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::{
     collections::BTreeMap,
@@ -26,8 +22,16 @@ const MAY_USE: &[(&str, &[&str])] = &[
 ];
 
 /// What the pure layers must not name.
-const IMPURE: &[&str] =
-    &["std::fs", "std::net::Tcp", "std::net::Udp", "tokio", "tracing", "Instant", "SystemTime", "std::thread"];
+const IMPURE: &[&str] = &[
+    "std::fs",
+    "std::net::Tcp",
+    "std::net::Udp",
+    "tokio",
+    "tracing",
+    "Instant",
+    "SystemTime",
+    "std::thread",
+];
 const PURE: &[&str] = &["time", "pattern", "model", "config", "director"];
 
 /// More lines of code than this in one file need a reason here.
@@ -101,7 +105,8 @@ fn no_layer_uses_one_above_it() {
             for (other, _) in MAY_USE {
                 let names = block.lines().any(|line| {
                     let line = line.trim_start();
-                    line.starts_with(&format!("{other}::")) || line.starts_with(&format!("{other}},"))
+                    line.starts_with(&format!("{other}::"))
+                        || line.starts_with(&format!("{other}},"))
                 });
                 assert!(
                     !names || *other == module || may_use.contains(other),
@@ -162,7 +167,10 @@ fn every_difference_from_ldirectord_is_in_the_readme() {
         .collect();
     for path in marked {
         let name = path.to_str().unwrap().replace('\\', "/");
-        assert!(table.contains(&format!("`{name}`")), "{name} marks a difference; the table does not name it");
+        assert!(
+            table.contains(&format!("`{name}`")),
+            "{name} marks a difference; the table does not name it"
+        );
     }
     assert!(rows > 10, "the table has rows");
 }
