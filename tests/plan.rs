@@ -2,11 +2,7 @@
 //!
 //! What a plan does is computed here, by [`apply`], not by the code under test.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "tests fail by panicking, also in their helpers"
-)]
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking, also in their helpers")]
 
 use std::collections::{BTreeMap, BTreeSet};
 

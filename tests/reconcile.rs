@@ -1,11 +1,6 @@
 //! The reconciler over a table in memory, with people who interfere, changes that fail and answers that are lost.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests fail by panicking, also in their helpers"
-)]
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking, also in their helpers")]
 #![expect(
     clippy::disallowed_types,
     reason = "a test interferes with a table that the reconciler owns"
@@ -335,6 +330,23 @@ fn a_lost_answer_counts_as_made_when_it_was_made() {
     ];
     assert_eq!(done(&report), ok(&written));
     assert_eq!(kernel.lock().asked.len(), 3);
+}
+
+#[test]
+fn what_changes_twice_under_our_hands_is_told_and_known() {
+    let (kernel, mut reconciler) = settled(&target(&[(80, &[])]));
+    kernel.will([
+        Trouble::After(Op::AddServer(service(80), server(1), share(7))),
+        Trouble::None,
+        Trouble::After(Op::DelServer(service(80), server(1))),
+    ]);
+    let report = reconciler.run(&Job::Changes(vec![change(80, 1, present(1))]));
+    let set = Op::SetServer(service(80), server(1), share(1));
+    assert_eq!(done(&report), [(set, Err(KernelErrorKind::NotThere))]);
+    assert_eq!(kernel.readings(), (0, 2));
+    let report = reconciler.run(&Job::Changes(vec![change(80, 1, present(7))]));
+    assert_eq!(done(&report), ok(&[Op::AddServer(service(80), server(1), share(7))]));
+    assert_eq!(kernel.readings(), (0, 0));
 }
 
 #[test]
