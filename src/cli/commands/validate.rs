@@ -1,0 +1,45 @@
+//! `validate`: says what is wrong or doubtful in a configuration file.
+
+use std::path::Path;
+
+use crate::{
+    cli::{
+        compat::DEFAULT_CONFIG,
+        exit::Exit,
+        instance::{Instance, Places},
+        output,
+    },
+    daemon::{load, names::SystemNames},
+};
+
+/// `validate`.
+pub(super) fn run(file: Option<&Path>) -> Exit {
+    let Some(instance) = Instance::find(file.map(Path::as_os_str), &Places::here()) else {
+        let file = file.unwrap_or(Path::new(DEFAULT_CONFIG));
+        output::complain(format!("Config file {} not found", file.display()));
+        return Exit::Failure;
+    };
+    let reading = match load::load(&instance.config, &SystemNames) {
+        Ok(reading) => reading,
+        Err(error) => {
+            output::complain(load::cannot_open(&instance.config, &error));
+            return Exit::Configuration;
+        }
+    };
+    if !reading.remarks.is_empty() {
+        output::complain(reading.remarks.trim_end());
+    }
+    match reading.desired {
+        Some(desired) => {
+            let servers: usize = desired.services.iter().map(|service| service.servers.len()).sum();
+            output::out(format!(
+                "{}: {} virtual servers, {servers} real servers, {} checks",
+                instance.config.display(),
+                desired.services.len(),
+                desired.checks.len()
+            ));
+            Exit::Success
+        }
+        None => Exit::Configuration,
+    }
+}
