@@ -29,7 +29,8 @@ pub struct Reading {
 pub fn load(path: &Path, names: &dyn Names) -> io::Result<Reading> {
     let (source, seen) = watch::read(path)?;
     let host_name = host_name();
-    let world = World { names, protocols: checks::catalogue(), host_name: &host_name };
+    let protocols = checks::catalogue();
+    let world = World { names, protocols: &protocols, host_name: &host_name };
     let Loaded { desired, diagnostics } = config::load(&source, &world);
     let remarks = config::render(path, std::process::id(), &source, &diagnostics);
     Ok(Reading { source, seen, desired, remarks })
