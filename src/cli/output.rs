@@ -14,3 +14,10 @@ pub(super) fn out(text: impl Display) {
 pub(super) fn complain(text: impl Display) {
     writeln!(io::stderr(), "{text}").unwrap_or_default();
 }
+
+/// Writes what there is to say about a configuration to standard error, if there is anything.
+pub(super) fn remark(remarks: &str) {
+    if !remarks.is_empty() {
+        complain(remarks.trim_end());
+    }
+}

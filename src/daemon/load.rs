@@ -32,7 +32,8 @@ pub fn load(path: &Path, names: &dyn Names) -> io::Result<Reading> {
     let protocols = checks::catalogue();
     let world = World { names, protocols: &protocols, host_name: &host_name };
     let Loaded { desired, diagnostics } = config::load(&source, &world);
-    let remarks = config::render(path, std::process::id(), &source, &diagnostics);
+    let remarks =
+        config::render(&path.to_string_lossy(), std::process::id(), &source, &diagnostics);
     Ok(Reading { source, seen, desired, remarks })
 }
 

@@ -103,8 +103,8 @@ impl Call<'_> {
 
     fn follow(&self, reading: Reading) -> Exit {
         let is_first_of_two = self.request.command == Command::Start && !self.is_second;
-        if !reading.remarks.is_empty() && (reading.desired.is_none() || !is_first_of_two) {
-            output::complain(reading.remarks.trim_end());
+        if reading.desired.is_none() || !is_first_of_two {
+            output::remark(&reading.remarks);
         }
         let Some(mut desired) = reading.desired else {
             return self.configuration_error(&reading.source);

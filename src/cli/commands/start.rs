@@ -57,7 +57,7 @@ fn launch(call: &Call<'_>, desired: Desired, seen: Seen, log: &Log) -> Exit {
         // It was read without host names.
         return match load::load(&call.instance.config, &SystemNames) {
             Ok(reading) => {
-                output::complain(reading.remarks.trim_end());
+                output::remark(&reading.remarks);
                 match reading.desired {
                     Some(desired) => direct(call, desired, reading.seen, log, None),
                     None => Exit::Configuration,

@@ -26,20 +26,23 @@ pub(super) fn run(file: Option<&Path>) -> Exit {
             return Exit::Configuration;
         }
     };
-    if !reading.remarks.is_empty() {
-        output::complain(reading.remarks.trim_end());
-    }
+    output::remark(&reading.remarks);
     match reading.desired {
         Some(desired) => {
             let servers: usize = desired.services.iter().map(|service| service.servers.len()).sum();
             output::out(format!(
-                "{}: {} virtual servers, {servers} real servers, {} checks",
+                "{}: {}, {}, {}",
                 instance.config.display(),
-                desired.services.len(),
-                desired.checks.len()
+                count(desired.services.len(), "virtual service"),
+                count(servers, "real server"),
+                count(desired.checks.len(), "check"),
             ));
             Exit::Success
         }
         None => Exit::Configuration,
     }
+}
+
+fn count(number: usize, thing: &str) -> String {
+    if number == 1 { format!("{number} {thing}") } else { format!("{number} {thing}s") }
 }
