@@ -322,7 +322,7 @@ impl Director {
         match round {
             Round::Everything => Job::Everything(self.target()),
             Round::Drift => Job::Drift(self.target_when(false)),
-            Round::Services(keys) => Job::Everything(Target {
+            Round::Services(keys) => Job::Services(Target {
                 services: (keys.iter())
                     .filter_map(|key| Some((*key, self.service(*key)?.wish(true))))
                     .collect(),

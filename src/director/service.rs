@@ -28,7 +28,7 @@ impl Service {
     ///
     /// The fallback's entry proves nothing of a real server with the same address.
     pub(super) fn warm(config: VirtualService, observed: Option<&Entry>) -> Service {
-        Service::begin(config, |config, server| {
+        Service::begin(config, |config, _, server| {
             let fallback = config.fallback.is_some_and(|fallback| fallback.key == server.key);
             let share = observed.and_then(|entry| entry.servers.get(&server.key));
             match share {
@@ -46,33 +46,28 @@ impl Service {
     ) -> Service {
         let was_serving_as_fallback =
             before.config.fallback.filter(|_| before.needs_fallback()).map(|fallback| fallback.key);
-        let warm = Service::warm(config, observed);
+        let Service { config, health: warm, .. } = Service::warm(config, observed);
         let known = |server: &RealServer| {
             before
                 .with_key(server.key)
                 .find(|(_, other)| other.written == server.written)
                 .and_then(|(place, _)| before.health.get(place).copied())
         };
-        let warm_health = warm.health;
-        let mut places = warm_health.iter();
-        Service::begin(warm.config, |_, server| {
-            let warm = places.next().copied().unwrap_or(Health::Unknown);
-            match known(server) {
-                Some(health) => health,
-                None if was_serving_as_fallback == Some(server.key) => Health::Unknown,
-                None => warm,
-            }
+        Service::begin(config, |_, place, server| match known(server) {
+            Some(health) => health,
+            None if was_serving_as_fallback == Some(server.key) => Health::Unknown,
+            None => warm.get(place).copied().unwrap_or(Health::Unknown),
         })
     }
 
     fn begin(
         config: VirtualService,
-        mut health_of: impl FnMut(&VirtualService, &RealServer) -> Health,
+        health_of: impl Fn(&VirtualService, usize, &RealServer) -> Health,
     ) -> Service {
-        let health: Vec<Health> = (config.servers.iter())
-            .map(|server| match server.checked {
+        let health: Vec<Health> = (config.servers.iter().enumerate())
+            .map(|(place, server)| match server.checked {
                 Checked::AlwaysUp => Health::Up { failures: 0 },
-                Checked::By(_) | Checked::Never => health_of(&config, server),
+                Checked::By(_) | Checked::Never => health_of(&config, place, server),
             })
             .collect();
         let mut by_key: Vec<usize> = (0..config.servers.len()).collect();
