@@ -37,15 +37,21 @@ pub struct KernelError {
 
 impl KernelError {
     /// Why a change failed, for the error number that the kernel gave.
-    pub fn refused(op: &Op, errno: Errno) -> KernelError {
-        let (kind, why, hint) = reason(op, errno);
-        KernelError { kind, message: format!("cannot {}: {why} ({errno:?})", tried(op)), hint }
+    pub fn refused(op: &Op, errno: i32) -> KernelError {
+        let (kind, why, hint) = reason(op, Errno::from_raw(errno));
+        KernelError { hint, ..KernelError::failed(op, kind, &format!("{why} ({})", name(errno))) }
+    }
+
+    /// Why a change failed for which there is no error number.
+    pub fn failed(op: &Op, kind: KernelErrorKind, why: &str) -> KernelError {
+        KernelError { kind, message: format!("cannot {}: {why}", tried(op)), hint: None }
     }
 
     /// Why something could not be read (`the IPVS table`, `tcp 192.0.2.1:80`).
-    pub fn unreadable(what: &str, errno: Errno) -> KernelError {
-        let (kind, why, hint) = common_reason(errno);
-        KernelError { kind, message: format!("cannot read {what}: {why} ({errno:?})"), hint }
+    pub fn unreadable(what: &str, errno: i32) -> KernelError {
+        let (kind, why, hint) = common_reason(Errno::from_raw(errno));
+        let message = format!("cannot read {what}: {why} ({})", name(errno));
+        KernelError { kind, message, hint }
     }
 }
 
@@ -128,8 +134,19 @@ fn common_reason(errno: Errno) -> Reason {
                 "IPv6 needs a kernel with CONFIG_IP_VS_IPV6 and its ipv6 module loaded".to_owned(),
             ),
         ),
-        Errno::ENOBUFS => (KernelErrorKind::Lost, "answers of the kernel were lost".into(), None),
+        Errno::ENOMEM | Errno::ENOBUFS => {
+            (KernelErrorKind::Other, "the kernel is out of memory".into(), None)
+        }
+        Errno::UnknownErrno => (KernelErrorKind::Other, "the kernel refuses".into(), None),
         other => (KernelErrorKind::Other, other.desc().to_lowercase(), None),
+    }
+}
+
+/// `EPERM` and the like; the kernel has numbers without a name, such as 524.
+fn name(errno: i32) -> String {
+    match Errno::from_raw(errno) {
+        Errno::UnknownErrno => format!("errno {errno}"),
+        errno => format!("{errno:?}"),
     }
 }
 
@@ -157,7 +174,7 @@ pub enum KernelErrorKind {
     Denied,
     /// The kernel has no IPVS, or not this part of it: no such scheduler or engine.
     Unsupported,
-    /// Answers were lost; what was changed is unknown until the table is read again (ENOBUFS).
+    /// Answers were lost; what was changed is unknown until the table is read again.
     Lost,
     /// Anything else.
     Other,
@@ -179,14 +196,14 @@ mod tests {
 
     #[test]
     fn an_error_is_a_sentence_and_a_hint() {
-        let denied = KernelError::refused(&add_server(Thresholds::default()), Errno::EPERM);
+        let denied = KernelError::refused(&add_server(Thresholds::default()), nix::libc::EPERM);
         assert_eq!(
             denied.to_string(),
             "cannot add real server 10.0.0.7:80 to tcp 192.0.2.1:80: permission denied (EPERM)\n\
              hint: the daemon needs CAP_NET_ADMIN"
         );
         let settings = Settings { scheduler: Scheduler("wlx".to_owned()), ..Settings::default() };
-        let unknown = KernelError::refused(&Op::AddService(service(), settings), Errno::ENOENT);
+        let unknown = KernelError::refused(&Op::AddService(service(), settings), nix::libc::ENOENT);
         assert_eq!(unknown.kind, KernelErrorKind::Unsupported);
         assert_eq!(
             unknown.to_string(),
@@ -194,13 +211,15 @@ mod tests {
              hint: check the name, and that modprobe finds ip_vs_wlx"
         );
         let thresholds = Thresholds { upper: 3, lower: 4 };
-        let crossed = KernelError::refused(&add_server(thresholds), Errno::ERANGE);
+        let crossed = KernelError::refused(&add_server(thresholds), nix::libc::ERANGE);
         assert_eq!(
             crossed.message,
             "cannot add real server 10.0.0.7:80 to tcp 192.0.2.1:80: \
              the lower threshold 4 is above the upper one 3 (ERANGE)"
         );
-        let odd = KernelError::unreadable("the IPVS table", Errno::ENOMEM);
-        assert_eq!(odd.to_string(), "cannot read the IPVS table: out of memory (ENOMEM)");
+        let busy = KernelError::unreadable("the IPVS table", nix::libc::EBUSY);
+        assert_eq!(busy.to_string(), "cannot read the IPVS table: device or resource busy (EBUSY)");
+        let odd = KernelError::unreadable("tcp 192.0.2.1:80", 524);
+        assert_eq!(odd.to_string(), "cannot read tcp 192.0.2.1:80: the kernel refuses (errno 524)");
     }
 }

@@ -10,9 +10,9 @@
 
 use std::{collections::BTreeSet, net::IpAddr};
 
-use nix::errno::Errno;
+use nix::libc;
 
-use super::{Entry, Kernel, KernelError, Op, Table};
+use super::{Entry, Kernel, KernelError, KernelErrorKind, Op, Table};
 use crate::model::{Family, Forwarding, Mask, ServerKey, ServiceKey, Settings, Share, Tunnel};
 
 /// The schedulers of the mainline kernel that every distribution builds, each a module `ip_vs_NAME`.
@@ -62,6 +62,8 @@ impl Kernel for Memory {
     fn apply(&mut self, ops: &[Op]) -> Vec<Result<(), KernelError>> {
         ops.iter()
             .map(|op| {
+                check_sayable(op)
+                    .map_err(|why| KernelError::failed(op, KernelErrorKind::Other, why))?;
                 self.check(op).map_err(|errno| KernelError::refused(op, errno))?;
                 self.table.record(op);
                 Ok(())
@@ -72,99 +74,111 @@ impl Kernel for Memory {
 
 impl Memory {
     /// Whether the kernel would make this change.
-    fn check(&self, op: &Op) -> Result<(), Errno> {
+    fn check(&self, op: &Op) -> Result<(), i32> {
         let entry = self.table.services.get(&op.service());
         match op {
-            Op::AddService(service, settings) => {
-                check_names(settings)?;
+            Op::AddService(_, settings) => {
                 if entry.is_some() {
-                    return Err(Errno::EEXIST);
+                    return Err(libc::EEXIST);
                 }
-                self.check_settings(service, settings)
+                self.check_settings(settings)
             }
-            Op::SetService(service, settings) => {
-                check_names(settings)?;
-                entry.ok_or(Errno::ESRCH)?;
-                self.check_settings(service, settings)
+            Op::SetService(_, settings) => {
+                entry.ok_or(libc::ESRCH)?;
+                self.check_settings(settings)
             }
-            Op::DelService(_) => entry.map(|_| ()).ok_or(Errno::ESRCH),
+            Op::DelService(_) => entry.map(|_| ()).ok_or(libc::ESRCH),
             Op::AddServer(service, server, share) => {
-                let entry = entry.ok_or(Errno::ESRCH)?;
+                let entry = entry.ok_or(libc::ESRCH)?;
                 check_share(service, server, share)?;
                 if entry.servers.contains_key(server) {
-                    return Err(Errno::EEXIST);
+                    return Err(libc::EEXIST);
                 }
                 check_host(server.0.ip())
             }
             Op::SetServer(service, server, share) => {
-                let entry = entry.ok_or(Errno::ESRCH)?;
+                let entry = entry.ok_or(libc::ESRCH)?;
                 check_share(service, server, share)?;
-                entry.servers.get(server).map(|_| ()).ok_or(Errno::ENOENT)
+                entry.servers.get(server).map(|_| ()).ok_or(libc::ENOENT)
             }
             Op::DelServer(_, server) => {
-                let entry = entry.ok_or(Errno::ESRCH)?;
-                entry.servers.get(server).map(|_| ()).ok_or(Errno::ENOENT)
+                let entry = entry.ok_or(libc::ESRCH)?;
+                entry.servers.get(server).map(|_| ()).ok_or(libc::ENOENT)
             }
         }
     }
 
     /// Whether a service can have these settings.
-    fn check_settings(&self, service: &ServiceKey, settings: &Settings) -> Result<(), Errno> {
+    fn check_settings(&self, settings: &Settings) -> Result<(), i32> {
         let scheduler = &settings.scheduler.0;
         if scheduler != NO_SCHEDULER && !self.schedulers.contains(scheduler) {
-            return Err(Errno::ENOENT);
+            return Err(libc::ENOENT);
         }
         let Some(persistence) = &settings.persistence else { return Ok(()) };
         if let Some(engine) = &persistence.engine
-            && !engine.is_empty()
             && !self.engines.contains(engine)
         {
-            return Err(Errno::ENOENT);
+            return Err(libc::ENOENT);
         }
-        match (service.family(), persistence.mask) {
-            (Family::V4, Mask::V4(_)) | (Family::V6, Mask::V6(1..=128)) => Ok(()),
-            _ => Err(Errno::EINVAL),
+        match persistence.mask {
+            Mask::V6(0 | 129..) => Err(libc::EINVAL),
+            _ => Ok(()),
         }
     }
 }
 
-/// Whether the names fit into a message; the kernel looks at this before anything else.
-fn check_names(settings: &Settings) -> Result<(), Errno> {
-    let engine = settings.persistence.as_ref().and_then(|persistence| persistence.engine.as_ref());
-    let too_long = |name: &str| name.len() > LONGEST_NAME;
-    if too_long(&settings.scheduler.0) || engine.is_some_and(|engine| too_long(engine)) {
-        return Err(Errno::ERANGE);
+/// Whether a change can be said in a message to the kernel at all, in the words of `ipvs_sys`.
+fn check_sayable(op: &Op) -> Result<(), &'static str> {
+    let (Op::AddService(service, settings) | Op::SetService(service, settings)) = op else {
+        return Ok(());
+    };
+    let persistence = settings.persistence.as_ref();
+    match (persistence.map(|persistence| persistence.mask), service.family()) {
+        (Some(Mask::V4(_)), Family::V6) => {
+            return Err("an IPv4 netmask does not fit an IPv6 service");
+        }
+        (Some(Mask::V6(_)), Family::V4) => {
+            return Err("an IPv6 prefix length does not fit an IPv4 service");
+        }
+        _ => {}
+    }
+    let is_name = |name: &str| (1..=LONGEST_NAME).contains(&name.len()) && !name.contains('\0');
+    if !is_name(&settings.scheduler.0) {
+        return Err("a scheduler's name has 1 to 15 bytes");
+    }
+    let engine = persistence.and_then(|persistence| persistence.engine.as_ref());
+    if engine.is_some_and(|engine| !is_name(engine)) {
+        return Err("a persistence engine's name has 1 to 15 bytes");
     }
     Ok(())
 }
 
 /// Whether a server can have this share.
-fn check_share(service: &ServiceKey, server: &ServerKey, share: &Share) -> Result<(), Errno> {
+fn check_share(service: &ServiceKey, server: &ServerKey, share: &Share) -> Result<(), i32> {
     let tunnelled = matches!(share.forwarding, Forwarding::Tunnel(_));
     if service.family() != Family::of(server.0.ip()) && !tunnelled {
-        return Err(Errno::EINVAL);
+        return Err(libc::EINVAL);
     }
     if share.thresholds.lower > share.thresholds.upper {
-        return Err(Errno::ERANGE);
+        return Err(libc::ERANGE);
     }
     if matches!(share.forwarding, Forwarding::Tunnel(Tunnel::Gue { port: 0, .. })) {
-        return Err(Errno::EINVAL);
+        return Err(libc::EINVAL);
     }
     Ok(())
 }
 
 /// Whether an address can be a host's (`inet_addr_type`, `ipv6_addr_type`).
-fn check_host(address: IpAddr) -> Result<(), Errno> {
+fn check_host(address: IpAddr) -> Result<(), i32> {
     let host = match address {
         IpAddr::V4(address) => {
-            let [first, ..] = address.octets();
-            first != 0 && !address.is_multicast() && !address.is_broadcast()
+            !address.is_unspecified() && !address.is_multicast() && !address.is_broadcast()
         }
         IpAddr::V6(address) => {
             !address.is_unspecified() && !address.is_multicast() && !address.is_unicast_link_local()
         }
     };
-    if host { Ok(()) } else { Err(Errno::EINVAL) }
+    if host { Ok(()) } else { Err(libc::EINVAL) }
 }
 
 #[cfg(test)]
