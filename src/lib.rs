@@ -1,1 +1,12 @@
-//! ldirectord.
+#![doc = include_str!("ARCHITECTURE.md")]
+
+pub mod time;
+pub mod pattern;
+pub mod model;
+pub mod config;
+pub mod ipvs;
+pub mod director;
+pub mod checks;
+pub mod sinks;
+pub mod daemon;
+pub mod cli;

@@ -1,0 +1,30 @@
+//! Everything that can happen to a director.
+
+use super::Attempt;
+use crate::{
+    ipvs::{Report, Table},
+    model::{Desired, Verdict},
+};
+
+/// Everything that can happen.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A check that [`super::Action::StartCheck`] began has ended.
+    CheckFinished {
+        /// Which attempt. One that is no longer awaited is ignored, so a late answer cannot undo a reload.
+        attempt: Attempt,
+        /// What it found.
+        verdict: Verdict,
+    },
+    /// The job of [`super::Action::Reconcile`] has ended.
+    Reconciled(Report),
+    /// A new configuration is to be followed.
+    Reloaded {
+        /// What the operator asks for now.
+        desired: Box<Desired>,
+        /// The kernel's table, for the servers that are new to us.
+        observed: Box<Table>,
+    },
+    /// The daemon is to end.
+    Stop,
+}

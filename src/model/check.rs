@@ -1,0 +1,223 @@
+//! Checks: how we find out whether a real server works, and what we found.
+
+use std::{ffi::OsString, fmt, net::SocketAddr, path::PathBuf, time::Duration};
+
+use super::Transport;
+use crate::pattern::Pattern;
+
+/// The number of a check in [`super::Desired::checks`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct CheckId(u32);
+
+impl CheckId {
+    /// The check at this place of the list; `None` beyond four thousand million.
+    pub fn new(index: usize) -> Option<CheckId> {
+        u32::try_from(index).ok().map(CheckId)
+    }
+
+    /// The place in the list.
+    pub fn index(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+}
+
+impl fmt::Display for CheckId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A check, complete: two that are equal are one and run once, however many services they serve.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct CheckSpec {
+    /// The address and port that are asked. The port is 0 for kinds that know none (`ping`, `external`).
+    pub target: SocketAddr,
+    /// What is asked.
+    pub kind: CheckKind,
+    /// From the start of one attempt to the start of the next.
+    pub interval: Duration,
+    /// When an attempt has failed, whatever the server does. Of [`CheckKind::Combined`] that of the negotiation.
+    pub timeout: Duration,
+}
+
+/// What is asked.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum CheckKind {
+    /// Whether it accepts a TCP connection.
+    Connect,
+    /// Whether it answers an ICMP echo request.
+    Ping {
+        /// How many requests go unanswered before the attempt has failed, each with the whole timeout (`checkcount`).
+        attempts: u32,
+    },
+    /// Whether a program says so.
+    External {
+        /// The program; started without a shell.
+        program: PathBuf,
+        /// Its arguments: virtual address or mark, virtual port, real address, real port.
+        arguments: Vec<OsString>,
+    },
+    /// Whether it answers in its own protocol.
+    Negotiate(Negotiate),
+    /// A negotiation, then this many connects, then a negotiation again (`checktype=N`).
+    Combined {
+        /// How many connects follow a negotiation that passed.
+        connects: u32,
+        /// When a connect has failed.
+        connect_timeout: Duration,
+        /// The negotiation.
+        negotiate: Negotiate,
+    },
+}
+
+/// Which of its two questions a [`CheckKind::Combined`] asks; other kinds have one and ignore this.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Stage {
+    /// The negotiation, or the only question of another kind.
+    Negotiate,
+    /// The connect.
+    Connect,
+}
+
+/// What a protocol asks and expects; each protocol reads what it needs of it.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Negotiate {
+    /// The name of the protocol, as the `service` directive has it.
+    pub protocol: &'static str,
+    /// The transport of the virtual service; some protocols (dns, sip, simpletcp) follow it.
+    pub transport: Transport,
+    /// What to ask. For http, https and http_proxy the whole URL; else as written, with the leading `/` that ldirectord adds.
+    pub request: Vec<u8>,
+    /// What the answer must contain; `None` accepts any.
+    pub receive: Option<Pattern>,
+    /// The method of an HTTP request.
+    pub method: HttpMethod,
+    /// The Host header of an HTTP request, and the name in TLS; `Some("")` is an empty header.
+    pub virtualhost: Option<String>,
+    /// The name to log in with; empty is none.
+    pub login: String,
+    /// The password to log in with.
+    pub passwd: Secret,
+    /// The database to ask.
+    pub database: String,
+    /// The shared secret of RADIUS.
+    pub secret: Secret,
+}
+
+/// The method of an HTTP request.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub enum HttpMethod {
+    /// GET.
+    #[default]
+    Get,
+    /// HEAD: the answer has no body, so a `receive` pattern never matches.
+    Head,
+}
+
+/// A password or the like: compared and used, never printed.
+#[derive(Clone, PartialEq, Eq, Hash, Default)]
+pub struct Secret(pub String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_empty() { "\"\"" } else { "\"***\"" })
+    }
+}
+
+/// How a protocol travels.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Carrier {
+    /// A TCP stream.
+    Tcp,
+    /// A TLS stream over TCP.
+    Tls,
+    /// Datagrams.
+    Udp,
+    /// The protocol opens what it needs.
+    Own,
+}
+
+/// What everybody may know of a protocol without speaking it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ProtocolInfo {
+    /// The word of the `service` directive.
+    pub name: &'static str,
+    /// The port that implies this protocol, and where it is spoken when no port is given.
+    pub default_port: Option<u16>,
+    /// How it travels.
+    pub carrier: Carrier,
+    /// The directives it uses.
+    pub directives: &'static [&'static str],
+    /// A paragraph for the manual.
+    pub doc: &'static str,
+}
+
+/// What an attempt found.
+pub type Verdict = Result<Pass, Failure>;
+
+/// The server works.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Pass {
+    /// What it said, for people: `200 OK`. May be empty.
+    pub detail: String,
+}
+
+/// The server does not work, and why.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Failure {
+    /// The kind of fault: a closed list, for alerts and metrics.
+    pub reason: Reason,
+    /// The fault in a sentence without a full stop, for people.
+    pub detail: String,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.detail.as_str() {
+            "" => self.reason.fmt(f),
+            detail => write!(f, "{}: {detail}", self.reason),
+        }
+    }
+}
+
+/// Why a server was found not to work.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Reason {
+    /// Nothing, or not enough, came in time.
+    Timeout,
+    /// It refused the connection.
+    Refused,
+    /// No way leads there.
+    Unreachable,
+    /// It broke the connection off.
+    Reset,
+    /// TLS could not be agreed on.
+    Tls,
+    /// It did not speak its protocol, or reported a fault of its own.
+    Protocol,
+    /// It answered, but not what was expected.
+    Mismatch,
+    /// It refused the login.
+    Denied,
+    /// The external program said so, or could not be run.
+    Command,
+    /// The fault is ours: no socket, no memory.
+    Internal,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Reason::Timeout => "timeout",
+            Reason::Refused => "refused",
+            Reason::Unreachable => "unreachable",
+            Reason::Reset => "reset",
+            Reason::Tls => "tls",
+            Reason::Protocol => "protocol",
+            Reason::Mismatch => "mismatch",
+            Reason::Denied => "denied",
+            Reason::Command => "command",
+            Reason::Internal => "internal",
+        })
+    }
+}

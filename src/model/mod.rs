@@ -1,0 +1,42 @@
+//! The vocabulary: what a director directs, in types. No logic that chooses.
+//!
+//! The words are those of the glossary in `ARCHITECTURE.md`.
+//! `config` makes a [`Desired`] from a file; every later layer reads it and none changes it.
+
+mod check;
+mod policy;
+mod server;
+mod service;
+
+use std::sync::Arc;
+
+pub use check::{
+    Carrier, CheckId, CheckKind, CheckSpec, Failure, HttpMethod, Negotiate, Pass, ProtocolInfo,
+    Reason, Secret, Stage, Verdict,
+};
+pub use policy::{AlertPhases, AlertPolicy, LogTarget, ProcessSettings, Quiesce};
+pub use server::{
+    Checked, Fallback, Forwarding, RealServer, ServerKey, Share, Thresholds, Tunnel, Weight,
+};
+pub use service::{
+    Family, Mask, Persistence, Scheduler, SchedulerFlags, ServiceKey, Settings, Transport,
+    VirtualService,
+};
+
+/// Everything the operator asked for, resolved to numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Desired {
+    /// The virtual services, in the order of the file. No two have the same key.
+    pub services: Vec<VirtualService>,
+    /// The checks that the real servers name. No two are equal: equal checks run once.
+    pub checks: Vec<Arc<CheckSpec>>,
+    /// How the process itself behaves.
+    pub process: ProcessSettings,
+}
+
+impl Desired {
+    /// The check with this number, if the number is one of this configuration's.
+    pub fn check(&self, id: CheckId) -> Option<&Arc<CheckSpec>> {
+        self.checks.get(id.index())
+    }
+}

@@ -1,0 +1,118 @@
+//! What to do when: with a server that is down, with the process itself.
+
+use std::{path::PathBuf, time::Duration};
+
+/// What becomes of a server that is down.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub enum Quiesce {
+    /// It leaves the table, and its connections break (`quiescent=no`, ldirectord's default).
+    #[default]
+    Remove,
+    /// It stays with weight 0, and is put back if somebody deleted it (`quiescent=yes`, `readdquiescent=yes`).
+    ZeroWeight,
+    /// It stays with weight 0 unless somebody deleted it (`quiescent=yes`, `readdquiescent=no`).
+    ///
+    /// A start or reload puts it in, as ldirectord does; afterwards a person may take it out.
+    ZeroWeightIfPresent,
+}
+
+/// What the daemon is doing when a mail would be sent; each can be left out (`emailalertstatus`).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "four independent choices of a list, not a state"
+)]
+pub struct AlertPhases {
+    /// From the start until every server has been checked once.
+    pub starting: bool,
+    /// The usual.
+    pub running: bool,
+    /// The end.
+    pub stopping: bool,
+    /// From a reload until every server has been checked once.
+    pub reloading: bool,
+}
+
+impl AlertPhases {
+    /// Whatever the daemon is doing (`all`).
+    pub const ALL: AlertPhases =
+        AlertPhases { starting: true, running: true, stopping: true, reloading: true };
+    /// Never (`none`).
+    pub const NONE: AlertPhases =
+        AlertPhases { starting: false, running: false, stopping: false, reloading: false };
+}
+
+/// Who is mailed about a service, when and how.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AlertPolicy {
+    /// The addresses as written, commas and all; `None` mails nobody (`emailalert`).
+    pub recipients: Option<String>,
+    /// The address in the From header as written (`emailalertfrom`).
+    pub from: Option<String>,
+    /// How often a mail about a server that stays down is repeated; zero never (`emailalertfreq`).
+    pub repeat_after: Duration,
+    /// When mails are sent at all (`emailalertstatus`).
+    pub phases: AlertPhases,
+    /// The mail server to speak to; `None` hands mails to the local `sendmail` (`smtp`).
+    pub smtp: Option<String>,
+}
+
+impl Default for AlertPolicy {
+    fn default() -> Self {
+        AlertPolicy {
+            recipients: None,
+            from: None,
+            repeat_after: Duration::ZERO,
+            phases: AlertPhases::ALL,
+            smtp: None,
+        }
+    }
+}
+
+/// Where log lines go.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum LogTarget {
+    /// Appended to a file that is opened anew for every line, so that it can be rotated without a signal.
+    File(PathBuf),
+    /// To the system's log, with this facility as written (`local0`); an empty one is the default facility.
+    Syslog(String),
+}
+
+impl Default for LogTarget {
+    fn default() -> Self {
+        LogTarget::File(PathBuf::from("/var/log/ldirectord.log"))
+    }
+}
+
+/// How the process itself behaves: the directives that speak of no virtual service.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ProcessSettings {
+    /// Where log lines go.
+    pub log: LogTarget,
+    /// Stay in the foreground and log to standard output (`supervised`).
+    pub supervised: bool,
+    /// Take a changed file over without being told (`autoreload`).
+    pub autoreload: bool,
+    /// The program to run when the file has changed (`callback`).
+    pub callback: Option<String>,
+    /// Configurations that run as daemons of their own (`execute`).
+    pub execute: Vec<String>,
+    /// Where a file takes a server out of service (`maintenancedir`).
+    pub maintenance_dir: Option<PathBuf>,
+    /// How often real servers are checked where nothing else is said, and how often the file is looked at.
+    pub interval: Duration,
+}
+
+impl Default for ProcessSettings {
+    fn default() -> Self {
+        ProcessSettings {
+            log: LogTarget::default(),
+            supervised: false,
+            autoreload: false,
+            callback: None,
+            execute: Vec::new(),
+            maintenance_dir: None,
+            interval: Duration::from_secs(10),
+        }
+    }
+}
