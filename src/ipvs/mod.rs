@@ -156,6 +156,8 @@ impl Op {
 pub enum Job {
     /// Read the whole table and make it as the target says: at start, at reload, after a fault.
     Everything(Target),
+    /// The same for the services of this target alone: what failed is tried again, and the others are let be.
+    Services(Target),
     /// Make these servers as wanted: a transition.
     ///
     /// A service of the last target that has vanished is put back entirely; one that is not of the last target is left alone.
@@ -171,7 +173,7 @@ pub enum Job {
 /// What came of a [`Job`].
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Report {
-    /// The services of the target that the kernel had before the job; only of [`Job::Everything`].
+    /// The services of the target that the kernel had before the job; of [`Job::Everything`] and [`Job::Services`].
     pub found: Vec<ServiceKey>,
     /// Every change that was tried, in order, and what came of it.
     ///

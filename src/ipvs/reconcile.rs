@@ -57,6 +57,7 @@ impl Reconciler {
                 self.target = target.clone();
                 self.everything()
             }
+            Job::Services(target) => self.services(target),
             Job::Changes(changes) => self.changes(changes),
             Job::Drift(target) => {
                 self.target = target.clone();
@@ -73,10 +74,31 @@ impl Reconciler {
             return Report { unread: Some(error), ..Report::default() };
         }
         self.due = false;
-        self.owed.clear();
-        let targets = self.target.services.keys();
+        self.make(&self.target.clone())
+    }
+
+    /// Makes these services as their target says, which becomes part of the last target.
+    fn services(&mut self, target: &Target) -> Report {
+        for service in &target.owned {
+            self.target.services.remove(service);
+        }
+        self.target.services.extend(target.services.clone());
+        self.target.owned.extend(&target.owned);
+        if self.due {
+            return self.everything();
+        }
+        match self.read() {
+            Ok(()) => self.make(target),
+            Err(error) => Report { unread: Some(error), ..Report::default() },
+        }
+    }
+
+    /// Makes the table, which was just read, as a target says.
+    fn make(&mut self, target: &Target) -> Report {
+        self.owed.retain(|(service, _)| !target.owned.contains(service));
+        let targets = target.services.keys();
         let found = targets.filter(|key| self.mirror.services.contains_key(key)).copied().collect();
-        let ops = plan(&self.mirror, &self.target);
+        let ops = plan(&self.mirror, target);
         let done = self.settle(ops, &plan);
         Report { found, done, ..Report::default() }
     }
@@ -229,8 +251,35 @@ impl Reconciler {
             ops.into_iter().partition(|op| matches!(op, Op::AddService(..)));
         let mut done = self.write_all(services);
         others.retain(|op| self.mirror.services.contains_key(&op.service()));
-        done.append(&mut self.write_all(others));
+        let (giving, mut taking): (Vec<Op>, Vec<Op>) =
+            others.into_iter().partition(|op| self.gives(op));
+        done.append(&mut self.write_all(giving));
+
+        // Where a server could not be raised, none may be lowered: it could be the last that serves.
+        let failed = done.iter().filter(|(_, result)| result.is_err());
+        let failed: BTreeSet<ServiceKey> = failed.map(|(op, _)| op.service()).collect();
+        taking.retain(|op| {
+            let held_back = failed.contains(&op.service());
+            if held_back {
+                self.owed.insert(op.piece());
+            }
+            !held_back
+        });
+        done.append(&mut self.write_all(taking));
         done
+    }
+
+    /// Whether a change takes nothing from a server at work.
+    fn gives(&self, op: &Op) -> bool {
+        match op {
+            Op::AddService(..) | Op::SetService(..) | Op::AddServer(..) => true,
+            Op::SetServer(service, server, share) => {
+                let entry = self.mirror.services.get(service);
+                let old = entry.and_then(|entry| entry.servers.get(server));
+                old.is_none_or(|old| share.weight > old.weight)
+            }
+            Op::DelServer(..) | Op::DelService(_) => false,
+        }
     }
 
     fn write_all(&mut self, ops: Vec<Op>) -> Done {

@@ -1,0 +1,140 @@
+//! The thread that owns the kernel's table.
+//!
+//! In go [`Job`]s and requests for the table, out come [`Answer`]s, in the same order. Talking to the kernel blocks and a
+//! single owner needs no lock, hence a thread. The thread ends when its [`KernelThread`] is dropped.
+//!
+//! A table that cannot be opened is tried again with every request: the module may be loaded, or a right given, later.
+
+use std::{io, sync::mpsc, thread};
+
+use tokio::sync::mpsc as async_mpsc;
+
+use crate::ipvs::{
+    Job, Kernel, KernelError, KernelErrorKind, Reconciler, Report, Table, memory, netlink,
+};
+
+/// Whose table is directed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TableChoice {
+    /// The kernel's.
+    Kernel,
+    /// One in memory, for trying a configuration without IPVS and for measuring.
+    Memory,
+}
+
+impl TableChoice {
+    fn open(self) -> Result<Reconciler, KernelError> {
+        let kernel: Box<dyn Kernel> = match self {
+            TableChoice::Kernel => Box::new(netlink::Netlink::open()?),
+            TableChoice::Memory => Box::new(memory::Memory::default()),
+        };
+        Ok(Reconciler::new(kernel))
+    }
+}
+
+enum Request {
+    Run(Box<Job>),
+    Table,
+}
+
+/// What the thread answers.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// To [`KernelThread::run`].
+    Report(Report),
+    /// To [`KernelThread::ask_for_table`].
+    Table(Result<Table, KernelError>),
+}
+
+/// The other end of the thread.
+#[derive(Debug)]
+pub(super) struct KernelThread {
+    requests: mpsc::Sender<Request>,
+    answers: async_mpsc::UnboundedReceiver<Answer>,
+    ended: bool,
+}
+
+impl KernelThread {
+    /// Starts the thread.
+    pub(super) fn start(choice: TableChoice) -> io::Result<KernelThread> {
+        let (requests, inbox) = mpsc::channel();
+        let (outbox, answers) = async_mpsc::unbounded_channel();
+        thread::Builder::new().name("kernel".to_owned()).spawn(move || {
+            let mut reconciler = None;
+            for request in inbox {
+                let answer = serve(&mut reconciler, choice, request);
+                if outbox.send(answer).is_err() {
+                    break;
+                }
+            }
+        })?;
+        Ok(KernelThread { requests, answers, ended: false })
+    }
+
+    /// Asks for a job to be done.
+    pub(super) fn run(&self, job: Box<Job>) {
+        self.request(Request::Run(job));
+    }
+
+    /// Asks for the whole table.
+    pub(super) fn ask_for_table(&self) {
+        self.request(Request::Table);
+    }
+
+    fn request(&self, request: Request) {
+        // The thread is gone only if it panicked; `next` says so.
+        self.requests.send(request).unwrap_or_default();
+    }
+
+    /// The next answer; for ever when there is none. Should the thread break, that is one answer.
+    pub(super) async fn next(&mut self) -> Answer {
+        if self.ended {
+            return std::future::pending().await;
+        }
+        self.answers.recv().await.unwrap_or_else(|| {
+            self.ended = true;
+            Answer::Report(Report { unread: Some(gone()), ..Report::default() })
+        })
+    }
+
+    /// The next answer, which is to a request for the table.
+    pub(super) async fn next_table(&mut self) -> Result<Table, KernelError> {
+        match self.next().await {
+            Answer::Table(table) => table,
+            Answer::Report(report) => Err(report.unread.unwrap_or_else(gone)),
+        }
+    }
+}
+
+fn serve(reconciler: &mut Option<Reconciler>, choice: TableChoice, request: Request) -> Answer {
+    let opened = match reconciler.take() {
+        Some(reconciler) => Ok(reconciler),
+        None => choice.open(),
+    };
+    match (opened, request) {
+        (Ok(mut owner), Request::Run(job)) => {
+            let report = owner.run(&job);
+            *reconciler = Some(owner);
+            Answer::Report(report)
+        }
+        (Ok(mut owner), Request::Table) => {
+            let table = owner.table();
+            *reconciler = Some(owner);
+            Answer::Table(table)
+        }
+        (Err(error), Request::Run(_)) => {
+            Answer::Report(Report { unread: Some(error), ..Report::default() })
+        }
+        (Err(error), Request::Table) => Answer::Table(Err(error)),
+    }
+}
+
+fn gone() -> KernelError {
+    KernelError {
+        kind: KernelErrorKind::Other,
+        message: "the thread that owns the kernel's table has ended".to_owned(),
+        hint: Some(
+            "this is a fault of ldirectord; restart it, and report what the log says".to_owned(),
+        ),
+    }
+}
