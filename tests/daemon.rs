@@ -64,7 +64,8 @@ fn a_daemon_starts_directs_and_stops() {
     // A quick check may pass before the kernel's owner has answered.
     let passed = format!("Check passed, server is up: {} (tcp:192.0.2.1:80)\n", server.address());
     assert_eq!(site.log().matches(&passed).count(), 1);
-    let log = site.log().replace(&passed, "").replace(program, "PROGRAM").replace(&config, "CONFIG");
+    let log =
+        site.log().replace(&passed, "").replace(program, "PROGRAM").replace(&config, "CONFIG");
     let log = log.replace(&server.address().to_string(), "SERVER").replace(&pid.to_string(), "PID");
     insta::assert_snapshot!(log, @r"
     Invoking ldirectord invoked as: PROGRAM CONFIG start 
