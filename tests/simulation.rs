@@ -28,9 +28,9 @@ use ldirectord::{
         memory::Memory, plan,
     },
     model::{
-        CheckId, CheckKind, CheckSpec, Checked, Desired, Failure, Fallback, Forwarding, Pass,
-        Quiesce, RealServer, Reason, Scheduler, ServerKey, ServiceKey, Settings, Share, Thresholds,
-        Transport, Verdict, VirtualService, Weight,
+        AlertPolicy, CheckId, CheckKind, CheckSpec, Checked, Desired, Failure, Fallback,
+        Forwarding, Pass, Quiesce, RealServer, Reason, Scheduler, ServerKey, ServiceKey, Settings,
+        Share, Thresholds, Transport, Verdict, VirtualService, Weight,
     },
     time::Moment,
 };
@@ -548,5 +548,6 @@ fn random_service(rng: &mut Rng, number: u8, checks: &mut Vec<Arc<CheckSpec>>) -
         monitor_file: None,
         name: None,
         comment: None,
+        alerts: AlertPolicy::default(),
     }
 }

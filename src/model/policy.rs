@@ -18,7 +18,10 @@ pub enum Quiesce {
 
 /// What the daemon is doing when a mail would be sent; each can be left out (`emailalertstatus`).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "four independent choices of a list, not a state")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "four independent choices of a list, not a state"
+)]
 pub struct AlertPhases {
     /// From the start until every server has been checked once.
     pub starting: bool,
