@@ -32,7 +32,7 @@ use super::{
     Protocol, Question, failure,
     link::{Link, Security},
 };
-use crate::model::{Carrier, Failure, HttpMethod, Pass, ProtocolInfo, Reason, Verdict};
+use crate::model::{Carrier, Failure, HttpMethod, Pass, ProtocolInfo, Reason, Secret, Verdict};
 
 /// How many redirections are followed, as LWP does.
 const REDIRECTIONS: usize = 7;
@@ -160,8 +160,13 @@ fn request(method: HttpMethod, url: &Url, host: &str, via: Via) -> String {
         Via::Proxy => url.whole.as_str(),
     };
     let version = env!("CARGO_PKG_VERSION");
+    let authorization = match &url.credentials {
+        Some(Secret(credentials)) => format!("Authorization: Basic {credentials}\r\n"),
+        None => String::new(),
+    };
     format!(
-        "{method} {target} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: ldirectord/{version}\r\nConnection: close\r\n\r\n"
+        "{method} {target} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: ldirectord/{version}\r\n\
+         {authorization}Connection: close\r\n\r\n"
     )
 }
 
