@@ -4,7 +4,7 @@
 //! acknowledgement), and it uses few errnos for many faults, so that the words are found here, by command.
 //!
 //! Source: the returns of `ip_vs_genl_set_cmd` and what it calls in `net/netfilter/ipvs/ip_vs_ctl.c` and
-//! `ip_vs_sync.c`, Linux 6.1; each is met in `tests/kernel.rs`.
+//! `ip_vs_sync.c`, Linux 6.1; those that a test can bring about are met in `tests/kernel`.
 
 use std::fmt;
 
@@ -215,13 +215,9 @@ fn explain_change(request: &Request, errno: i32) -> Option<Explanation> {
             (format!("there is no interface {}", daemon.interface), None)
         }
         (Request::NewDaemon(_), Errno::EINVAL) => say(
-            "a setting is out of range",
-            "the sync id is 0 to 255, the group a multicast address, and no destination may have another address \
-             family than its service",
+            "the group is no multicast address, or destinations forbid it",
+            "no destination may have another address family than its service",
         ),
-        (Request::NewDaemon(daemon), Errno::EADDRNOTAVAIL) => {
-            (format!("interface {} has no address to send from", daemon.interface), None)
-        }
         (Request::DelDaemon(_), Errno::ESRCH) => say("none is running", ""),
         (_, Errno::ESRCH) => say("there is no such service", "another program may have deleted it"),
         _ => return None,

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use ipvs_sys::{
-    AddressFamily, Dest, Forwarding, Netmask, Request, Service, ServiceFlags, ServiceId, Timeouts,
-    Tunnel, TunnelFlags, TunnelKind, Version,
+    AddressFamily, Dest, Forwarding, Netmask, Protocol, Request, Service, ServiceFlags, ServiceId,
+    Timeouts, Tunnel, TunnelFlags, TunnelKind, Version,
 };
 
 use crate::support::{
@@ -396,6 +396,38 @@ pub(crate) fn kernel_keeps_every_setting() {
     all_done(&client.apply(&requests));
     let sorted = |mut requests: Vec<Request>| {
         requests.sort_by_key(|request| format!("{request:?}"));
+        requests
+    };
+    assert_eq!(sorted(copy(&mut client)), sorted(requests));
+}
+
+/// What `ipvsadm` cannot say, but another program may have: it must be possible to read it, and to write it again.
+pub(crate) fn odd_things() {
+    let mut client = client();
+    let odd = ServiceId::Address { protocol: Protocol::Other(1), address: socket("192.0.2.1:80") };
+    let services = [
+        Service::new(odd, "rr"),
+        Service::new(tcp("192.0.2.1:0"), "rr"),
+        Service::new(tcp("224.0.0.1:80"), "none"),
+        Service {
+            flags: ServiceFlags::from_bits(u32::MAX),
+            ..Service::new(tcp("192.0.2.2:80"), "rr")
+        },
+    ];
+    let kind = TunnelKind::Other(9);
+    let tunnel = Tunnel { kind, port: 1, flags: TunnelFlags::from_bits(u16::MAX) };
+    let dests =
+        [Forwarding::Local, Forwarding::Bypass, Forwarding::Other(7), Forwarding::Tunnel(tunnel)]
+            .into_iter()
+            .zip(1..)
+            .map(|(forwarding, number)| {
+                Dest::new(socket(&format!("198.51.100.{number}:80")), forwarding, 1)
+            });
+    let mut requests: Vec<_> = services.into_iter().map(Request::NewService).collect();
+    requests.extend(dests.map(|dest| Request::NewDest(odd, dest)));
+    all_done(&client.apply(&requests));
+    let sorted = |mut requests: Vec<Request>| {
+        requests.sort_by_key(ToString::to_string);
         requests
     };
     assert_eq!(sorted(copy(&mut client)), sorted(requests));

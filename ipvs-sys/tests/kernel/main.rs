@@ -56,6 +56,7 @@ fn main() -> ExitCode {
         ("reads_and_rewrites_what_ipvsadm_wrote", agreement::reads_and_rewrites_what_ipvsadm_wrote),
         ("changes_and_deletes", agreement::changes_and_deletes),
         ("service_read_from_the_kernel_can_be_written_again", agreement::written_again),
+        ("odd_things_can_be_read_and_written", agreement::odd_things),
         ("kernel_keeps_every_setting", agreement::kernel_keeps_every_setting),
         ("refusals_of_services", refusals::refusals_of_services),
         ("refusals_of_destinations", refusals::refusals_of_destinations),

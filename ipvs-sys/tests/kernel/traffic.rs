@@ -59,7 +59,7 @@ pub(crate) fn sync_daemons() {
         ],
         "cannot stop the backup sync daemon: none is running (ESRCH)
          cannot start the master sync daemon: there is no interface nonesuch0 (ENODEV)
-         cannot start the backup sync daemon: a setting is out of range (EINVAL)",
+         cannot start the backup sync daemon: the group is no multicast address, or destinations forbid it (EINVAL)",
     );
     // With IPv6, as ipvsadm started it.
     ipvsadm(&[
