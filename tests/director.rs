@@ -29,7 +29,9 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    env, fmt::Write as _, fs,
+    env,
+    fmt::Write as _,
+    fs,
     net::{IpAddr, SocketAddr},
     path::Path,
     sync::{Arc, Mutex},

@@ -28,9 +28,9 @@ use ldirectord::{
         memory::Memory, plan,
     },
     model::{
-        CheckId, CheckKind, CheckSpec, Checked, Desired, Failure, Fallback, Forwarding, Pass,
-        Quiesce, RealServer, Reason, Scheduler, ServerKey, ServiceKey, Settings, Share, Thresholds,
-        Transport, Verdict, VirtualService, Weight,
+        AlertPolicy, CheckId, CheckKind, CheckSpec, Checked, Desired, Failure, Fallback,
+        Forwarding, Pass, Quiesce, RealServer, Reason, Scheduler, ServerKey, ServiceKey, Settings,
+        Share, Thresholds, Transport, Verdict, VirtualService, Weight,
     },
     time::Moment,
 };
@@ -145,8 +145,8 @@ impl Simulation {
     fn new(seed: u64, loud: bool) -> Simulation {
         let mut rng = Rng::with_seed(seed);
         let desired = random_desired(&mut rng);
-        let mut memory = Memory::default();
-        memory.table = random_table(&mut rng, &desired);
+        let table = random_table(&mut rng, &desired);
+        let mut memory = Memory { table, ..Memory::default() };
         let foreign_key = service_key(99);
         memory.table.services.insert(foreign_key, random_entry(&mut rng));
         let foreign = [(foreign_key, memory.table.services[&foreign_key].clone())].into();
@@ -548,5 +548,6 @@ fn random_service(rng: &mut Rng, number: u8, checks: &mut Vec<Arc<CheckSpec>>) -
         monitor_file: None,
         name: None,
         comment: None,
+        alerts: AlertPolicy::default(),
     }
 }

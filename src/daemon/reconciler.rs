@@ -3,15 +3,13 @@
 //! In go [`Job`]s and requests for the table, out come [`Answer`]s, in the same order. Talking to the kernel blocks and a
 //! single owner needs no lock, hence a thread. The thread ends when its [`KernelThread`] is dropped.
 //!
-//! A table that cannot be opened is tried again with every request: the module may be loaded, or a right given, later.
+//! Without IPVS, or without the right to it, every answer says so: the module may be loaded, or a right given, later.
 
 use std::{io, sync::mpsc, thread};
 
 use tokio::sync::mpsc as async_mpsc;
 
-use crate::ipvs::{
-    Job, Kernel, KernelError, KernelErrorKind, Reconciler, Report, Table, memory, netlink,
-};
+use crate::ipvs::{Job, KernelError, KernelErrorKind, Reconciler, Report, Table, memory, netlink};
 
 /// Whose table is directed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -23,12 +21,11 @@ pub enum TableChoice {
 }
 
 impl TableChoice {
-    fn open(self) -> Result<Reconciler, KernelError> {
-        let kernel: Box<dyn Kernel> = match self {
-            TableChoice::Kernel => Box::new(netlink::Netlink::open()?),
+    fn open(self) -> Reconciler {
+        Reconciler::new(match self {
+            TableChoice::Kernel => Box::new(netlink::Netlink::default()),
             TableChoice::Memory => Box::new(memory::Memory::default()),
-        };
-        Ok(Reconciler::new(kernel))
+        })
     }
 }
 
@@ -60,9 +57,9 @@ impl KernelThread {
         let (requests, inbox) = mpsc::channel();
         let (outbox, answers) = async_mpsc::unbounded_channel();
         thread::Builder::new().name("kernel".to_owned()).spawn(move || {
-            let mut reconciler = None;
+            let mut reconciler = choice.open();
             for request in inbox {
-                let answer = serve(&mut reconciler, choice, request);
+                let answer = serve(&mut reconciler, request);
                 if outbox.send(answer).is_err() {
                     break;
                 }
@@ -106,26 +103,10 @@ impl KernelThread {
     }
 }
 
-fn serve(reconciler: &mut Option<Reconciler>, choice: TableChoice, request: Request) -> Answer {
-    let opened = match reconciler.take() {
-        Some(reconciler) => Ok(reconciler),
-        None => choice.open(),
-    };
-    match (opened, request) {
-        (Ok(mut owner), Request::Run(job)) => {
-            let report = owner.run(&job);
-            *reconciler = Some(owner);
-            Answer::Report(report)
-        }
-        (Ok(mut owner), Request::Table) => {
-            let table = owner.table();
-            *reconciler = Some(owner);
-            Answer::Table(table)
-        }
-        (Err(error), Request::Run(_)) => {
-            Answer::Report(Report { unread: Some(error), ..Report::default() })
-        }
-        (Err(error), Request::Table) => Answer::Table(Err(error)),
+fn serve(reconciler: &mut Reconciler, request: Request) -> Answer {
+    match request {
+        Request::Run(job) => Answer::Report(reconciler.run(&job)),
+        Request::Table => Answer::Table(reconciler.table()),
     }
 }
 

@@ -173,7 +173,7 @@ pub enum Job {
 /// What came of a [`Job`].
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Report {
-    /// The services of the target that the kernel had before the job; of [`Job::Everything`] and [`Job::Services`].
+    /// The services of the target that the kernel had before the job; only of [`Job::Everything`].
     pub found: Vec<ServiceKey>,
     /// Every change that was tried, in order, and what came of it.
     ///

@@ -88,7 +88,7 @@ impl Reconciler {
             return self.everything();
         }
         match self.read() {
-            Ok(()) => self.make(target),
+            Ok(()) => Report { found: Vec::new(), ..self.make(target) },
             Err(error) => Report { unread: Some(error), ..Report::default() },
         }
     }
