@@ -6,6 +6,8 @@
 
 #[path = "support/dump.rs"]
 mod dump;
+#[path = "support/world.rs"]
+mod world;
 
 use std::{fs, path::Path};
 

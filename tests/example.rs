@@ -5,8 +5,8 @@
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
-#[path = "support/dump.rs"]
-mod dump;
+#[path = "support/world.rs"]
+mod world;
 
 use std::{env, fmt::Write as _, fs, path::PathBuf};
 
@@ -24,8 +24,8 @@ fn path() -> PathBuf {
 
 /// The codes of what is wrong with a file.
 fn faults(source: &str) -> Vec<(Severity, &'static str, usize)> {
-    let names = dump::FewNames::default();
-    let world = World { names: &names, protocols: dump::PROTOCOLS, host_name: "director" };
+    let names = world::FewNames::default();
+    let world = World { names: &names, protocols: world::PROTOCOLS, host_name: "director" };
     let loaded = config::load(source.as_bytes(), &world);
     loaded
         .diagnostics
