@@ -46,8 +46,7 @@ fn one(
         _ => diagnostic.message.clone(),
     };
     // `Unknown command` has the line with its ending; a line of the log is one line.
-    let known: String =
-        known.chars().filter(|letter| *letter != '\n').take(WIDEST).map(visible).collect();
+    let known = short(&known.replace('\n', ""));
     let known = known.trim_end();
     // Writing to a string cannot fail.
     writeln!(out, "{word} [{pid}] reading file {path} at line {number}: {known}")
@@ -57,10 +56,8 @@ fn one(
         line,
         diagnostic.span.start.saturating_sub(start)..diagnostic.span.end.saturating_sub(start),
     );
-    let message: String = diagnostic.message.chars().map(visible).collect();
-    let title = level.clone().primary_title(message).id(diagnostic.code);
-    let hints: Vec<String> =
-        diagnostic.hints.iter().map(|hint| hint.chars().map(visible).collect()).collect();
+    let title = level.clone().primary_title(short(&diagnostic.message)).id(diagnostic.code);
+    let hints: Vec<String> = diagnostic.hints.iter().map(|hint| short(hint)).collect();
     let refuses = (diagnostic.ldirectord == Ldirectord::Refuses)
         .then(|| Level::NOTE.message("ldirectord refuses the file for this"));
     let mut group = title.element(
@@ -91,6 +88,11 @@ fn drawn(line: &[u8], at: Range<usize>) -> (String, Range<usize>) {
     let behind = piece(at.end.min(to)..to);
     let place = before.len()..before.len() + inside.len();
     (format!("{before}{inside}{behind}"), place)
+}
+
+/// A sentence, cut where it repeats an endless value.
+fn short(text: &str) -> String {
+    text.chars().take(WIDEST).map(visible).collect()
 }
 
 /// Control characters would act on the terminal.

@@ -1,4 +1,4 @@
-//! A [`Document`] in, a [`Config`] and everything that is wrong with it out.
+//! The lines of a file in, a [`Config`] and everything that is wrong with it out.
 //!
 //! Goes through the lines in order, gives every directive to its row of the table, and hands a virtual
 //! service to `resolve` where it ends. Stops at no fault: what is wrong is as if it were not there.
@@ -11,13 +11,13 @@ use super::{
     draft::{Draft, Globals},
     resolve::{Config, Resolver},
     set,
-    syntax::{Content, Document, Line, Place},
+    syntax::{Content, Line, Place, byte_order_mark, lines},
     value::{Value, shown, unknown_command, without_tabs},
 };
 use crate::config::diagnostic::Findings;
 
-/// Checks a document, line by line.
-pub(super) fn validate(document: &Document<'_>, world: &World<'_>) -> (Config, Findings) {
+/// Checks a file, line by line.
+pub(super) fn validate(source: &[u8], world: &World<'_>) -> (Config, Findings) {
     let mut draft = Draft {
         globals: Globals::default(),
         block: None,
@@ -25,34 +25,30 @@ pub(super) fn validate(document: &Document<'_>, world: &World<'_>) -> (Config, F
         host_name: world.host_name,
         patterns: std::collections::HashMap::new(),
     };
-    if !document.mark.is_empty() {
+    let mark = byte_order_mark(source);
+    if mark > 0 {
         draft.findings.push(
-            Diagnostic::warning(
-                "W0107",
-                0..document.mark.len(),
-                "the file begins with a byte order mark",
-            )
-            .refused()
-            .hint("save it without; ldirectord does not know the first line then"),
+            Diagnostic::warning("W0107", 0..mark, "the file begins with a byte order mark")
+                .refused()
+                .hint("save it without; ldirectord does not know the first line then"),
         );
     }
     let mut resolver = Resolver::new(world);
     let mut reader = Reader { draft, ended: None, line_number: 0, told: false };
-    let n_lines = document.lines.len();
-    for (start, line) in document.positioned() {
+    for (start, line) in lines(source) {
         reader.line_number += 1;
         if reader.draft.findings.are_too_many() {
             break;
         }
-        if ends_service(line)
+        if ends_service(&line)
             && let Some(block) = reader.draft.block.take()
         {
             resolver.service(block, &mut reader.draft.findings);
         }
-        reader.line(start, line);
+        reader.line(start, &line);
         if line.place == Place::Opening {
             resolver.opened_at(reader.line_number);
-            if reader.line_number == n_lines {
+            if start + line.len() == source.len() {
                 reader.draft.findings.push(
                     Diagnostic::warning("W0106", start..start + line.len(), "nothing follows this line")
                         .refused()
