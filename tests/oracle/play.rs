@@ -14,17 +14,37 @@ use crate::{
 };
 
 /// How often both stages are looked at.
-const LOOK: Duration = Duration::from_millis(120);
+const LOOK: Duration = Duration::from_millis(200);
 /// A step of the reference that takes longer is a fault of the scene.
-const REFERENCE_LIMIT: Duration = Duration::from_mins(2);
+const REFERENCE_LIMIT: Duration = Duration::from_secs(120);
 /// How long we may take after the reference has settled.
 const OUR_LIMIT: Duration = Duration::from_secs(20);
 /// Check passes without a change after which a table counts as settled, unless a scene says otherwise.
 const PASSES: u32 = 2;
 /// Without a living daemon nothing changes for this long.
 const QUIET_ALONE: Duration = Duration::from_millis(1500);
-/// A living daemon that makes no more check passes (after a failed reload) has settled after this.
-const QUIET_STUCK: Duration = Duration::from_secs(7);
+/// A living daemon that makes no more check passes has settled after this.
+const QUIET_STALLED: Duration = Duration::from_secs(4);
+
+/// What a scene says about settling.
+#[derive(Clone, Copy)]
+struct Pace {
+    passes: u32,
+    /// Whether the reference makes check passes at all.
+    stalled: bool,
+}
+
+impl Pace {
+    fn follow(&mut self, step: &Step) {
+        for action in &step.actions {
+            match action {
+                Action::Passes(number) => self.passes = *number,
+                Action::Stalled(stalled) => self.stalled = *stalled,
+                _ => {}
+            }
+        }
+    }
+}
 
 /// Follows one stage until nothing changes any more.
 struct Watch {
@@ -56,12 +76,13 @@ impl Watch {
         Ok(())
     }
 
-    fn settled(&self, passes: u32) -> bool {
+    /// `stalled` when no check passes are to be expected.
+    fn settled(&self, pace: Pace, stalled: bool) -> bool {
         let quiet = self.changed.elapsed().min(self.hit.elapsed());
         // The pass that was under way when the step came does not count.
-        self.sample.hits - self.hits_then > u64::from(passes)
+        self.sample.hits - self.hits_then > u64::from(pace.passes)
             || (!self.sample.alive && quiet > QUIET_ALONE)
-            || quiet > QUIET_STUCK
+            || (stalled && quiet > QUIET_STALLED)
     }
 }
 
@@ -69,9 +90,9 @@ impl Watch {
 pub fn compare(scene: &Scene, certificate: &Certificate) -> Result<(), String> {
     let reference = Stage::set(Program::Reference, scene, certificate)?;
     let ours = Stage::set(Program::Ours, scene, certificate)?;
-    let mut passes = PASSES;
+    let mut pace = Pace { passes: PASSES, stalled: false };
     for (index, step) in scene.steps.iter().enumerate() {
-        let result = compare_step(&reference, &ours, step, &mut passes);
+        let result = compare_step(&reference, &ours, step, &mut pace);
         if let Err(error) = result {
             let mut text = scene.about.clone();
             for (number, earlier) in scene.steps.iter().take(index + 1).enumerate() {
@@ -98,9 +119,9 @@ fn compare_step(
     reference: &Stage,
     ours: &Stage,
     step: &Step,
-    passes: &mut u32,
+    pace: &mut Pace,
 ) -> Result<(), String> {
-    set_passes(step, passes);
+    pace.follow(step);
     let (their_work, our_work) = (reference.act(&step.actions), ours.act(&step.actions));
     let gone = |_: RecvTimeoutError| "the actions did not end".to_owned();
     let theirs = their_work
@@ -116,7 +137,7 @@ fn compare_step(
     }
     let (mut their_watch, mut our_watch) = (Watch::new(reference)?, Watch::new(ours)?);
     let started = Instant::now();
-    while !their_watch.settled(*passes) {
+    while !their_watch.settled(*pace, pace.stalled) {
         if started.elapsed() > REFERENCE_LIMIT {
             return Err(format!("ldirectord does not settle; its table:\n{}", reference.table()?));
         }
@@ -135,19 +156,19 @@ fn compare_step(
     let settled = Instant::now();
     let mut seen = String::new();
     loop {
-        if our_watch.settled(*passes) {
+        if our_watch.settled(*pace, false) {
             seen = ours.table()?;
             if seen == *expected {
                 break;
             }
         }
         if settled.elapsed() > OUR_LIMIT
-            || (our_watch.settled(*passes) && settled.elapsed() > OUR_LIMIT / 4)
+            || (our_watch.settled(*pace, false) && settled.elapsed() > OUR_LIMIT / 4)
         {
             if seen.is_empty() {
                 seen = ours.table()?;
             }
-            let not = if our_watch.settled(*passes) { "" } else { " (not settled)" };
+            let not = if our_watch.settled(*pace, false) { "" } else { " (not settled)" };
             let of = if step.differs.is_some() { "expected of us" } else { "ldirectord's" };
             return Err(format!(
                 "--- {of}\n{expected}--- our table{not}\n{seen}{}",
@@ -176,15 +197,15 @@ fn compare_step(
 /// Plays a scene with ldirectord alone and tells its tables: for writing a scene.
 pub fn record(scene: &Scene, certificate: &Certificate) -> Result<String, String> {
     let reference = Stage::set(Program::Reference, scene, certificate)?;
-    let mut passes = PASSES;
+    let mut pace = Pace { passes: PASSES, stalled: false };
     let mut text = String::new();
     for step in &scene.steps {
-        set_passes(step, &mut passes);
+        pace.follow(step);
         let started = Instant::now();
         let ended =
             reference.act(&step.actions).recv().map_err(|_| "the stage is gone".to_owned())??;
         let mut watch = Watch::new(&reference)?;
-        while !watch.settled(passes) && started.elapsed() < REFERENCE_LIMIT {
+        while !watch.settled(pace, pace.stalled) && started.elapsed() < REFERENCE_LIMIT {
             thread::sleep(LOOK);
             watch.look(&reference)?;
         }
@@ -207,14 +228,6 @@ pub fn record(scene: &Scene, certificate: &Certificate) -> Result<String, String
     }
     _ = write!(text, "--- the end of the log\n{}", end_of_log(&reference));
     Ok(text)
-}
-
-fn set_passes(step: &Step, passes: &mut u32) {
-    for action in &step.actions {
-        if let Action::Passes(number) = action {
-            *passes = *number;
-        }
-    }
 }
 
 fn compare_ends(theirs: &Ended, ours: &Ended) -> Result<(), String> {

@@ -34,7 +34,8 @@
 //!
 //! | action | |
 //! |---|---|
-//! | `start` `stop` `restart` `try-restart` `reload` `force-reload` `status` | `ldirectord /etc/ha.d/ldirectord.cf ACTION`; its exit code is compared, for `status` its output too |
+//! | `start` `restart` `try-restart` `status` | `ldirectord /etc/ha.d/ldirectord.cf ACTION`; its exit code is compared, for `status` its output too |
+//! | `stop` `reload` `force-reload` | the same, but a running Perl daemon gets the signal that the command would send: starting Perl is slow |
 //! | `ldirectord WORD…` | with any other arguments; the exit code is compared |
 //! | `kill SIGNAL` | to the process of the pid file: `KILL`, `HUP`, `TERM`… |
 //! | `up S…` `down S…` `wrong S…` `silent S…` `closing S…` | servers change their state |
@@ -47,6 +48,7 @@
 //! | `write PATH TEXT`, `remove PATH` | another file is written or removed |
 //! | `wait SECONDS` | |
 //! | `passes N` | from here on a table counts as settled when N check passes changed nothing (2 when not said) |
+//! | `stalled`, `running` | from here on ldirectord makes no check passes any more; it does again |
 //! | `mark-log` | log lines up to here do not count in the next `compare-log` |
 //! | `compare-log` | the set of messages about changes of servers since the mark is the same |
 //!
@@ -109,6 +111,7 @@ pub enum Action {
     Remove(PathBuf),
     Wait(Duration),
     Passes(u32),
+    Stalled(bool),
     MarkLog,
     CompareLog,
 }
@@ -345,6 +348,8 @@ fn action(text: &str) -> Result<Action, String> {
             rest.parse().map_err(|_| "not a number of seconds")?,
         )),
         "passes" => Action::Passes(rest.parse().map_err(|_| "not a number")?),
+        "stalled" => Action::Stalled(true),
+        "running" => Action::Stalled(false),
         "mark-log" => Action::MarkLog,
         "compare-log" => Action::CompareLog,
         _ => return Err(format!("unknown action {verb}")),

@@ -191,7 +191,7 @@ async fn accept(
         let (server, state, tls) = (server.clone(), state.borrow().clone(), tls.clone());
         connections.spawn(async move {
             // No scene lasts longer; a connection that is held open ends with the scene at the latest.
-            _ = timeout(Duration::from_mins(5), answer(stream, &server, &state, &tls)).await;
+            _ = timeout(Duration::from_secs(300), answer(stream, &server, &state, &tls)).await;
         });
     }
 }
