@@ -110,6 +110,8 @@ impl Call<'_> {
         };
         if !self.is_second {
             tracing::info!("Invoking ldirectord invoked as: {}", self.invocation());
+            // Before another process writes what came of it.
+            log.flush();
         }
         let seen = reading.seen;
         let exit = match self.request.command {
