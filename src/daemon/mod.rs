@@ -75,8 +75,10 @@ pub struct Settings {
 
 /// Directs until a signal says to end.
 pub fn run(settings: Settings) -> io::Result<()> {
-    std::panic::set_hook(Box::new(|panic| {
-        tracing::error!("This is a fault of ldirectord: {panic}")
+    let log = settings.log.clone();
+    std::panic::set_hook(Box::new(move |panic| {
+        tracing::error!("This is a fault of ldirectord: {panic}");
+        log.flush();
     }));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let ended = runtime.block_on(async {
