@@ -53,6 +53,9 @@ const STOP_LIMIT: Duration = Duration::from_secs(8);
 /// How many file descriptors we ask for, at most: what 2,000 checks at a time take, twice over.
 const FILES: u64 = 8_192;
 
+/// The shortest time between two looks at the configuration file.
+const SHORTEST_LOOK: Duration = Duration::from_secs(1);
+
 /// How many verdicts are taken before anything else is looked at.
 const VERDICTS_AT_ONCE: usize = 256;
 
@@ -176,7 +179,7 @@ impl Daemon {
         let now = clock.now();
         Ok(Daemon {
             director: Director::new(desired, &observed, now),
-            look_at: now.after(process.interval),
+            look_at: now.after(process.interval.max(SHORTEST_LOOK)),
             watch: Watch::new(config.clone(), Some(seen)),
             hooks: Hooks::default(),
             reload: Reload::None,
@@ -325,7 +328,7 @@ impl Daemon {
 /// Reading the configuration again.
 impl Daemon {
     fn look(&mut self) {
-        self.look_at = self.clock.now().after(self.process.interval);
+        self.look_at = self.clock.now().after(self.process.interval.max(SHORTEST_LOOK));
         match self.watch.look() {
             Look::Same => {}
             Look::Unreadable => {
@@ -403,7 +406,7 @@ impl Daemon {
         self.process = desired.process.clone();
         self.outlets.follow(&desired);
         let now = self.clock.now();
-        self.look_at = now.after(self.process.interval);
+        self.look_at = now.after(self.process.interval.max(SHORTEST_LOOK));
         self.director.handle(Event::Reloaded { desired, observed: Box::new(observed) }, now);
         self.after_reload();
     }
