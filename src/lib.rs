@@ -1,4 +1,4 @@
-//! ldirectord.
+#![doc = include_str!("ARCHITECTURE.md")]
 
 pub mod time;
 pub mod pattern;

@@ -1,1 +1,437 @@
-//! daemon
+//! The shell around the director: the only place with a clock, tasks, threads and signals.
+//!
+//! In goes a configuration that has been read, out comes the end of the process. [`run`] starts what there is to start,
+//! then waits for whatever happens first, tells the [`Director`], and does what the director asks for. It decides nothing.
+//!
+//! One thread runs the loop and the checks, one owns the kernel's table ([`reconciler`]), one writes the log.
+
+pub mod clock;
+pub mod detach;
+pub mod load;
+pub mod names;
+pub mod pidfile;
+pub mod reconciler;
+pub mod watch;
+
+mod hooks;
+mod outlets;
+mod runner;
+mod signals;
+
+use std::{
+    io::{self, Write as _},
+    path::PathBuf,
+    time::Duration,
+};
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use tokio::task::JoinHandle;
+
+use self::{
+    clock::Clock,
+    hooks::Hooks,
+    load::{Purpose, Reading},
+    outlets::Outlets,
+    pidfile::PidFile,
+    reconciler::{Answer, KernelThread, TableChoice},
+    runner::Runner,
+    signals::{Request, Signals},
+    watch::{Look, Seen, Watch},
+};
+use crate::{
+    checks::Checker,
+    director::{Action, Attempt, Director, Event, News, Notice},
+    ipvs::{KernelError, Report, Table},
+    model::{Desired, ProcessSettings, Verdict},
+    sinks::{self, log::Log},
+    time::Moment,
+};
+
+/// How long the end may take before it is given up, so that a kernel that does not answer keeps nobody from leaving.
+const STOP_LIMIT: Duration = Duration::from_secs(8);
+
+/// How many file descriptors we ask for, at most: what 2,000 checks at a time take, twice over.
+const FILES: u64 = 8_192;
+
+/// How many verdicts are taken before anything else is looked at.
+const VERDICTS_AT_ONCE: usize = 256;
+
+/// What a daemon needs to know at its start.
+#[derive(Debug)]
+pub struct Settings {
+    /// The configuration file, absolute.
+    pub config: PathBuf,
+    /// What the file was when it was read.
+    pub seen: Seen,
+    /// What it asks for.
+    pub desired: Desired,
+    /// Whose table is directed.
+    pub table: TableChoice,
+    /// The pid file, and with it that the process leaves its terminal; `None` in the foreground.
+    pub pid_file: Option<PidFile>,
+    /// The log.
+    pub log: Log,
+}
+
+/// Directs until a signal says to end.
+pub fn run(settings: Settings) -> io::Result<()> {
+    std::panic::set_hook(Box::new(|panic| {
+        tracing::error!("This is a fault of ldirectord: {panic}")
+    }));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let ended = runtime.block_on(async {
+        let mut daemon = Daemon::start(settings).await?;
+        daemon.serve().await
+    });
+    // A resolver that does not answer must not hold up the end.
+    runtime.shutdown_background();
+    ended
+}
+
+/// Everything that can wake the loop.
+enum Wake {
+    Signal(Request),
+    Answer(Answer),
+    Verdict(Attempt, Verdict),
+    Loaded(io::Result<Reading>),
+    Timeout,
+    Look,
+    HookEnded,
+}
+
+/// How far a reload has come.
+#[derive(Debug, Default)]
+enum Reload {
+    #[default]
+    None,
+    /// The file is being read.
+    Reading(JoinHandle<io::Result<Reading>>),
+    /// The kernel is being asked what it has.
+    Asking(Box<Desired>),
+}
+
+impl Reload {
+    async fn next(&mut self) -> io::Result<Reading> {
+        let Reload::Reading(task) = self else { return std::future::pending().await };
+        let loaded = task.await.unwrap_or_else(|error| Err(io::Error::other(error)));
+        *self = Reload::None;
+        loaded
+    }
+}
+
+/// The daemon at work.
+struct Daemon {
+    clock: Clock,
+    director: Director,
+    signals: Signals,
+    kernel: KernelThread,
+    runner: Runner,
+    hooks: Hooks,
+    outlets: Outlets,
+    watch: Watch,
+    look_at: Moment,
+    process: ProcessSettings,
+    reload: Reload,
+    reload_again: bool,
+    callback_due: bool,
+    config: PathBuf,
+    log: Log,
+    pid_file: Option<PidFile>,
+    is_ready: bool,
+    told: Option<KernelError>,
+    stopping: Option<Stopping>,
+}
+
+/// The signal that ends the daemon, and when the end is given up.
+#[derive(Clone, Copy)]
+struct Stopping {
+    signal: &'static str,
+    give_up: Moment,
+}
+
+impl Daemon {
+    async fn start(settings: Settings) -> io::Result<Daemon> {
+        let Settings { config, seen, desired, table, pid_file, log } = settings;
+        let signals = Signals::listen()?;
+        let clock = Clock::start();
+        let runner = Runner::new(Checker::new(), raise_file_limit());
+        let mut kernel = KernelThread::start(table)?;
+        kernel.ask_for_table();
+        let (observed, told) = match kernel.next_table().await {
+            Ok(observed) => (observed, None),
+            Err(error) => {
+                // As ldirectord does, we go on; the director tries again.
+                tracing::error!("{error}");
+                if pid_file.is_some() {
+                    writeln!(io::stderr(), "{error}").unwrap_or_default();
+                }
+                (Table::default(), Some(error))
+            }
+        };
+        let mut outlets = Outlets::start()?;
+        outlets.follow(&desired);
+        let process = desired.process.clone();
+        let now = clock.now();
+        Ok(Daemon {
+            director: Director::new(desired, &observed, now),
+            look_at: now.after(process.interval),
+            watch: Watch::new(config.clone(), Some(seen)),
+            hooks: Hooks::default(),
+            reload: Reload::None,
+            reload_again: false,
+            callback_due: false,
+            is_ready: false,
+            stopping: None,
+            clock,
+            signals,
+            kernel,
+            runner,
+            outlets,
+            process,
+            config,
+            log,
+            pid_file,
+            told,
+        })
+    }
+
+    /// One thing that happened in, what follows from it out, until the end.
+    async fn serve(&mut self) -> io::Result<()> {
+        loop {
+            while let Some(action) = self.director.poll_action() {
+                if self.act(action) {
+                    return self.end();
+                }
+            }
+            match self.wait().await {
+                Wake::Signal(request) => self.obey(request),
+                Wake::Answer(Answer::Report(report)) => self.take_report(report)?,
+                Wake::Answer(Answer::Table(table)) => self.finish_reload(table),
+                Wake::Verdict(attempt, verdict) => self.take_verdicts(attempt, verdict),
+                Wake::Loaded(loaded) => self.take_reading(loaded),
+                Wake::Timeout => match self.stopping {
+                    Some(_) => {
+                        tracing::error!("The kernel does not answer, its table is left as it is");
+                        return self.end();
+                    }
+                    None => self.director.handle_timeout(self.clock.now()),
+                },
+                Wake::Look => self.look(),
+                Wake::HookEnded => {}
+            }
+        }
+    }
+
+    async fn wait(&mut self) -> Wake {
+        let (timeout, look) = match self.stopping {
+            Some(stopping) => (Some(stopping.give_up), None),
+            None => (self.director.poll_timeout(), Some(self.look_at)),
+        };
+        tokio::select! {
+            // Verdicts last: when many come, everything else is still looked at.
+            biased;
+            request = self.signals.next() => Wake::Signal(request),
+            answer = self.kernel.next() => Wake::Answer(answer),
+            loaded = self.reload.next() => Wake::Loaded(loaded),
+            () = self.clock.sleep_until(timeout) => Wake::Timeout,
+            () = self.clock.sleep_until(look) => Wake::Look,
+            () = self.hooks.next() => Wake::HookEnded,
+            (attempt, verdict) = self.runner.next() => Wake::Verdict(attempt, verdict),
+        }
+    }
+
+    /// Does what the director asks for; whether that was to end.
+    fn act(&mut self, action: Action) -> bool {
+        match action {
+            Action::StartCheck { attempt, check, stage } => {
+                self.runner.start(attempt, check, stage)
+            }
+            Action::CancelCheck(attempt) => self.runner.cancel(attempt),
+            Action::Reconcile(job) => self.kernel.run(job),
+            Action::Publish(notice) => self.publish(&notice),
+            Action::Finish => return true,
+        }
+        false
+    }
+
+    fn publish(&mut self, notice: &Notice) {
+        match &notice.news {
+            // It was told at the start already.
+            News::KernelFault(error) if self.told.take().as_ref() == Some(error) => return,
+            News::FallbackNeeded(service, needed) if self.stopping.is_none() => {
+                if let Some(command) = self.outlets.fallback_command(*service) {
+                    self.hooks.fallback(command, *service, *needed);
+                }
+            }
+            News::Checked(place, verdict) => self.outlets.monitor(place, verdict),
+            _ => {}
+        }
+        sinks::notice::log(notice);
+    }
+
+    fn obey(&mut self, request: Request) {
+        match request {
+            Request::Stop(signal) if self.stopping.is_none() => {
+                let now = self.clock.now();
+                self.stopping = Some(Stopping { signal, give_up: now.after(STOP_LIMIT) });
+                self.reload = Reload::None;
+                self.director.handle(Event::Stop, now);
+            }
+            Request::Reload if self.stopping.is_none() => {
+                tracing::info!("Reloading Linux Director Daemon config on signal");
+                self.begin_reload();
+            }
+            Request::Stop(_) | Request::Reload => {}
+        }
+    }
+
+    fn take_verdicts(&mut self, attempt: Attempt, verdict: Verdict) {
+        let now = self.clock.now();
+        self.director.handle(Event::CheckFinished { attempt, verdict }, now);
+        for _ in 1..VERDICTS_AT_ONCE {
+            let Some((attempt, verdict)) = self.runner.try_next() else { break };
+            self.director.handle(Event::CheckFinished { attempt, verdict }, now);
+        }
+    }
+
+    fn take_report(&mut self, report: Report) -> io::Result<()> {
+        self.director.handle(Event::Reconciled(report), self.clock.now());
+        if !self.is_ready {
+            self.is_ready = true;
+            if self.pid_file.is_some() {
+                // Before the terminal is gone: what cannot be written to the log goes there.
+                self.log.flush();
+                detach::say_ready()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        if let Some(stopping) = self.stopping {
+            tracing::info!("Linux Director Daemon terminated on signal: {}", stopping.signal);
+        }
+        let removed = self.pid_file.take().map_or(Ok(()), PidFile::remove);
+        if let Err(error) = &removed {
+            tracing::error!("cannot remove the pid file: {error}");
+        }
+        self.log.flush();
+        Ok(())
+    }
+}
+
+/// Reading the configuration again.
+impl Daemon {
+    fn look(&mut self) {
+        self.look_at = self.clock.now().after(self.process.interval);
+        match self.watch.look() {
+            Look::Same => {}
+            Look::Unreadable => {
+                let (pid, path) = (std::process::id(), self.config.display());
+                tracing::warn!("Warning [{pid}]: can not open file {path} for checking");
+            }
+            Look::Changed => {
+                tracing::info!(
+                    "Configuration file '{}' has changed on disk",
+                    self.config.display()
+                );
+                self.callback_due = true;
+                if self.process.autoreload {
+                    tracing::info!(" - reread new configuration");
+                    self.begin_reload();
+                } else {
+                    tracing::info!(" - ignore new configuration");
+                    self.call_back();
+                }
+            }
+        }
+    }
+
+    fn begin_reload(&mut self) {
+        match self.reload {
+            Reload::None => {
+                let path = self.config.clone();
+                let task = tokio::task::spawn_blocking(move || load::load(&path, Purpose::Follow));
+                self.reload = Reload::Reading(task);
+            }
+            // What is being read may be older than what we are told to read.
+            Reload::Reading(_) | Reload::Asking(_) => self.reload_again = true,
+        }
+    }
+
+    fn take_reading(&mut self, loaded: io::Result<Reading>) {
+        let reading = match loaded {
+            Ok(reading) => reading,
+            Err(error) => {
+                tracing::error!("{}", load::cannot_open(&self.config, &error));
+                return self.keep_configuration();
+            }
+        };
+        self.watch.adopt(reading.seen);
+        if !reading.remarks.is_empty() {
+            tracing::warn!("{}", reading.remarks.trim_end());
+        }
+        match reading.desired {
+            Some(desired) => {
+                self.reload = Reload::Asking(Box::new(desired));
+                self.kernel.ask_for_table();
+            }
+            None => self.keep_configuration(),
+        }
+    }
+
+    /// Differs from ldirectord: a file with a fault changes nothing. There it ends the checks and resets the settings.
+    fn keep_configuration(&mut self) {
+        tracing::error!(
+            "{} is not followed, the configuration in force stays",
+            self.config.display()
+        );
+        self.after_reload();
+    }
+
+    fn finish_reload(&mut self, table: Result<Table, KernelError>) {
+        let Reload::Asking(desired) = std::mem::take(&mut self.reload) else { return };
+        let observed = table.unwrap_or_else(|error| {
+            tracing::error!("{error}");
+            Table::default()
+        });
+        if self.pid_file.is_some() && desired.process.log != self.process.log {
+            self.log.redirect(desired.process.log.clone());
+        }
+        self.process = desired.process.clone();
+        self.outlets.follow(&desired);
+        let now = self.clock.now();
+        self.look_at = now.after(self.process.interval);
+        self.director.handle(Event::Reloaded { desired, observed: Box::new(observed) }, now);
+        self.after_reload();
+    }
+
+    fn after_reload(&mut self) {
+        self.call_back();
+        if std::mem::take(&mut self.reload_again) {
+            self.begin_reload();
+        }
+    }
+
+    /// Runs the operator's program if the file has changed; on success and on failure, as ldirectord does.
+    fn call_back(&mut self) {
+        if std::mem::take(&mut self.callback_due)
+            && let Some(program) = &self.process.callback
+        {
+            self.hooks.callback(program, &self.config.to_string_lossy());
+        }
+    }
+}
+
+/// Raises the limit of open files as far as we may and use it; what it is then.
+///
+/// Programs that we start inherit it: lowering it for them would need code between fork and exec.
+fn raise_file_limit() -> usize {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((1_024, 1_024));
+    let wanted = hard.min(FILES).max(soft);
+    let limit = match setrlimit(Resource::RLIMIT_NOFILE, wanted, hard) {
+        Ok(()) => wanted,
+        Err(_) => soft,
+    };
+    usize::try_from(limit).unwrap_or(usize::MAX)
+}

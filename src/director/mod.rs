@@ -1,46 +1,373 @@
-//! The decisions: which check is due, which server is up, what the kernel's table should be.
+//! The decisions: which check is due, which server works, what the kernel's table should be because of that.
 //!
-//! Sans-io: no socket, file, clock, thread or random number. In go [`Event`]s with a [`Moment`], out come [`Action`]s.
+//! In go [`Event`]s and the passing of time, each with a [`Moment`]; out come [`Action`]s.
+//! There is no socket, file, clock, thread or random number in here: the same events give the same actions.
+//! Nothing in here blocks, fails or panics, whatever the order of events; `tests/simulation.rs` tries.
+//!
+//! The shell calls [`Director::handle`] or [`Director::handle_timeout`], then [`Director::poll_action`] until it
+//! answers `None`, then waits for the next event or for [`Director::poll_timeout`].
 
 mod action;
+mod announce;
 mod event;
+mod health;
+mod rounds;
+mod schedule;
+mod service;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    mem,
+};
 
 pub use action::{Action, Attempt, News, Notice, Phase, Place, Role};
 pub use event::Event;
 
-use crate::{ipvs::Table, model::Desired, time::Moment};
+use self::{
+    health::Outcome,
+    rounds::{Round, Rounds},
+    schedule::Schedule,
+    service::Service,
+};
+use crate::{
+    ipvs::{Change, Job, Report, Table, Target},
+    model::{CheckId, Checked, Desired, ServerKey, ServiceKey, Verdict},
+    time::Moment,
+};
 
 /// The decision core.
 #[derive(Debug)]
-pub struct Director {}
+pub struct Director {
+    phase: Phase,
+    services: Vec<Service>,
+    /// Where each service is in `services`.
+    index: BTreeMap<ServiceKey, usize>,
+    /// For each check the servers that it speaks for: places of services, and of servers in them.
+    users: Vec<Vec<(usize, usize)>>,
+    schedule: Schedule,
+    rounds: Rounds,
+    /// The services that we may change or delete: those of the configuration, and those that it had and the
+    /// kernel still may have.
+    owned: BTreeSet<ServiceKey>,
+    /// Whether the next look at everything follows a start or reload.
+    fresh: bool,
+    /// Of each service, whether its fallback was last told to be needed.
+    fallback_told: BTreeMap<ServiceKey, bool>,
+    actions: VecDeque<Action>,
+    end: End,
+}
+
+/// How far the end has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum End {
+    /// It was not asked for.
+    Far,
+    /// The services have to be deleted.
+    Asked,
+    /// They are being deleted.
+    Deleting,
+    /// Nothing is left to do.
+    Reached,
+}
 
 impl Director {
-    /// Begins from what the kernel has, without disturbing it.
-    pub fn new(_desired: Desired, _observed: &Table, _now: Moment) -> Director {
-        Director {}
+    /// Begins from what the kernel has, without disturbing it: a server at work there serves until a check fails.
+    pub fn new(desired: Desired, observed: &Table, now: Moment) -> Director {
+        let mut director = Director {
+            phase: Phase::Starting,
+            services: Vec::new(),
+            index: BTreeMap::new(),
+            users: Vec::new(),
+            schedule: Schedule::new(&desired.checks, now),
+            rounds: Rounds::new(now),
+            owned: BTreeSet::new(),
+            fresh: true,
+            fallback_told: BTreeMap::new(),
+            actions: VecDeque::new(),
+            end: End::Far,
+        };
+        director.follow(desired, observed);
+        director.settle(now);
+        director
     }
 
     /// Something happened. Afterwards every `poll_` may answer otherwise.
-    pub fn handle(&mut self, _event: Event, _now: Moment) {}
+    pub fn handle(&mut self, event: Event, now: Moment) {
+        match event {
+            Event::CheckFinished { attempt, verdict } => self.take_verdict(attempt, &verdict, now),
+            Event::Reconciled(report) => self.take_report(&report, now),
+            Event::Reloaded { desired, observed } => self.reload(*desired, &observed, now),
+            Event::Stop => self.stop(),
+        }
+        self.settle(now);
+    }
 
-    /// Time has passed. Called at the latest at [`Director::poll_timeout`]; a call too many is harmless.
-    pub fn handle_timeout(&mut self, _now: Moment) {}
+    /// Time has passed. To be called at the latest at [`Director::poll_timeout`]; a call too many is harmless.
+    pub fn handle_timeout(&mut self, now: Moment) {
+        self.settle(now);
+    }
 
-    /// When [`Director::handle_timeout`] must be called next.
+    /// When [`Director::handle_timeout`] must be called next, if nothing else happens.
+    /// May be earlier after any call that is given a [`Moment`].
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Moment> {
-        None
+        if self.end != End::Far {
+            return None;
+        }
+        [self.schedule.next_due(), self.rounds.next_timeout()].into_iter().flatten().min()
     }
 
-    /// What the shell must do next; call until it answers `None`.
+    /// What the shell must do next; to be called until it answers `None`.
     #[must_use]
     pub fn poll_action(&mut self) -> Option<Action> {
-        None
+        self.actions.pop_front()
     }
 
-    /// What the operator asked for, as it is followed now.
-    pub fn desired(&self) -> &Desired {
-        static EMPTY: std::sync::OnceLock<Desired> = std::sync::OnceLock::new();
-        EMPTY.get_or_init(Desired::default)
+    /// What the daemon is doing as a whole.
+    pub fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// What the kernel should hold now.
+    pub fn target(&self) -> Target {
+        self.target_when(self.fresh)
+    }
+
+    /// Whether a real server of this service with this key is known to work.
+    pub fn is_up(&self, service: ServiceKey, server: ServerKey) -> bool {
+        self.service(service).is_some_and(|service| service.is_up(server))
+    }
+
+    fn service(&self, key: ServiceKey) -> Option<&Service> {
+        self.services.get(*self.index.get(&key)?)
+    }
+
+    fn target_when(&self, fresh: bool) -> Target {
+        let wish = |service: &Service| (service.config().key, service.wish(fresh));
+        Target { services: self.services.iter().map(wish).collect(), owned: self.owned.clone() }
+    }
+
+    /// Makes this configuration the one that is followed; keeps what is known of servers that stay.
+    fn follow(&mut self, desired: Desired, observed: &Table) {
+        let before = mem::take(&mut self.services);
+        let before_index = mem::take(&mut self.index);
+        let known = |key| before_index.get(&key).and_then(|&place| before.get(place));
+        self.services = (desired.services.into_iter())
+            .map(|config| {
+                let entry = observed.services.get(&config.key);
+                match known(config.key) {
+                    Some(service) => Service::reloaded(config, service, entry),
+                    None => Service::warm(config, entry),
+                }
+            })
+            .collect();
+        self.index = (self.services.iter().enumerate())
+            .map(|(place, service)| (service.config().key, place))
+            .collect();
+        self.owned.extend(self.index.keys());
+        let index = &self.index;
+        self.fallback_told.retain(|key, _| index.contains_key(key));
+        self.users = vec![Vec::new(); desired.checks.len()];
+        for (service_place, service) in self.services.iter().enumerate() {
+            for (server_place, server) in service.config().servers.iter().enumerate() {
+                if let Checked::By(check) = server.checked
+                    && let Some(users) = self.users.get_mut(check.index())
+                {
+                    users.push((service_place, server_place));
+                }
+            }
+        }
+        self.fresh = true;
+        self.rounds.note_everything();
+        for place in 0..self.services.len() {
+            self.tell_fallback(place);
+        }
+    }
+
+    fn reload(&mut self, desired: Desired, observed: &Table, now: Moment) {
+        if self.end != End::Far {
+            return;
+        }
+        self.phase = Phase::Reloading;
+        let orphans = self.schedule.reload(&desired.checks, now);
+        self.actions.extend(orphans.into_iter().map(Action::CancelCheck));
+        self.follow(desired, observed);
+        let unknown = (self.services.iter().flat_map(Service::unknown)).filter_map(|server| {
+            match server.checked {
+                Checked::By(check) => Some(check),
+                Checked::AlwaysUp | Checked::Never => None,
+            }
+        });
+        let unknown: BTreeSet<CheckId> = unknown.collect();
+        self.schedule.hasten(unknown, now);
+    }
+
+    fn stop(&mut self) {
+        if self.end != End::Far {
+            return;
+        }
+        self.phase = Phase::Stopping;
+        self.end = End::Asked;
+        self.actions.extend(self.schedule.clear().into_iter().map(Action::CancelCheck));
+    }
+
+    fn take_verdict(&mut self, attempt: Attempt, verdict: &Verdict, now: Moment) {
+        let Some(check) = self.schedule.finish(attempt, verdict.is_ok(), now) else { return };
+        let users = self.users.get_mut(check.index()).map(mem::take).unwrap_or_default();
+        for &(service_place, server_place) in &users {
+            self.judge(service_place, server_place, verdict);
+        }
+        if let Some(slot) = self.users.get_mut(check.index()) {
+            *slot = users;
+        }
+    }
+
+    /// Takes a verdict on one server of one service.
+    fn judge(&mut self, service_place: usize, server_place: usize, verdict: &Verdict) {
+        let Some(service) = self.services.get_mut(service_place) else { return };
+        let outcome = service.judge(server_place, verdict);
+        let Some(place) = service.place(server_place) else { return };
+        let of = service.config().failure_count.get();
+        if service.config().monitor_file.is_some() {
+            self.publish(News::Checked(place, verdict.clone()));
+        }
+        match (outcome, verdict) {
+            (Outcome::Forgotten, _) => self.publish(News::FailuresForgotten(place)),
+            (Outcome::SoftFailure(count), _) => {
+                self.publish(News::SoftFailure { place, count, of });
+            }
+            (Outcome::CameUp, _) => {
+                self.publish(News::Up(place));
+                self.note_transition(service_place, place);
+            }
+            (Outcome::WentDown, Err(failure)) => {
+                self.publish(News::Down(place, failure.clone()));
+                self.note_transition(service_place, place);
+            }
+            (Outcome::StaysDown, Err(failure)) => self.publish(News::Down(place, failure.clone())),
+            _ => {}
+        }
+    }
+
+    /// A server began or ceased to serve: it and the fallback may have to change in the kernel.
+    fn note_transition(&mut self, service_place: usize, place: Place) {
+        self.rounds.note_server(place.service, place.server);
+        let fallback = self.services.get(service_place).and_then(|s| s.config().fallback);
+        if let Some(fallback) = fallback {
+            self.rounds.note_server(place.service, fallback.key);
+        }
+        self.tell_fallback(service_place);
+    }
+
+    fn tell_fallback(&mut self, service_place: usize) {
+        let Some(service) = self.services.get(service_place) else { return };
+        let (key, needed) = (service.config().key, service.needs_fallback());
+        if self.fallback_told.insert(key, needed) != Some(needed) {
+            self.publish(News::FallbackNeeded(key, needed));
+        }
+    }
+
+    fn take_report(&mut self, report: &Report, now: Moment) {
+        let Some(round) = self.rounds.finish(report, now) else { return };
+        if self.end == End::Deleting {
+            self.end = End::Reached;
+        }
+        for news in self.news_of(report) {
+            self.publish(news);
+        }
+        for fault in self.rounds.news_of_faults(report) {
+            self.publish(News::KernelFault(fault));
+        }
+        if round == Round::Drift {
+            for (service, server) in self.rounds.news_of_drift(report) {
+                self.publish(News::Drifted(service, server));
+            }
+        }
+        if round == Round::Everything && report.unread.is_none() {
+            let failed: BTreeSet<ServiceKey> = (report.done.iter())
+                .filter(|(_, result)| result.is_err())
+                .map(|(op, _)| op.service())
+                .collect();
+            let (index, owned) = (&self.index, &mut self.owned);
+            owned.retain(|key| index.contains_key(key) || failed.contains(key));
+            self.fresh = false;
+        }
+        if self.end == End::Reached {
+            self.actions.push_back(Action::Finish);
+        }
+    }
+
+    /// Begins what is due and asks for what the kernel needs.
+    fn settle(&mut self, now: Moment) {
+        match self.end {
+            End::Far => {
+                while let Some((attempt, check, stage)) = self.schedule.start_next(now) {
+                    self.actions.push_back(Action::StartCheck { attempt, check, stage });
+                }
+                if let Some(round) = self.rounds.next(now) {
+                    let job = self.job(&round);
+                    self.actions.push_back(Action::Reconcile(Box::new(job)));
+                }
+                if self.schedule.all_seen() && !self.rounds.is_busy() {
+                    self.phase = Phase::Running;
+                }
+            }
+            End::Asked if !self.rounds.is_busy() => self.delete_services(),
+            End::Asked | End::Deleting | End::Reached => {}
+        }
+        self.check_invariants();
+    }
+
+    fn job(&self, round: &Round) -> Job {
+        match round {
+            Round::Everything => Job::Everything(self.target()),
+            Round::Drift => Job::Drift(self.target_when(false)),
+            Round::Services(keys) => Job::Services(Target {
+                services: (keys.iter())
+                    .filter_map(|key| Some((*key, self.service(*key)?.wish(true))))
+                    .collect(),
+                owned: keys.clone(),
+            }),
+            Round::Servers(servers) => Job::Changes(
+                (servers.iter())
+                    .filter_map(|&(service, server)| {
+                        let wanted = self.service(service)?.wanted(server, false);
+                        Some(Change { service, server, wanted })
+                    })
+                    .collect(),
+            ),
+        }
+    }
+
+    /// The last job: what the configuration does not want to outlive the daemon.
+    fn delete_services(&mut self) {
+        let orphans = self.owned.iter().filter(|key| !self.index.contains_key(key)).copied();
+        let leaving: Vec<ServiceKey> = (self.services.iter())
+            .filter(|service| service.config().clean_stop)
+            .map(|service| service.config().key)
+            .chain(orphans)
+            .collect();
+        if leaving.is_empty() {
+            self.end = End::Reached;
+            self.actions.push_back(Action::Finish);
+        } else {
+            self.end = End::Deleting;
+            self.rounds.begin_last();
+            self.actions.push_back(Action::Reconcile(Box::new(Job::Delete(leaving))));
+        }
+    }
+
+    fn publish(&mut self, news: News) {
+        self.actions.push_back(Action::Publish(Notice { phase: self.phase, news }));
+    }
+
+    /// What must hold after every call; costs as much as everything there is, so only where tests run.
+    fn check_invariants(&self) {
+        if cfg!(debug_assertions) {
+            self.schedule.check_invariants();
+            self.services.iter().for_each(Service::check_invariants);
+            debug_assert_eq!(self.index.len(), self.services.len(), "services have different keys");
+            debug_assert!(self.index.keys().all(|key| self.owned.contains(key)));
+        }
     }
 }

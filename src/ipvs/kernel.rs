@@ -3,8 +3,10 @@
 
 use std::fmt;
 
+use nix::errno::Errno;
+
 use super::{Entry, Op, Table};
-use crate::model::ServiceKey;
+use crate::model::{Family, ServiceKey, Settings};
 
 /// Whoever holds an IPVS table.
 pub trait Kernel: Send {
@@ -16,6 +18,9 @@ pub trait Kernel: Send {
 
     /// Makes the changes in their order and says of each what came of it: as many results as changes.
     /// A change that fails does not keep the later ones from being tried.
+    ///
+    /// [`KernelErrorKind::AlreadyThere`] and [`KernelErrorKind::NotThere`] mean that the table is not what the
+    /// change took it for; with [`KernelErrorKind::Lost`] the change may or may not have been made.
     fn apply(&mut self, ops: &[Op]) -> Vec<Result<(), KernelError>>;
 }
 
@@ -28,6 +33,121 @@ pub struct KernelError {
     pub message: String,
     /// What a person can do.
     pub hint: Option<String>,
+}
+
+impl KernelError {
+    /// Why a change failed, for the error number that the kernel gave.
+    pub fn refused(op: &Op, errno: i32) -> KernelError {
+        let (kind, why, hint) = reason(op, Errno::from_raw(errno));
+        KernelError { hint, ..KernelError::failed(op, kind, &format!("{why} ({})", name(errno))) }
+    }
+
+    /// Why a change failed for which there is no error number.
+    pub fn failed(op: &Op, kind: KernelErrorKind, why: &str) -> KernelError {
+        KernelError { kind, message: format!("cannot {}: {why}", tried(op)), hint: None }
+    }
+
+    /// Why something could not be read (`the IPVS table`, `tcp 192.0.2.1:80`).
+    pub fn unreadable(what: &str, errno: i32) -> KernelError {
+        let (kind, why, hint) = common_reason(Errno::from_raw(errno));
+        let message = format!("cannot read {what}: {why} ({})", name(errno));
+        KernelError { kind, message, hint }
+    }
+}
+
+/// What a change was to do, in words that follow "cannot".
+fn tried(op: &Op) -> String {
+    match op {
+        Op::AddService(service, _) => format!("add virtual service {service}"),
+        Op::SetService(service, _) => format!("change virtual service {service}"),
+        Op::DelService(service) => format!("delete virtual service {service}"),
+        Op::AddServer(service, server, _) => format!("add real server {server} to {service}"),
+        Op::SetServer(service, server, _) => format!("change real server {server} of {service}"),
+        Op::DelServer(service, server) => format!("delete real server {server} of {service}"),
+    }
+}
+
+type Reason = (KernelErrorKind, String, Option<String>);
+
+/// What an error number means for a change (`ip_vs_genl_set_cmd` and what it calls in
+/// `net/netfilter/ipvs/ip_vs_ctl.c`; the family gives no text of its own).
+fn reason(op: &Op, errno: Errno) -> Reason {
+    match (errno, op) {
+        (Errno::EEXIST, _) => (KernelErrorKind::AlreadyThere, "it is there already".into(), None),
+        (Errno::ENOENT, Op::AddService(_, settings) | Op::SetService(_, settings)) => {
+            unknown_module(settings)
+        }
+        (Errno::ENOENT, _) => (KernelErrorKind::NotThere, "there is no such server".into(), None),
+        (Errno::ESRCH, _) => {
+            (KernelErrorKind::NotThere, "there is no such virtual service".into(), None)
+        }
+        (Errno::ERANGE, Op::AddServer(_, _, share) | Op::SetServer(_, _, share))
+            if share.thresholds.lower > share.thresholds.upper =>
+        {
+            let thresholds = share.thresholds;
+            let why = format!(
+                "the lower threshold {} is above the upper one {}",
+                thresholds.lower, thresholds.upper
+            );
+            let hint = "a server with a lower threshold needs an upper one that is not below it";
+            (KernelErrorKind::Other, why, Some(hint.to_owned()))
+        }
+        (Errno::EINVAL, Op::AddServer(service, server, _) | Op::SetServer(service, server, _)) => {
+            let hint = if service.family() == Family::of(server.0.ip()) {
+                "the address of a real server is one host that this one has a route to, and tunnelling by GUE needs a port"
+            } else {
+                "a real server of the other IP version is reached by tunnelling only (ipip)"
+            };
+            (KernelErrorKind::Other, "the kernel does not accept it".into(), Some(hint.to_owned()))
+        }
+        _ => common_reason(errno),
+    }
+}
+
+/// The module of the scheduler or of the persistence engine is missing; the kernel does not say which.
+fn unknown_module(settings: &Settings) -> Reason {
+    let scheduler = &settings.scheduler;
+    let engine = settings.persistence.as_ref().and_then(|persistence| persistence.engine.as_ref());
+    let (why, modules) = match engine {
+        None => (format!("the kernel has no scheduler {scheduler}"), format!("ip_vs_{scheduler}")),
+        Some(engine) => (
+            format!("the kernel has no scheduler {scheduler} or no persistence engine {engine}"),
+            format!("ip_vs_{scheduler} and ip_vs_pe_{engine}"),
+        ),
+    };
+    let hint = format!("check the name, and that modprobe finds {modules}");
+    (KernelErrorKind::Unsupported, why, Some(hint))
+}
+
+/// What an error number means whatever was tried.
+fn common_reason(errno: Errno) -> Reason {
+    match errno {
+        Errno::EPERM | Errno::EACCES => (
+            KernelErrorKind::Denied,
+            "permission denied".into(),
+            Some("the daemon needs CAP_NET_ADMIN".to_owned()),
+        ),
+        Errno::EAFNOSUPPORT => (
+            KernelErrorKind::Unsupported,
+            "the kernel's IPVS does not know this IP version".into(),
+            Some(
+                "IPv6 needs a kernel with CONFIG_IP_VS_IPV6 and its ipv6 module loaded".to_owned(),
+            ),
+        ),
+        Errno::ENOMEM | Errno::ENOBUFS => {
+            (KernelErrorKind::Other, "the kernel is out of memory".into(), None)
+        }
+        Errno::UnknownErrno => (KernelErrorKind::Other, "the kernel refuses".into(), None),
+        other => (KernelErrorKind::Other, other.desc().to_lowercase(), None),
+    }
+}
+
+/// `EPERM` and the like; the kernel has numbers without a name, such as 524.
+fn name(errno: i32) -> String {
+    match Errno::from_raw(errno) {
+        Errno::UnknownErrno => format!("errno {errno}"),
+        errno => format!("{errno:?}"),
+    }
 }
 
 /// The sentence, and the hint on a line of its own.
@@ -54,8 +174,52 @@ pub enum KernelErrorKind {
     Denied,
     /// The kernel has no IPVS, or not this part of it: no such scheduler or engine.
     Unsupported,
-    /// Answers were lost; what was changed is unknown until the table is read again (ENOBUFS).
+    /// Answers were lost; what was changed is unknown until the table is read again.
     Lost,
     /// Anything else.
     Other,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Forwarding, Scheduler, ServerKey, Share, Thresholds, Transport, Weight};
+
+    fn service() -> ServiceKey {
+        ServiceKey::Address { transport: Transport::Tcp, address: ([192, 0, 2, 1], 80).into() }
+    }
+
+    fn add_server(thresholds: Thresholds) -> Op {
+        let share = Share { forwarding: Forwarding::Masquerade, weight: Weight::ONE, thresholds };
+        Op::AddServer(service(), ServerKey(([10, 0, 0, 7], 80).into()), share)
+    }
+
+    #[test]
+    fn an_error_is_a_sentence_and_a_hint() {
+        let denied = KernelError::refused(&add_server(Thresholds::default()), nix::libc::EPERM);
+        assert_eq!(
+            denied.to_string(),
+            "cannot add real server 10.0.0.7:80 to tcp 192.0.2.1:80: permission denied (EPERM)\n\
+             hint: the daemon needs CAP_NET_ADMIN"
+        );
+        let settings = Settings { scheduler: Scheduler("wlx".to_owned()), ..Settings::default() };
+        let unknown = KernelError::refused(&Op::AddService(service(), settings), nix::libc::ENOENT);
+        assert_eq!(unknown.kind, KernelErrorKind::Unsupported);
+        assert_eq!(
+            unknown.to_string(),
+            "cannot add virtual service tcp 192.0.2.1:80: the kernel has no scheduler wlx (ENOENT)\n\
+             hint: check the name, and that modprobe finds ip_vs_wlx"
+        );
+        let thresholds = Thresholds { upper: 3, lower: 4 };
+        let crossed = KernelError::refused(&add_server(thresholds), nix::libc::ERANGE);
+        assert_eq!(
+            crossed.message,
+            "cannot add real server 10.0.0.7:80 to tcp 192.0.2.1:80: \
+             the lower threshold 4 is above the upper one 3 (ERANGE)"
+        );
+        let busy = KernelError::unreadable("the IPVS table", nix::libc::EBUSY);
+        assert_eq!(busy.to_string(), "cannot read the IPVS table: device or resource busy (EBUSY)");
+        let odd = KernelError::unreadable("tcp 192.0.2.1:80", 524);
+        assert_eq!(odd.to_string(), "cannot read tcp 192.0.2.1:80: the kernel refuses (errno 524)");
+    }
 }

@@ -1,7 +1,7 @@
 //! The kernel's table as we see it: what is there, what should be there, and what is ours.
 //!
 //! In go a [`Target`] or a list of [`Change`]s, out comes a [`Report`] of what was done.
-//! [`plan`] compares and is pure; [`reconcile`] reads, plans and applies over any [`kernel::Kernel`].
+//! [`mod@plan`] compares and is pure; [`reconcile`] reads, plans and applies over any [`kernel::Kernel`].
 //! Nothing here decides whether a server works, and nothing reads a clock.
 
 pub mod kernel;
@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub use self::{
     kernel::{Kernel, KernelError, KernelErrorKind},
-    plan::plan,
+    plan::{plan, plan_changes, plan_missing},
     reconcile::Reconciler,
 };
 use crate::model::{ServerKey, ServiceKey, Settings, Share};
@@ -26,6 +26,30 @@ use crate::model::{ServerKey, ServiceKey, Settings, Share};
 pub struct Table {
     /// The virtual services.
     pub services: BTreeMap<ServiceKey, Entry>,
+}
+
+impl Table {
+    /// Notes a change that was made: what the table is after it.
+    pub fn record(&mut self, op: &Op) {
+        match op {
+            Op::AddService(service, settings) | Op::SetService(service, settings) => {
+                self.services.entry(*service).or_default().settings = settings.clone();
+            }
+            Op::DelService(service) => {
+                self.services.remove(service);
+            }
+            Op::AddServer(service, server, share) | Op::SetServer(service, server, share) => {
+                if let Some(entry) = self.services.get_mut(service) {
+                    entry.servers.insert(*server, *share);
+                }
+            }
+            Op::DelServer(service, server) => {
+                if let Some(entry) = self.services.get_mut(service) {
+                    entry.servers.remove(server);
+                }
+            }
+        }
+    }
 }
 
 /// A virtual service in the kernel.
@@ -78,6 +102,9 @@ pub struct Change {
     pub wanted: Wanted,
 }
 
+/// What a change is made to: a service, or a server of it.
+pub type Piece = (ServiceKey, Option<ServerKey>);
+
 /// One change to the kernel's table.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Op {
@@ -117,6 +144,11 @@ impl Op {
             Op::AddService(..) | Op::SetService(..) | Op::DelService(_) => None,
         }
     }
+
+    /// What the change is made to.
+    pub fn piece(&self) -> Piece {
+        (self.service(), self.server())
+    }
 }
 
 /// What is asked of the kernel's owner.
@@ -124,7 +156,11 @@ impl Op {
 pub enum Job {
     /// Read the whole table and make it as the target says: at start, at reload, after a fault.
     Everything(Target),
+    /// The same for the services of this target alone: what failed is tried again, and the others are let be.
+    Services(Target),
     /// Make these servers as wanted: a transition.
+    ///
+    /// A service of the last target that has vanished is put back entirely; one that is not of the last target is left alone.
     Changes(Vec<Change>),
     /// Read the whole table and put back only what is missing of the target; report what else differs.
     ///
@@ -140,9 +176,12 @@ pub struct Report {
     /// The services of the target that the kernel had before the job; only of [`Job::Everything`].
     pub found: Vec<ServiceKey>,
     /// Every change that was tried, in order, and what came of it.
+    ///
+    /// A change that somebody else had made already is left out. So are the servers of a service that could not be
+    /// added: only the service's failure is told.
     pub done: Vec<(Op, Result<(), KernelError>)>,
-    /// Servers and services that are there but otherwise than the target says; only of [`Job::Drift`].
-    pub drifted: Vec<(ServiceKey, Option<ServerKey>)>,
+    /// Services and servers that are there but otherwise than the target says, or should not be there; only of [`Job::Drift`].
+    pub drifted: Vec<Piece>,
     /// Why the table could not be read, if it could not; then nothing was tried.
     pub unread: Option<KernelError>,
 }

@@ -1,1 +1,148 @@
-//! netlink
+//! The kernel's own table, over generic netlink.
+//!
+//! In go [`Op`]s, out come results; or out comes the table of the network namespace of the thread that asks.
+//! Nothing is tried twice, with one exception: when the kernel does not know the family's number any more, because
+//! its module was unloaded and loaded again, a reading asks for the number and reads again.
+//!
+//! Without `ip_vs` in the kernel a [`Netlink`] can still be had, and every use of it loads the module or says why
+//! not: like ldirectord the daemon then runs, and comes into its own as soon as the module is there.
+
+use std::collections::BTreeMap;
+
+use ipvs_sys::{Client, Error, Request, ServiceEntry};
+use nix::errno::Errno;
+
+use super::{Entry, Kernel, KernelError, KernelErrorKind, Op, Table, convert};
+use crate::model::{ServerKey, ServiceKey, Share};
+
+/// The kernel's own table.
+#[derive(Debug, Default)]
+pub struct Netlink {
+    client: Option<Client>,
+}
+
+impl Kernel for Netlink {
+    fn table(&mut self) -> Result<Table, KernelError> {
+        self.read("the IPVS table", |client| {
+            let mut table = Table::default();
+            for ServiceEntry { service, .. } in client.services()? {
+                let Some((key, settings)) = convert::read_service(service) else { continue };
+                // A service that was deleted since is not there.
+                let Some(servers) = servers(client, &key)? else { continue };
+                table.services.insert(key, Entry { settings, servers });
+            }
+            Ok(table)
+        })
+    }
+
+    fn service(&mut self, key: &ServiceKey) -> Result<Option<Entry>, KernelError> {
+        self.read(&key.to_string(), |client| {
+            let entry = match client.service(&convert::service_id(key)) {
+                Ok(entry) => entry,
+                Err(error) if is(&error, Errno::ESRCH) => return Ok(None),
+                Err(error) => return Err(error),
+            };
+            let Some((_, settings)) = convert::read_service(entry.service) else {
+                return Ok(None);
+            };
+            Ok(servers(client, key)?.map(|servers| Entry { settings, servers }))
+        })
+    }
+
+    fn apply(&mut self, ops: &[Op]) -> Vec<Result<(), KernelError>> {
+        let client = match open(&mut self.client) {
+            Ok(client) => client,
+            Err(error) => return ops.iter().map(|op| Err(refused(op, &error))).collect(),
+        };
+        let requests: Vec<Request> = ops.iter().map(convert::request).collect();
+        let results = client.apply(&requests);
+        ops.iter().zip(results).map(|(op, result)| result.map_err(|e| refused(op, &e))).collect()
+    }
+}
+
+impl Netlink {
+    fn read<T>(
+        &mut self,
+        what: &str,
+        mut read: impl FnMut(&mut Client) -> Result<T, Error>,
+    ) -> Result<T, KernelError> {
+        let mut result = open(&mut self.client).and_then(&mut read);
+        // No reading of IPVS itself says ENOENT.
+        if result.as_ref().is_err_and(|error| is(error, Errno::ENOENT)) {
+            self.client = None;
+            result = open(&mut self.client).and_then(read);
+        }
+        result.map_err(|error| unreadable(what, &error))
+    }
+}
+
+fn open(client: &mut Option<Client>) -> Result<&mut Client, Error> {
+    match client {
+        Some(client) => Ok(client),
+        None => Ok(client.insert(Client::open()?)),
+    }
+}
+
+/// The servers of a service, `None` when it is not there.
+fn servers(
+    client: &mut Client,
+    key: &ServiceKey,
+) -> Result<Option<BTreeMap<ServerKey, Share>>, Error> {
+    match client.dests(&convert::service_id(key)) {
+        Ok(dests) => {
+            let servers = dests.iter().filter_map(|entry| convert::read_dest(&entry.dest));
+            Ok(Some(servers.collect()))
+        }
+        Err(error) if is(&error, Errno::ESRCH) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn is(error: &Error, errno: Errno) -> bool {
+    error.errno().map(Errno::from_raw) == Some(errno)
+}
+
+/// Why a change failed, in our words.
+fn refused(op: &Op, error: &Error) -> KernelError {
+    match error {
+        Error::Refused { errno, .. } | Error::Socket { errno, .. } => {
+            KernelError::refused(op, *errno)
+        }
+        error => {
+            let (kind, why, hint) = other_reason(error);
+            KernelError { hint, ..KernelError::failed(op, kind, &why) }
+        }
+    }
+}
+
+/// Why something could not be read, in our words.
+fn unreadable(what: &str, error: &Error) -> KernelError {
+    match error {
+        Error::Refused { errno, .. } | Error::Socket { errno, .. } => {
+            KernelError::unreadable(what, *errno)
+        }
+        error => {
+            let (kind, why, hint) = other_reason(error);
+            KernelError { kind, message: format!("cannot read {what}: {why}"), hint }
+        }
+    }
+}
+
+/// What has no error number.
+fn other_reason(error: &Error) -> (KernelErrorKind, String, Option<String>) {
+    let hint = error.hint().map(str::to_owned);
+    match error {
+        Error::NoIpvs { reason } => {
+            (KernelErrorKind::Unsupported, format!("this kernel has no IPVS: {reason}"), hint)
+        }
+        // Its hint is for us, and followed.
+        Error::Lost { .. } => {
+            (KernelErrorKind::Lost, "the kernel's answer was lost".to_owned(), None)
+        }
+        Error::Malformed { reason, .. } => {
+            (KernelErrorKind::Other, format!("the kernel's answer is malformed: {reason}"), hint)
+        }
+        Error::Invalid { reason, .. } => (KernelErrorKind::Other, (*reason).to_owned(), hint),
+        error => (KernelErrorKind::Other, error.to_string(), hint),
+    }
+}

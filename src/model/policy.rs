@@ -16,6 +16,59 @@ pub enum Quiesce {
     ZeroWeightIfPresent,
 }
 
+/// What the daemon is doing when a mail would be sent; each can be left out (`emailalertstatus`).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "four independent choices of a list, not a state"
+)]
+pub struct AlertPhases {
+    /// From the start until every server has been checked once.
+    pub starting: bool,
+    /// The usual.
+    pub running: bool,
+    /// The end.
+    pub stopping: bool,
+    /// From a reload until every server has been checked once.
+    pub reloading: bool,
+}
+
+impl AlertPhases {
+    /// Whatever the daemon is doing (`all`).
+    pub const ALL: AlertPhases =
+        AlertPhases { starting: true, running: true, stopping: true, reloading: true };
+    /// Never (`none`).
+    pub const NONE: AlertPhases =
+        AlertPhases { starting: false, running: false, stopping: false, reloading: false };
+}
+
+/// Who is mailed about a service, when and how.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AlertPolicy {
+    /// The addresses as written, commas and all; `None` mails nobody (`emailalert`).
+    pub recipients: Option<String>,
+    /// The address in the From header as written (`emailalertfrom`).
+    pub from: Option<String>,
+    /// How often a mail about a server that stays down is repeated; zero never (`emailalertfreq`).
+    pub repeat_after: Duration,
+    /// When mails are sent at all (`emailalertstatus`).
+    pub phases: AlertPhases,
+    /// The mail server to speak to; `None` hands mails to the local `sendmail` (`smtp`).
+    pub smtp: Option<String>,
+}
+
+impl Default for AlertPolicy {
+    fn default() -> Self {
+        AlertPolicy {
+            recipients: None,
+            from: None,
+            repeat_after: Duration::ZERO,
+            phases: AlertPhases::ALL,
+            smtp: None,
+        }
+    }
+}
+
 /// Where log lines go.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum LogTarget {

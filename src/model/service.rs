@@ -7,7 +7,7 @@ use std::{
     path::PathBuf,
 };
 
-use super::{Fallback, Quiesce, RealServer};
+use super::{AlertPolicy, Fallback, Quiesce, RealServer};
 
 /// The protocol above IP.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -200,6 +200,8 @@ pub struct VirtualService {
     pub failure_count: NonZeroU32,
     /// Whether the service leaves the kernel when the daemon ends.
     pub clean_stop: bool,
+    /// Who is mailed about it.
+    pub alerts: AlertPolicy,
     /// Where results of checks are written, as ldirectord's `monitorfile`.
     pub monitor_file: Option<PathBuf>,
     /// A name for people, from `servicename`.

@@ -1,0 +1,212 @@
+//! `service=http`, `https` and `http_proxy`: RFC 9110 and 9112, read as laxly as ldirectord's library (LWP) reads them.
+//!
+//! | we say | we expect |
+//! |---|---|
+//! | `GET /path HTTP/1.1`, `Host`, `User-Agent`, `Connection: close` | a status of 2xx, and `receive` found in the body |
+//! | the same of another place, up to 7 times | 301, 302, 303, 307 or 308 with `Location` |
+//!
+//! The connection goes where the URL says; `Host` is `virtualhost`, else the address of the real server.
+//! A request that follows a redirection carries the host and port of its own URL.
+//! `http_proxy` asks the real server for the whole URL, and redirections too.
+//! The body is taken as it is: no content encoding is undone.
+//!
+//! Our own reader and not a library's, because laxness decides who is up. LWP accepts a header that ends with the
+//! connection, a status line of any version or none at all, lines that are no headers, two content lengths, and any
+//! end of a body; strict readers refuse such answers, of which health check scripts on real servers are full.
+//!
+//! Differs from ldirectord: a body that the timeout cuts off is a failure unless `receive` is found in what came.
+//! Differs from ldirectord: of a body without end only the first MiB is looked at.
+//! Differs from ldirectord: https does not verify certificates, and names `virtualhost` to the server (SNI).
+//! Differs from ldirectord: IPv6 needs nothing installed.
+
+mod response;
+#[cfg(test)]
+mod tests;
+mod url;
+
+use self::{
+    response::{End, Response},
+    url::{Scheme, Url},
+};
+use super::{
+    Protocol, Question, failure,
+    link::{Link, Security},
+};
+use crate::model::{Carrier, Failure, HttpMethod, Pass, ProtocolInfo, Reason, Secret, Verdict};
+
+/// How many redirections are followed, as LWP does.
+const REDIRECTIONS: usize = 7;
+
+pub(super) const PROTOCOLS: &[Protocol] = &[
+    Protocol {
+        info: ProtocolInfo {
+            name: "http",
+            default_port: Some(80),
+            carrier: Carrier::Tcp,
+            directives: DIRECTIVES,
+            doc: "Asks for `request` with GET or HEAD (`httpmethod`), sending `virtualhost` as the Host header. \
+                  The real server works when the answer, after at most seven redirections, has a status of 2xx and \
+                  its body matches `receive`. Of a longer body the first MiB is looked at.",
+        },
+        talk: |question, link| Box::pin(talk(question, link, Via::Server)),
+    },
+    Protocol {
+        info: ProtocolInfo {
+            name: "https",
+            default_port: Some(443),
+            carrier: Carrier::Tls,
+            directives: DIRECTIVES,
+            doc: "As http, over TLS. Certificates are not verified. `virtualhost`, when it is a host name, is also \
+                  the name that the server is asked for in TLS. Servers that only speak TLS 1.0 or 1.1, or only \
+                  old ciphers, are spoken to as well.",
+        },
+        talk: |question, link| Box::pin(talk(question, link, Via::Server)),
+    },
+    Protocol {
+        info: ProtocolInfo {
+            name: "http_proxy",
+            default_port: Some(3128),
+            carrier: Carrier::Tcp,
+            directives: &["request", "receive", "httpmethod"],
+            doc: "Asks the real server, a proxy, for `request`, which must be a whole URL. It works when the answer \
+                  has a status of 2xx and its body matches `receive`.",
+        },
+        talk: |question, link| Box::pin(talk(question, link, Via::Proxy)),
+    },
+];
+
+const DIRECTIVES: &[&str] = &["request", "receive", "httpmethod", "virtualhost"];
+
+/// Who is asked for a URL.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Via {
+    /// The server that it names.
+    Server,
+    /// The real server, whatever it names.
+    Proxy,
+}
+
+async fn talk(question: &Question<'_>, link: &mut Link<'_>, via: Via) -> Verdict {
+    let negotiate = question.negotiate;
+    let mut url =
+        Url::parse(&negotiate.request).map_err(|fault| failure(Reason::Protocol, fault))?;
+    let mut host = match (via, &negotiate.virtualhost) {
+        (Via::Proxy, _) => url.authority.clone(),
+        (Via::Server, Some(virtualhost)) => virtualhost.clone(),
+        (Via::Server, None) => url::host_of(question.check.target.ip()),
+    };
+    let mut redirected = 0;
+    loop {
+        match via {
+            Via::Proxy => link.connect_to(question.check.target, Security::Plain).await?,
+            Via::Server => connect(question, link, &url, &host).await?,
+        }
+        let response =
+            ask(link, &request(negotiate.method, &url, &host, via), negotiate.method).await?;
+        match response.location() {
+            Some(location) if redirected < REDIRECTIONS => {
+                url = url.join(&location).map_err(|fault| {
+                    failure(Reason::Protocol, format!("{}, but {fault}", response.status_line()))
+                })?;
+                host.clone_from(&url.authority);
+                redirected += 1;
+            }
+            _ => return judge(question, link, &response, redirected).await,
+        }
+    }
+}
+
+/// Connects to the server that a URL names.
+async fn connect(
+    question: &Question<'_>,
+    link: &mut Link<'_>,
+    url: &Url,
+    host: &str,
+) -> Result<(), Failure> {
+    let security = match url.scheme {
+        Scheme::Http => Security::Plain,
+        Scheme::Https => {
+            Security::Tls(url::name_for_tls(host).or_else(|| url::name_for_tls(&url.host)))
+        }
+    };
+    let target = question.check.target;
+    match url.address() {
+        // The check knows more of the address than a URL can say: the interface of a link-local one.
+        Some(address) if (address.ip(), address.port()) == (target.ip(), target.port()) => {
+            link.connect_to(target, security).await
+        }
+        Some(address) => link.connect_to(address, security).await,
+        None => {
+            let mut outcome =
+                Err(failure(Reason::Unreachable, format!("no address for {}", url.host)));
+            for address in link.resolve(&url.host, url.port).await? {
+                outcome = link.connect_to(address, security.clone()).await;
+                if !matches!(&outcome, Err(fault) if fault.reason != Reason::Timeout) {
+                    break;
+                }
+            }
+            outcome
+        }
+    }
+}
+
+fn request(method: HttpMethod, url: &Url, host: &str, via: Via) -> String {
+    let method = match method {
+        HttpMethod::Get => "GET",
+        HttpMethod::Head => "HEAD",
+    };
+    let target = match via {
+        Via::Server => url.path.as_str(),
+        Via::Proxy => url.whole.as_str(),
+    };
+    let version = env!("CARGO_PKG_VERSION");
+    let authorization = match &url.credentials {
+        Some(Secret(credentials)) => format!("Authorization: Basic {credentials}\r\n"),
+        None => String::new(),
+    };
+    format!(
+        "{method} {target} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: ldirectord/{version}\r\n\
+         {authorization}Connection: close\r\n\r\n"
+    )
+}
+
+/// Sends the request and reads the header of the answer.
+async fn ask(link: &mut Link<'_>, request: &str, method: HttpMethod) -> Result<Response, Failure> {
+    match link.send(request.as_bytes()).await {
+        // A server may have answered and closed before it had read what we asked.
+        Ok(()) | Err(Failure { reason: Reason::Reset, .. }) => response::read(link, method).await,
+        Err(fault) => Err(fault),
+    }
+}
+
+/// Decides whether an answer that leads nowhere else is a good one.
+async fn judge(
+    question: &Question<'_>,
+    link: &mut Link<'_>,
+    response: &Response,
+    redirected: usize,
+) -> Verdict {
+    let status_line = response.status_line();
+    if !response.is_success() {
+        let detail = match redirected {
+            0 => status_line,
+            1 => format!("{status_line} after a redirection"),
+            _ => format!("{status_line} after {redirected} redirections"),
+        };
+        return Err(failure(Reason::Protocol, detail));
+    }
+    let receive = question.negotiate.receive.as_ref();
+    let (body, end) = response.body(link, receive.is_some()).await;
+    match (receive, end) {
+        (None, End::Complete | End::Limit) => Ok(Pass { detail: status_line }),
+        (Some(pattern), _) if pattern.is_match(&body) => Ok(Pass { detail: status_line }),
+        (_, End::Deadline(timeout)) => Err(timeout),
+        (Some(_), _) => {
+            let length = body.len();
+            let detail = format!(
+                "{status_line}, but nothing in the {length} bytes of the body matches the pattern"
+            );
+            Err(failure(Reason::Mismatch, detail))
+        }
+    }
+}

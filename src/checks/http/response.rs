@@ -1,0 +1,264 @@
+//! The answer to an HTTP request: what is read of it and how it is bounded.
+//!
+//! Laxness and limits are those of Perl's `Net::HTTP`, which ldirectord reads with: lines of at most 8 KiB, at most
+//! 128 of them in a header; without a status line the whole answer is the body, with the status 200.
+
+use super::super::{failure, link::Link};
+use crate::model::{Failure, HttpMethod, Reason};
+
+/// The longest line of a header or between chunks, in bytes.
+const LINE: usize = 8 * 1024;
+
+/// The most lines in a header.
+const LINES: usize = 128;
+
+/// How much of a body is looked at, in bytes.
+const BODY: u64 = 1024 * 1024;
+
+/// The most interim answers (1xx) before the real one.
+const INTERIM: usize = 8;
+
+/// The header of an answer.
+#[derive(Debug)]
+pub(super) struct Response {
+    status: u16,
+    /// The words after the status.
+    words: String,
+    location: Option<String>,
+    framing: Framing,
+}
+
+/// Where a body ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Framing {
+    /// After this many bytes.
+    Length(u64),
+    /// Where its chunks do.
+    Chunked,
+    /// With the connection.
+    Close,
+}
+
+/// Why no more of a body was read.
+#[derive(PartialEq, Eq, Debug)]
+pub(super) enum End {
+    /// There is no more, or the server sent no more.
+    Complete,
+    /// Enough was read.
+    Limit,
+    /// There was no more time.
+    Deadline(Failure),
+}
+
+/// Reads a header, and what comes before it.
+pub(super) async fn read(link: &mut Link<'_>, method: HttpMethod) -> Result<Response, Failure> {
+    for _ in 0..INTERIM {
+        let response = read_one(link, method).await?;
+        if !matches!(response.status, 100 | 102..=199) {
+            return Ok(response);
+        }
+    }
+    Err(failure(Reason::Protocol, format!("{} sent only interim answers", link.peer())))
+}
+
+async fn read_one(link: &mut Link<'_>, method: HttpMethod) -> Result<Response, Failure> {
+    // The status line stays in the buffer until it is known to be one.
+    let status = loop {
+        let line =
+            link.buffered().split_inclusive(|byte| *byte == b'\n').next().unwrap_or_default();
+        if line.len() > LINE {
+            let detail = format!("{} sent a line of more than {LINE} bytes", link.peer());
+            return Err(failure(Reason::Protocol, detail));
+        }
+        if line.ends_with(b"\n") {
+            break parse_status(line);
+        }
+        if !link.fill().await? {
+            let rest = link.buffered();
+            if rest.is_empty() {
+                return Err(link.closed());
+            }
+            break parse_status(rest);
+        }
+    };
+    let Some((status, words)) = status else {
+        let words = "(no status line)".to_owned();
+        return Ok(Response { status: 200, words, location: None, framing: Framing::Close });
+    };
+    link.line(LINE).await?;
+    let fields = Fields::read(link).await?;
+    let framing = match (method, fields.transfer_encoding.as_deref(), fields.content_length) {
+        (HttpMethod::Head, _, _) => Framing::Length(0),
+        (_, Some(encodings), _) => match encodings.rsplit(',').next().map(str::trim) {
+            Some(last) if last.eq_ignore_ascii_case("chunked") => Framing::Chunked,
+            // Nothing says where such a body ends, and nothing of it can be read.
+            _ => Framing::Length(0),
+        },
+        (_, None, Some(length)) => Framing::Length(length),
+        (_, None, None) if matches!(status, 100..=199 | 204 | 304) => Framing::Length(0),
+        (_, None, None) => Framing::Close,
+    };
+    Ok(Response { status, words, location: fields.location, framing })
+}
+
+/// The status and its words in `HTTP/1.1 200 OK`.
+fn parse_status(line: &[u8]) -> Option<(u16, String)> {
+    let line = String::from_utf8_lossy(line.strip_prefix(b"HTTP/")?);
+    let mut parts = line.split_ascii_whitespace().skip(1);
+    let status = parts.next().filter(|code| code.len() == 3)?.parse().ok()?;
+    let words: Vec<_> = parts.collect();
+    let words =
+        words.join(" ").chars().filter(|character| !character.is_control()).take(100).collect();
+    (100..600).contains(&status).then_some((status, words))
+}
+
+/// The header fields that decide something.
+#[derive(Default)]
+struct Fields {
+    transfer_encoding: Option<String>,
+    content_length: Option<u64>,
+    location: Option<String>,
+}
+
+impl Fields {
+    async fn read(link: &mut Link<'_>) -> Result<Fields, Failure> {
+        let mut fields = Fields::default();
+        let mut unfinished: Option<(String, String)> = None;
+        for _ in 0..LINES {
+            // Empty as well when the server has closed: what came of the header counts.
+            let line = link.line(LINE).await?;
+            let line = String::from_utf8_lossy(&line);
+            let line = line.trim_end_matches(['\r', '\n']);
+            if let (Some((_, value)), true) = (&mut unfinished, line.starts_with([' ', '\t'])) {
+                value.push(' ');
+                value.push_str(line.trim());
+                continue;
+            }
+            if let Some((name, value)) = unfinished.take() {
+                fields.set(&name, value);
+            }
+            if line.is_empty() {
+                return Ok(fields);
+            }
+            // A line that is no field is passed over.
+            unfinished = line
+                .split_once(':')
+                .filter(|(name, _)| !name.trim_end().contains([' ', '\t']))
+                .map(|(name, value)| {
+                    (name.trim_end().to_ascii_lowercase(), value.trim().to_owned())
+                });
+        }
+        Err(failure(
+            Reason::Protocol,
+            format!("{} sent a header of more than {LINES} lines", link.peer()),
+        ))
+    }
+
+    fn set(&mut self, name: &str, value: String) {
+        match name {
+            "transfer-encoding" if !value.is_empty() => match &mut self.transfer_encoding {
+                Some(encodings) => {
+                    encodings.push(',');
+                    encodings.push_str(&value);
+                }
+                None => self.transfer_encoding = Some(value),
+            },
+            "content-length" => {
+                // Values that are no number, or none that a body can have, are passed over.
+                let digits = value.split_ascii_whitespace().next().unwrap_or_default();
+                if (1..=15).contains(&digits.len())
+                    && digits.bytes().all(|byte| byte.is_ascii_digit())
+                {
+                    self.content_length = digits.parse().ok();
+                }
+            }
+            "location" if self.location.is_none() => self.location = Some(value),
+            _ => {}
+        }
+    }
+}
+
+impl Response {
+    pub(super) fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    /// `200 OK`.
+    pub(super) fn status_line(&self) -> String {
+        format!("{} {}", self.status, self.words).trim_end().to_owned()
+    }
+
+    /// Where the answer says that what was asked for is.
+    pub(super) fn location(&self) -> Option<String> {
+        matches!(self.status, 301 | 302 | 303 | 307 | 308).then(|| self.location.clone()).flatten()
+    }
+
+    /// Reads the body, and keeps it if it is wanted.
+    pub(super) async fn body(&self, link: &mut Link<'_>, wanted: bool) -> (Vec<u8>, End) {
+        let mut body = Body { kept: Vec::new(), left: BODY, wanted };
+        let end = match self.framing {
+            Framing::Length(length) => body.take(link, length).await,
+            Framing::Close => body.take(link, u64::MAX).await,
+            Framing::Chunked => body.take_chunks(link).await,
+        };
+        (body.kept, end.err().unwrap_or(End::Complete))
+    }
+}
+
+/// A body being read.
+struct Body {
+    kept: Vec<u8>,
+    /// How much more may be read.
+    left: u64,
+    wanted: bool,
+}
+
+impl Body {
+    /// Takes this many bytes; the error says why it are fewer.
+    async fn take(&mut self, link: &mut Link<'_>, mut count: u64) -> Result<(), End> {
+        while count > 0 {
+            if self.left == 0 {
+                return Err(End::Limit);
+            }
+            if link.buffered().is_empty() && !link.fill().await.map_err(cut)? {
+                return Err(End::Complete);
+            }
+            let here = link.buffered();
+            let length =
+                usize::try_from(count.min(self.left)).unwrap_or(usize::MAX).min(here.len());
+            if self.wanted {
+                self.kept.extend_from_slice(here.get(..length).unwrap_or_default());
+            }
+            link.consume(length);
+            let taken = u64::try_from(length).unwrap_or(u64::MAX);
+            (self.left, count) = (self.left.saturating_sub(taken), count.saturating_sub(taken));
+        }
+        Ok(())
+    }
+
+    /// Takes chunks up to the empty one, or to the first that is none.
+    async fn take_chunks(&mut self, link: &mut Link<'_>) -> Result<(), End> {
+        loop {
+            let line = link.line(LINE).await.map_err(cut)?;
+            // What lies between chunks counts, lest a server feed us that for ever.
+            self.left = self.left.saturating_sub(u64::try_from(line.len()).unwrap_or(u64::MAX));
+            let line = String::from_utf8_lossy(&line);
+            let digits = line.split(';').next().unwrap_or_default().trim_end();
+            match u64::from_str_radix(digits, 16) {
+                Ok(0) | Err(_) => return Ok(()),
+                Ok(length) => self.take(link, length).await?,
+            }
+            if !link.line(LINE).await.map_err(cut)?.trim_ascii().is_empty() {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// A fault in a body is its end, as long as there is time.
+fn cut(fault: Failure) -> End {
+    match fault.reason {
+        Reason::Timeout => End::Deadline(fault),
+        _ => End::Complete,
+    }
+}

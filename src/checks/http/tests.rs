@@ -1,0 +1,308 @@
+//! The dialogue of HTTP with scripted servers, one answer of a server a line.
+
+use std::{net::SocketAddr, time::Duration};
+
+use crate::{
+    checks::{
+        link::Security,
+        script::{Outcome, Turn, converse},
+    },
+    model::{CheckKind, CheckSpec, Failure, HttpMethod, Negotiate, Reason, Secret, Transport},
+    pattern::Pattern,
+};
+
+const TARGET: &str = "192.0.2.1:8080";
+
+fn negotiate(url: &str, receive: &str) -> Negotiate {
+    Negotiate {
+        protocol: "http",
+        transport: Transport::Tcp,
+        request: url.as_bytes().to_vec(),
+        receive: (!receive.is_empty()).then(|| Pattern::new(receive.as_bytes()).unwrap()),
+        method: HttpMethod::Get,
+        virtualhost: None,
+        login: String::new(),
+        passwd: Secret::default(),
+        database: String::new(),
+        secret: Secret::default(),
+    }
+}
+
+fn spec(negotiate: Negotiate) -> CheckSpec {
+    CheckSpec {
+        target: TARGET.parse().unwrap(),
+        kind: CheckKind::Negotiate(negotiate),
+        interval: Duration::from_secs(10),
+        timeout: Duration::from_secs(5),
+    }
+}
+
+fn says(answer: &[u8]) -> Vec<Turn> {
+    vec![Turn::Hear("\r\n\r\n"), Turn::Say(answer.to_vec())]
+}
+
+fn says_and_hangs(answer: &[u8]) -> Vec<Turn> {
+    [says(answer), vec![Turn::Hang]].concat()
+}
+
+/// What comes of this answer when `receive` is looked for in it: the detail of a pass, or the whole failure.
+async fn outcome(turns: Vec<Turn>, receive: &str) -> String {
+    let outcome = converse(&spec(negotiate("http://192.0.2.1:8080/", receive)), vec![turns]).await;
+    words(&outcome)
+}
+
+fn words(outcome: &Outcome) -> String {
+    match &outcome.verdict {
+        Ok(pass) => pass.detail.clone(),
+        Err(fault) => fault.to_string(),
+    }
+}
+
+async fn check(answer: &[u8], receive: &str, expected: &str) {
+    let found = outcome(says(answer), receive).await;
+    assert_eq!(found, expected, "for {:?}", String::from_utf8_lossy(answer));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_request_is_what_the_configuration_says() {
+    let ok = says(b"HTTP/1.1 200 OK\r\n\r\n");
+    let version = env!("CARGO_PKG_VERSION");
+    let expected = |line: &str, host: &str| {
+        format!(
+            "{line} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: ldirectord/{version}\r\nConnection: close\r\n\r\n"
+        )
+    };
+
+    let asked = negotiate("http://192.0.2.1:8080/a b%20c", "");
+    let outcome = converse(&spec(asked.clone()), vec![ok.clone()]).await;
+    assert_eq!(outcome.heard, [expected("GET /a%20b%20c", "192.0.2.1")]);
+    assert_eq!(outcome.visited, [(TARGET.parse().unwrap(), Security::Plain)]);
+
+    let named = Negotiate {
+        virtualhost: Some("www.example.com:81".into()),
+        method: HttpMethod::Head,
+        ..asked.clone()
+    };
+    let outcome = converse(&spec(named), vec![ok.clone()]).await;
+    assert_eq!(outcome.heard, [expected("HEAD /a%20b%20c", "www.example.com:81")]);
+
+    let empty = Negotiate { virtualhost: Some(String::new()), ..asked.clone() };
+    assert_eq!(
+        converse(&spec(empty), vec![ok.clone()]).await.heard,
+        [expected("GET /a%20b%20c", "")]
+    );
+
+    // The connection goes where the URL says, the header does not.
+    let mut elsewhere = spec(negotiate("http://192.0.2.9/", ""));
+    elsewhere.target = "[2001:db8::1]:80".parse().unwrap();
+    let outcome = converse(&elsewhere, vec![ok.clone()]).await;
+    assert_eq!(outcome.heard, [expected("GET /", "[2001:db8::1]")]);
+    assert_eq!(outcome.visited, [("192.0.2.9:80".parse().unwrap(), Security::Plain)]);
+
+    let host = Some("www.example.com".to_owned());
+    let secure = Negotiate {
+        protocol: "https",
+        virtualhost: host.clone(),
+        ..negotiate("https://192.0.2.1:8080/", "")
+    };
+    let outcome = converse(&spec(secure), vec![ok.clone()]).await;
+    assert_eq!(outcome.visited, [(TARGET.parse().unwrap(), Security::Tls(host))]);
+
+    let proxied =
+        Negotiate { protocol: "http_proxy", ..negotiate("http://www.example.com:81/a b", "") };
+    let outcome = converse(&spec(proxied), vec![ok]).await;
+    assert_eq!(
+        outcome.heard,
+        [expected("GET http://www.example.com:81/a%20b", "www.example.com:81")]
+    );
+    assert_eq!(outcome.visited, [(TARGET.parse().unwrap(), Security::Plain)]);
+
+    let relative = Negotiate { protocol: "http_proxy", ..negotiate("/", "") };
+    let outcome = converse(&spec(relative), vec![]).await;
+    assert_eq!(words(&outcome), "protocol: not a whole http or https URL: /");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_status_decides() {
+    check(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "", "200 OK").await;
+    check(b"HTTP/1.0 204\r\n\r\n", "", "204").await;
+    check(b"HTTP/1.1 206 Partial Content\n\nhello", "hello", "206 Partial Content").await;
+    check(b"HTTP/1.1 304 Not Modified\r\n\r\n", "", "protocol: 304 Not Modified").await;
+    check(b"HTTP/1.1 401 No\x07 Way\r\n\r\n", "", "protocol: 401 No Way").await;
+    check(
+        b"HTTP/1.1 404 Not Found\r\nContent-Length: 5\r\n\r\nhello",
+        "hello",
+        "protocol: 404 Not Found",
+    )
+    .await;
+    check(b"HTTP/1.1 500 Oops\r\n\r\n", "", "protocol: 500 Oops").await;
+    check(b"HTTP/1.1 301 Moved\r\n\r\n", "", "protocol: 301 Moved").await;
+    check(b"HTTP/2.0 503 Busy\r\n\r\n", "", "protocol: 503 Busy").await;
+    check(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", "", "200 OK")
+        .await;
+    check(
+        &b"HTTP/1.1 100 Continue\r\n\r\n".repeat(9),
+        "",
+        "protocol: 192.0.2.1:8080 sent only interim answers",
+    )
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_body_is_read_by_its_length_its_chunks_or_to_its_end() {
+    let mismatch = "mismatch: 200 OK, but nothing in the 3 bytes of the body matches the pattern";
+    check(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabcdef", "c$", "200 OK").await;
+    check(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabcdef", "d", mismatch).await;
+    check(
+        b"HTTP/1.1 200 OK\r\ncontent-length : x\r\nCONTENT-LENGTH:3\r\n\r\nabcdef",
+        "d",
+        mismatch,
+    )
+    .await;
+    check(b"HTTP/1.1 200 OK\r\n\r\nabc", "^abc$", "200 OK").await;
+    let chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n2;x=y\r\nab\r\n01 \r\nc\r\n0\r\n\r\nd";
+    check(chunked, "^abc$", "200 OK").await;
+    check(chunked, "d", mismatch).await;
+    // Cut short or broken, what came counts.
+    check(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nabc", "abc", "200 OK").await;
+    check(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nabc", "", "200 OK").await;
+    check(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcd", "^abc$", "200 OK")
+        .await;
+    check(
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\nabc",
+        "^abc$",
+        "200 OK",
+    )
+    .await;
+    check(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz", "", "200 OK").await;
+    // Nothing is decoded.
+    check(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n\x1f\x8b\xff", "\\xff", "200 OK")
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_may_be_as_lax_as_lwp_allows() {
+    check(b"hello\nworld", "^hello\nworld$", "200 (no status line)").await;
+    check(b"hi", "hi", "200 (no status line)").await;
+    check(b"HTTP/1.1 2000 OK\r\n\r\n", "^HTTP/1.1 2000", "200 (no status line)").await;
+    check(b"HTTP/1.1 200 OK\r\n", "", "200 OK").await;
+    check(b"HTTP/1.1 200 OK", "", "200 OK").await;
+    check(b"HTTP/1.1  200   OK\r\nno field\r\n: none\r\nA: 1\r\n folded\r\nContent-Length: 2\r\n\r\nabc", "b$", "200 OK")
+        .await;
+    check(b"", "", "reset: 192.0.2.1:8080 closed the connection without an answer").await;
+    let mut head = b"HTTP/1.1 200 OK\r\n".to_vec();
+    head.extend(b"A: 1\r\n".repeat(200));
+    check(&head, "", "protocol: 192.0.2.1:8080 sent a header of more than 128 lines").await;
+    let long = [b"HTTP/1.1 200 OK\r\nA: ".to_vec(), vec![b'x'; 9000]].concat();
+    check(&long, "", "protocol: 192.0.2.1:8080 sent a line of more than 8192 bytes").await;
+    check(&vec![b'x'; 9000], "", "protocol: 192.0.2.1:8080 sent a line of more than 8192 bytes")
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn head_has_no_body() {
+    let asked = Negotiate { method: HttpMethod::Head, ..negotiate("http://192.0.2.1:8080/", "") };
+    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n";
+    let outcome = converse(&spec(asked.clone()), vec![says_and_hangs(answer)]).await;
+    assert_eq!((words(&outcome).as_str(), outcome.took), ("200 OK", Duration::ZERO));
+    let asked = Negotiate { receive: Some(Pattern::new(b"hello").unwrap()), ..asked };
+    let outcome = converse(&spec(asked), vec![says_and_hangs(answer)]).await;
+    assert_eq!(outcome.verdict.unwrap_err().reason, Reason::Mismatch);
+}
+
+#[tokio::test(start_paused = true)]
+async fn redirections_are_followed_anywhere_seven_times() {
+    let at = |address: &str| address.parse::<SocketAddr>().unwrap();
+    let to = |location: &str| {
+        says(format!("HTTP/1.1 302 Found\r\nLocation: {location}\r\n\r\n").as_bytes())
+    };
+    let ok = says(b"HTTP/1.1 200 OK\r\n\r\nhello");
+    let asked = Negotiate {
+        virtualhost: Some("www.example.com".into()),
+        ..negotiate("http://192.0.2.1:8080/a/b", "hello")
+    };
+    let servers =
+        vec![to("c"), to("http://192.0.2.3/d"), to("https://[2001:db8::5]:8443/"), ok.clone()];
+    let outcome = converse(&spec(asked.clone()), servers).await;
+    assert_eq!(words(&outcome), "200 OK");
+    let lines: Vec<_> = outcome
+        .heard
+        .iter()
+        .map(|heard| heard.lines().take(2).collect::<Vec<_>>().join(" "))
+        .collect();
+    assert_eq!(
+        lines,
+        [
+            "GET /a/b HTTP/1.1 Host: www.example.com",
+            "GET /a/c HTTP/1.1 Host: 192.0.2.1:8080",
+            "GET /d HTTP/1.1 Host: 192.0.2.3",
+            "GET / HTTP/1.1 Host: [2001:db8::5]:8443",
+        ]
+    );
+    let visited = [
+        (at(TARGET), Security::Plain),
+        (at(TARGET), Security::Plain),
+        (at("192.0.2.3:80"), Security::Plain),
+        (at("[2001:db8::5]:8443"), Security::Tls(None)),
+    ];
+    assert_eq!(outcome.visited, visited);
+
+    let seven = [vec![to("/x"); 7], vec![ok]].concat();
+    assert_eq!(words(&converse(&spec(asked.clone()), seven).await), "200 OK");
+    let eight = vec![to("/x"); 8];
+    assert_eq!(
+        words(&converse(&spec(asked.clone()), eight).await),
+        "protocol: 302 Found after 7 redirections"
+    );
+    let outcome = converse(&spec(asked), vec![to("ftp://192.0.2.3/")]).await;
+    let expected = "protocol: 302 Found, but cannot follow it: not a whole http or https URL: ftp://192.0.2.3/";
+    assert_eq!(words(&outcome), expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_timeout_ends_everything() {
+    let late = |answer: &[u8], receive: &'static str| {
+        let check = spec(negotiate("http://192.0.2.1:8080/", receive));
+        let turns = says_and_hangs(answer);
+        async move {
+            let outcome = converse(&check, vec![turns]).await;
+            assert_eq!(outcome.took, Duration::from_secs(5));
+            words(&outcome)
+        }
+    };
+    assert_eq!(late(b"", "").await, "timeout: no answer from 192.0.2.1:8080 within 5s");
+    let expected =
+        "timeout: no complete answer from 192.0.2.1:8080 within 5s, only 15 bytes of one";
+    assert_eq!(late(b"HTTP/1.1 200 OK", "").await, expected);
+    assert!(late(b"HTTP/1.1 200 OK\r\nA: 1\r\n", "").await.starts_with("timeout: "));
+    // A body that was cut off is enough only if what is looked for is in what came.
+    assert!(late(b"HTTP/1.1 200 OK\r\n\r\nhello", "").await.starts_with("timeout: "));
+    assert!(late(b"HTTP/1.1 200 OK\r\n\r\nhello", "world").await.starts_with("timeout: "));
+    assert_eq!(late(b"HTTP/1.1 200 OK\r\n\r\nhello", "hello").await, "200 OK");
+
+    // Slow, a byte a second: the whole attempt has five seconds, not each read.
+    let slow = b"HTTP/1.1 200 OK"
+        .iter()
+        .flat_map(|byte| [Turn::Say(vec![*byte]), Turn::Wait(Duration::from_secs(1))]);
+    let outcome =
+        converse(&spec(negotiate("http://192.0.2.1:8080/", "")), vec![slow.collect()]).await;
+    assert_eq!(outcome.took, Duration::from_secs(5));
+    assert!(matches!(outcome.verdict, Err(Failure { reason: Reason::Timeout, .. })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_an_endless_body_the_first_mebibyte_is_looked_at() {
+    let mut turns = says(b"HTTP/1.1 200 OK\r\n\r\nhello");
+    turns.extend(vec![Turn::Say(vec![b'x'; 1 << 20]); 4]);
+    turns.push(Turn::Say(b"world".to_vec()));
+    assert_eq!(outcome(turns.clone(), "").await, "200 OK");
+    assert_eq!(outcome(turns.clone(), "hello").await, "200 OK");
+    let expected =
+        "mismatch: 200 OK, but nothing in the 1048576 bytes of the body matches the pattern";
+    assert_eq!(outcome(turns, "world").await, expected);
+    // Chunks of one byte do not make it longer.
+    let mut turns = says(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+    turns.extend(vec![Turn::Say(b"1\r\nx\r\n".repeat(100_000)); 8]);
+    turns.push(Turn::Hang);
+    assert_eq!(outcome(turns, "").await, "200 OK");
+}

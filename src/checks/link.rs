@@ -1,0 +1,276 @@
+//! [`Link`]: what a protocol gets to talk over.
+//!
+//! A link connects itself when it is first used, to the server that the check names, with TLS where the protocol
+//! travels over TLS; a protocol that must go elsewhere says so with [`Link::connect_to`].
+//! Everything that waits ends at the deadline of the attempt, with a failure that says what was waited for.
+//! What has been read and not yet consumed is bounded, so a server cannot fill our memory.
+
+use std::{net::SocketAddr, pin::Pin, time::Duration};
+
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    time::{Instant, Sleep},
+};
+
+use super::{connect, failure, tls::Tls};
+use crate::model::{Failure, Reason};
+
+/// How much is asked of the kernel in one read, in bytes.
+const READ: usize = 8 * 1024;
+
+/// Anything that carries bytes both ways.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// How a connection is secured.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Security {
+    /// Not at all.
+    Plain,
+    /// With TLS, naming this host to the server, if the name is one that TLS can carry.
+    Tls(Option<String>),
+}
+
+/// What a link is waiting for, so that a timeout can say it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Phase {
+    /// The address of this host.
+    Resolve(String),
+    /// The connection.
+    Connect,
+    /// The TLS handshake.
+    Handshake,
+    /// That the server takes what we send.
+    Send,
+    /// The answer, of which this many bytes have come.
+    Receive(u64),
+}
+
+/// A conversation with a server.
+pub(super) struct Link<'a> {
+    tls: &'a Tls,
+    deadline: Pin<&'a mut Sleep>,
+    /// The whole time that was allowed, for words only.
+    allowed: Duration,
+    peer: SocketAddr,
+    security: Security,
+    stream: Option<Box<dyn Stream>>,
+    phase: Phase,
+    buffer: Vec<u8>,
+    /// Where in the buffer the first byte is that was not consumed.
+    start: usize,
+    #[cfg(test)]
+    pub(super) script: super::script::Streams,
+}
+
+impl<'a> Link<'a> {
+    /// A link to this server, not yet connected.
+    pub(super) fn new(
+        tls: &'a Tls,
+        deadline: Pin<&'a mut Sleep>,
+        allowed: Duration,
+        peer: SocketAddr,
+        security: Security,
+    ) -> Link<'a> {
+        Link {
+            tls,
+            deadline,
+            allowed,
+            peer,
+            security,
+            stream: None,
+            phase: Phase::Connect,
+            buffer: Vec::new(),
+            start: 0,
+            #[cfg(test)]
+            script: super::script::Streams::default(),
+        }
+    }
+
+    /// The server at the other end, or the one that would be connected to.
+    pub(super) fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// What is waited for, or was when the last operation ended.
+    pub(super) fn timeout(&self) -> Failure {
+        let (peer, allowed) = (self.peer, self.allowed);
+        let detail = match &self.phase {
+            Phase::Resolve(host) => format!("no address for {host} within {allowed:?}"),
+            Phase::Connect => format!("no connection to {peer} within {allowed:?}"),
+            Phase::Handshake => format!("no TLS handshake with {peer} within {allowed:?}"),
+            Phase::Send => format!("{peer} did not take the request within {allowed:?}"),
+            Phase::Receive(0) => format!("no answer from {peer} within {allowed:?}"),
+            Phase::Receive(count) => {
+                format!(
+                    "no complete answer from {peer} within {allowed:?}, only {count} bytes of one"
+                )
+            }
+        };
+        failure(Reason::Timeout, detail)
+    }
+
+    /// The addresses of a host, by the system's resolver.
+    pub(super) async fn resolve(
+        &mut self,
+        host: &str,
+        port: u16,
+    ) -> Result<Vec<SocketAddr>, Failure> {
+        self.phase = Phase::Resolve(host.to_owned());
+        let looked_up = within(self.deadline.as_mut(), tokio::net::lookup_host((host, port))).await;
+        let addresses: Vec<_> = looked_up
+            .ok_or_else(|| self.timeout())?
+            .map_err(|error| {
+                failure(Reason::Unreachable, format!("no address for {host}: {error}"))
+            })?
+            .collect();
+        match addresses.is_empty() {
+            true => Err(failure(Reason::Unreachable, format!("no address for {host}"))),
+            false => Ok(addresses),
+        }
+    }
+
+    /// Connects now, to this server; what there was of an earlier conversation is dropped.
+    pub(super) async fn connect_to(
+        &mut self,
+        peer: SocketAddr,
+        security: Security,
+    ) -> Result<(), Failure> {
+        (self.peer, self.security, self.stream) = (peer, security, None);
+        self.buffer.clear();
+        self.start = 0;
+        self.open().await
+    }
+
+    async fn open(&mut self) -> Result<(), Failure> {
+        #[cfg(test)]
+        if let Some(stream) = self.script.next(self.peer, &self.security) {
+            self.stream = Some(stream);
+            return Ok(());
+        }
+        self.phase = Phase::Connect;
+        let opened = match &self.security {
+            Security::Plain => {
+                let opening = connect::open(self.peer);
+                within(self.deadline.as_mut(), opening)
+                    .await
+                    .map(|opened| opened.map(|tcp| Box::new(tcp) as _))
+            }
+            Security::Tls(name) => {
+                let opening = self.tls.open(self.peer, name.as_deref(), &mut self.phase);
+                within(self.deadline.as_mut(), opening).await
+            }
+        };
+        self.stream = Some(opened.ok_or_else(|| self.timeout())??);
+        Ok(())
+    }
+
+    /// Sends all of this.
+    pub(super) async fn send(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        if self.stream.is_none() {
+            self.open().await?;
+        }
+        self.phase = Phase::Send;
+        self.in_time()?;
+        let Some(stream) = &mut self.stream else { return Err(self.closed()) };
+        let sending = async {
+            stream.write_all(bytes).await?;
+            stream.flush().await
+        };
+        let sent = within(self.deadline.as_mut(), sending).await.ok_or_else(|| self.timeout())?;
+        sent.map_err(|error| {
+            let text = connect::words(&error);
+            failure(connect::reason(&error), format!("cannot send to {}: {text}", self.peer))
+        })
+    }
+
+    /// Reads more; `false` when there will be no more.
+    pub(super) async fn fill(&mut self) -> Result<bool, Failure> {
+        if self.stream.is_none() {
+            self.open().await?;
+        }
+        if !matches!(self.phase, Phase::Receive(_)) {
+            self.phase = Phase::Receive(0);
+        }
+        self.in_time()?;
+        let Some(stream) = &mut self.stream else { return Err(self.closed()) };
+        self.buffer.drain(..self.start);
+        self.start = 0;
+        self.buffer.reserve(READ);
+        let mut limited = stream.take(u64::try_from(READ).unwrap_or(u64::MAX));
+        let reading = limited.read_buf(&mut self.buffer);
+        let read = within(self.deadline.as_mut(), reading).await.ok_or_else(|| self.timeout())?;
+        match read {
+            Ok(count) => {
+                if let Phase::Receive(sum) = &mut self.phase {
+                    *sum = sum.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
+                }
+                Ok(count > 0)
+            }
+            // A TLS server that closes without saying so first, as many do.
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(false),
+            Err(error) => {
+                let text = connect::words(&error);
+                Err(failure(
+                    connect::reason(&error),
+                    format!("cannot read from {}: {text}", self.peer),
+                ))
+            }
+        }
+    }
+
+    /// What was read and not consumed.
+    pub(super) fn buffered(&self) -> &[u8] {
+        self.buffer.get(self.start..).unwrap_or_default()
+    }
+
+    /// Says that this many of the bytes read are done with.
+    pub(super) fn consume(&mut self, count: usize) {
+        self.start = self.start.saturating_add(count).min(self.buffer.len());
+    }
+
+    /// The next line with its line feed, or what is left when the server has closed; empty when that is nothing.
+    /// A line longer than `limit` bytes is a failure.
+    pub(super) async fn line(&mut self, limit: usize) -> Result<Vec<u8>, Failure> {
+        let mut searched = 0;
+        loop {
+            let found = self.buffered().iter().skip(searched).position(|byte| *byte == b'\n');
+            let length = found.map(|position| searched.saturating_add(position).saturating_add(1));
+            searched = self.buffered().len();
+            if length.unwrap_or(searched) > limit {
+                let detail = format!("{} sent a line of more than {limit} bytes", self.peer);
+                return Err(failure(Reason::Protocol, detail));
+            }
+            if length.is_some() || !self.fill().await? {
+                let length = length.unwrap_or(searched);
+                let line = self.buffered().get(..length).unwrap_or_default().to_vec();
+                self.consume(length);
+                return Ok(line);
+            }
+        }
+    }
+
+    /// That the server closed the connection when it should have said something.
+    pub(super) fn closed(&self) -> Failure {
+        failure(Reason::Reset, format!("{} closed the connection without an answer", self.peer))
+    }
+
+    /// Ends a conversation with a server that never lets us wait.
+    fn in_time(&self) -> Result<(), Failure> {
+        match Instant::now() > self.deadline.deadline() {
+            true => Err(self.timeout()),
+            false => Ok(()),
+        }
+    }
+}
+
+/// What the work yields, or nothing when the deadline comes first.
+async fn within<T>(deadline: Pin<&mut Sleep>, work: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        // An answer that is there counts, even when we come late to look.
+        biased;
+        done = work => Some(done),
+        () = deadline => None,
+    }
+}

@@ -1,0 +1,94 @@
+//! [`Checker`]: runs one attempt of any kind of check.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::{
+    Question, connect,
+    external::Programs,
+    failure,
+    link::{Link, Security},
+    ping::Pinger,
+    protocol,
+    tls::Tls,
+};
+use crate::model::{Carrier, CheckKind, CheckSpec, Negotiate, Reason, Stage, Verdict};
+
+/// How long after its deadline an attempt may still be busy before it is cut off, for protocols that wait elsewhere
+/// than in their link.
+const SLACK: Duration = Duration::from_millis(25);
+
+/// The longest time that an attempt is given, so that no clock overflows.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// Runs checks. Cheap to clone; clones share what is worth sharing: TLS settings, the sockets of ping, limits.
+#[derive(Clone, Debug, Default)]
+pub struct Checker {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    tls: Tls,
+    pinger: Pinger,
+    programs: Programs,
+}
+
+impl Checker {
+    /// Makes ready to check. Opens nothing yet.
+    pub fn new() -> Checker {
+        Checker::default()
+    }
+
+    /// Runs one attempt, in a tokio runtime. Dropping the future cancels it.
+    pub async fn run(&self, spec: &CheckSpec, stage: Stage) -> Verdict {
+        match (&spec.kind, stage) {
+            (CheckKind::Connect, _) => connect(spec, spec.timeout).await,
+            (CheckKind::Combined { connect_timeout, .. }, Stage::Connect) => {
+                connect(spec, *connect_timeout).await
+            }
+            (CheckKind::Ping { attempts }, _) => {
+                self.shared.pinger.ping(spec.target, *attempts, spec.timeout).await
+            }
+            (CheckKind::External { program, arguments }, _) => {
+                self.shared.programs.run(program, arguments, spec.timeout).await
+            }
+            (CheckKind::Negotiate(negotiate) | CheckKind::Combined { negotiate, .. }, _) => {
+                self.negotiate(spec, negotiate).await
+            }
+        }
+    }
+
+    async fn negotiate(&self, check: &CheckSpec, negotiate: &Negotiate) -> Verdict {
+        let Some(protocol) = protocol(negotiate.protocol) else {
+            return Err(failure(
+                Reason::Internal,
+                format!("the protocol {} is not known", negotiate.protocol),
+            ));
+        };
+        let security = match protocol.info.carrier {
+            Carrier::Tls => Security::Tls(negotiate.virtualhost.clone()),
+            Carrier::Tcp | Carrier::Udp | Carrier::Own => Security::Plain,
+        };
+        let end = Instant::now() + check.timeout.min(LONGEST);
+        let deadline = std::pin::pin!(sleep_until(end));
+        let mut link = Link::new(&self.shared.tls, deadline, check.timeout, check.target, security);
+        let question = Question { check, negotiate };
+        let talking = (protocol.talk)(&question, &mut link);
+        match tokio::time::timeout_at(end + SLACK, talking).await {
+            Ok(verdict) => verdict,
+            Err(_elapsed) => Err(link.timeout()),
+        }
+    }
+}
+
+async fn connect(spec: &CheckSpec, allowed: Duration) -> Verdict {
+    match timeout(allowed, connect::attempt(spec.target)).await {
+        Ok(verdict) => verdict,
+        Err(_elapsed) => Err(failure(
+            Reason::Timeout,
+            format!("no connection to {} within {allowed:?}", spec.target),
+        )),
+    }
+}

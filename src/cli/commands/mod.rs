@@ -1,0 +1,222 @@
+//! What the command line asks for, done: one file a command.
+//!
+//! Every command of ldirectord's reads the whole configuration first, as tools expect: exit code 2 means that it has an
+//! error. A daemon that runs is not touched by that, nor is its pid file.
+
+mod reload;
+mod start;
+mod status;
+mod stop;
+mod validate;
+
+use std::{
+    ffi::{OsStr, OsString},
+    io,
+};
+
+use super::{
+    compat::{Command, DEFAULT_CONFIG, Request},
+    exit::Exit,
+    instance::{Instance, Places, name_of},
+    output, own,
+};
+use crate::{
+    daemon::{
+        clock, detach,
+        load::{self, Purpose, Reading},
+    },
+    model::{LogTarget, ProcessSettings},
+    sinks::log::{Author, Destination, Log},
+};
+
+/// Does a subcommand of ours.
+pub(super) fn own(command: &own::Command) -> Exit {
+    match command {
+        own::Command::Validate { file } => validate::run(file.as_deref()),
+    }
+}
+
+/// Does a command of ldirectord's.
+pub(super) fn ldirectord(program: &OsStr, words: &[OsString], request: &Request) -> Exit {
+    let places = Places::here();
+    let Some(instance) = Instance::find(request.config.as_deref(), &places) else {
+        return not_found(request, &places);
+    };
+    let call = Call { program, words, request, places, instance, is_second: detach::is_second() };
+    match call.read() {
+        Ok(reading) => call.follow(reading),
+        Err(error) => {
+            output::complain(load::cannot_open(&call.instance.config, &error));
+            call.configuration_error(&[])
+        }
+    }
+}
+
+fn not_found(request: &Request, places: &Places) -> Exit {
+    let named = request.config.as_deref();
+    let file = named.unwrap_or(OsStr::new(DEFAULT_CONFIG)).to_string_lossy();
+    let message = format!("Config file {file} not found");
+    output::complain(&message);
+    let name = name_of(named).unwrap_or_default();
+    if let Some(log) = start_log(request, &places.adjust(ProcessSettings::default()), name) {
+        tracing::error!("{message}");
+        log_exit(Exit::Failure, "Initialisation Error");
+        log.flush();
+    }
+    Exit::Failure
+}
+
+/// A command of ldirectord's and what it is about.
+struct Call<'a> {
+    program: &'a OsStr,
+    words: &'a [OsString],
+    request: &'a Request,
+    places: Places,
+    instance: Instance,
+    is_second: bool,
+}
+
+impl Call<'_> {
+    fn read(&self) -> io::Result<Reading> {
+        let purpose = match self.request.command {
+            Command::Stop | Command::Status => Purpose::Ask,
+            // The second process reads it to be followed.
+            Command::Start if self.is_first_of_two() => Purpose::Ask,
+            Command::Start
+            | Command::Restart
+            | Command::TryRestart
+            | Command::Reload
+            | Command::ForceReload => Purpose::Follow,
+        };
+        load::load(&self.instance.config, purpose)
+    }
+
+    /// Whether another process will have its say about the file; not known yet of `supervised`.
+    fn is_first_of_two(&self) -> bool {
+        self.request.command == Command::Start && !self.request.debug && !self.is_second
+    }
+
+    fn follow(&self, reading: Reading) -> Exit {
+        if reading.desired.is_none() || !self.is_first_of_two() {
+            output::remark(&reading.remarks);
+        }
+        let Some(mut desired) = reading.desired else {
+            return self.configuration_error(&reading.source);
+        };
+        desired.process = self.places.adjust(desired.process);
+        let Some(log) = start_log(self.request, &desired.process, self.instance.name.clone())
+        else {
+            return Exit::Failure;
+        };
+        if !self.is_second {
+            tracing::info!("Invoking ldirectord invoked as: {}", self.invocation());
+        }
+        let seen = reading.seen;
+        let exit = match self.request.command {
+            _ if self.is_second => start::serve(self, desired, seen, &log),
+            Command::Start => start::start(self, desired, seen, &log),
+            Command::Restart => start::restart(self, desired, seen, &log),
+            Command::TryRestart => start::try_restart(self, desired, seen, &log),
+            Command::Stop => stop::run(self),
+            Command::Reload | Command::ForceReload => reload::run(self),
+            Command::Status => status::run(self),
+        };
+        if exit != Exit::Success {
+            log_exit(exit, &format!("Exiting from ldirectord {}", self.request.command.name()));
+        }
+        log.flush();
+        exit
+    }
+
+    /// Differs from ldirectord: the pid file of a daemon that runs stays, and `stop` stops it all the same.
+    fn configuration_error(&self, source: &[u8]) -> Exit {
+        let mut process = self.places.adjust(ProcessSettings::default());
+        if let Some(target) = log_target_of(source) {
+            process.log = target;
+        }
+        let log = start_log(self.request, &process, self.instance.name.clone());
+        log_exit(Exit::Configuration, "config_error: Configuration Error");
+        if self.request.command == Command::Stop {
+            stop::run(self);
+        }
+        if let Some(log) = log {
+            log.flush();
+        }
+        Exit::Configuration
+    }
+
+    /// The program and its words without options, each with a blank after it.
+    fn invocation(&self) -> String {
+        let words = self.request.words.iter().map(OsString::as_os_str);
+        std::iter::once(self.program)
+            .chain(words)
+            .map(|word| format!("{} ", word.to_string_lossy()))
+            .collect()
+    }
+}
+
+impl Places {
+    /// The log file that the environment names stands in for the default one.
+    fn adjust(&self, mut process: ProcessSettings) -> ProcessSettings {
+        if let Some(log) = &self.log
+            && process.log == LogTarget::default()
+        {
+            process.log = LogTarget::File(log.clone());
+        }
+        process
+    }
+}
+
+fn start_log(request: &Request, process: &ProcessSettings, name: String) -> Option<Log> {
+    let destination = match () {
+        () if request.debug => Destination::Debug,
+        () if process.supervised => Destination::StandardOutput,
+        () => Destination::Target(process.log.clone()),
+    };
+    let author = Author { name, pid: std::process::id() };
+    match Log::start(destination, author, clock::wall) {
+        Ok(log) => Some(log),
+        Err(error) => {
+            output::complain(format!("cannot start the log: {error}"));
+            None
+        }
+    }
+}
+
+fn log_exit(exit: Exit, reason: &str) {
+    tracing::info!("Exiting with exit_status {}: {reason}", exit.code());
+}
+
+/// Where a file that cannot be followed wants its log lines, as far as that can be told.
+fn log_target_of(source: &[u8]) -> Option<LogTarget> {
+    let text = String::from_utf8_lossy(source);
+    let mut values = text.lines().filter_map(|line| {
+        let value = line.strip_prefix("logfile")?.trim_start().strip_prefix('=')?.trim_start();
+        value.strip_prefix('"')?.rsplit_once('"').map(|(value, _)| value.to_owned())
+    });
+    values.next_back().map(|value| {
+        if value.starts_with('/') {
+            LogTarget::File(value.into())
+        } else {
+            LogTarget::Syslog(value)
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broken_file_still_says_where_its_log_is() {
+        assert_eq!(log_target_of(b"nonsense\n  logfile=\"/no\"\n"), None);
+        assert_eq!(
+            log_target_of(b"logfile = \"/a\"\nlogfile=\"/b\" # c\nlogfile=/d\n"),
+            Some(LogTarget::File("/b".into()))
+        );
+        assert_eq!(
+            log_target_of(b"logfile=\"local0\""),
+            Some(LogTarget::Syslog("local0".to_owned()))
+        );
+    }
+}

@@ -1,0 +1,164 @@
+//! The kinds of fault, each with the paragraph that explains it.
+//!
+//! `E` is an error, `W` a warning. The number's first digit: 0 the file as a whole, 1 lines, 2 values,
+//! 3 addresses and servers, 4 checks. A code is never given a second meaning.
+
+/// The paragraph of a code, if there is such a code.
+pub fn explain(code: &str) -> Option<&'static str> {
+    CODES.iter().find(|(known, _)| *known == code).map(|(_, text)| *text)
+}
+
+/// Every code with its paragraph.
+pub const CODES: &[(&str, &str)] = &[
+    (
+        "E0001",
+        "The file has so many faults that the rest of it was not looked at. It is probably no ldirectord.cf.",
+    ),
+    (
+        "E0101",
+        "The name before the `=` is no directive. Names are written in small letters; \
+               `ldirectord explain` lists them.",
+    ),
+    (
+        "E0102",
+        "The directive speaks of the whole daemon, so it stands in the first column, outside of every virtual \
+               service.",
+    ),
+    (
+        "E0103",
+        "A line that is not empty is a comment, which begins with `#`, or a directive, `NAME=VALUE`.",
+    ),
+    (
+        "E0104",
+        "A directive of a virtual service is indented by at least four blanks or a tab, below the `virtual` line it \
+               belongs to; everything else stands in the first column. An empty line ends a virtual service, and so does \
+               a line with fewer than four blanks. A line of a comment alone never does.",
+    ),
+    ("E0201", "The value must be `yes` or `no`, in small letters and without quotes."),
+    ("E0202", "The value must be a number. The first digits in it are read."),
+    ("E0203", "The number must be 1 or more."),
+    ("E0204", "The number is not in the range that makes sense for the directive."),
+    ("E0205", "The value must stand in double quotes."),
+    ("E0206", "The value must not be empty."),
+    ("E0207", "The value must be one of the words that the directive knows."),
+    (
+        "E0208",
+        "The name of a scheduler has 1 to 15 letters from a to z. Whether the kernel has such a scheduler is found \
+               out when the service is installed.",
+    ),
+    (
+        "E0209",
+        "The netmask of an IPv4 service is a dotted quad such as 255.255.255.0; that of an IPv6 service is a prefix \
+               length from 1 to 128.",
+    ),
+    ("E0210", "The value must be text in UTF-8."),
+    (
+        "E0211",
+        "`receive` is a regular expression in Perl's syntax, and this one is not. ldirectord finds that out when the \
+               first server answers, and ends.",
+    ),
+    ("E0212", "The directive was used by old versions and is refused now."),
+    (
+        "E0301",
+        "A virtual service is an address or name with a port, `192.0.2.1:80`, in `virtual6` `[2001:db8::1]:80`, or \
+               the number of a firewall mark.",
+    ),
+    (
+        "E0302",
+        "The address has no port. ldirectord reads the number before its first dot as a firewall mark, which nobody \
+               means.",
+    ),
+    (
+        "E0303",
+        "IPv4 and IPv6 do not mix: a `virtual` service has `real` and `fallback`, a `virtual6` service has `real6` \
+               and `fallback6`.",
+    ),
+    (
+        "E0304",
+        "The name could not be turned into an address of the right family. Names are looked up when the file is read.",
+    ),
+    ("E0305", "The port is neither a number up to 65535 nor a name in the services database."),
+    ("E0306", "After the address of a server comes how packets reach it: gate, masq or ipip."),
+    ("E0307", "The line has no ADDRESS:PORT that something follows."),
+    ("E0308", "The line goes on after everything that can be said of a real server."),
+    (
+        "E0309",
+        "A range of real servers is two IPv4 addresses with `->` between, the lower first, of at most 65536.",
+    ),
+    ("E0310", "The kernel takes weights and numbers of connections up to 2147483647."),
+    ("E0311", "Two virtual services have the same address, port and protocol, or the same mark."),
+    ("E0312", "A firewall mark is a number from 1 to 4294967295."),
+    ("E0401", "The check speaks a protocol that ldirectord knows and this version does not yet."),
+    ("E0402", "The check is of a kind that ldirectord knows and this version does not yet."),
+    ("E0403", "The file asks for more than four thousand million different checks."),
+    ("W0001", "The file has so many doubtful places that the rest of them are not shown."),
+    (
+        "W0101",
+        "ldirectord compares this value to the end of the line, blanks and all, and refuses the file. Here the value \
+               is read as it is meant.",
+    ),
+    (
+        "W0102",
+        "To ldirectord a `#` in a virtual service begins a comment even inside of quotes; it refuses such a line.",
+    ),
+    ("W0103", "A part of the value is not read, as in ldirectord."),
+    (
+        "W0104",
+        "On a line in the first column `#` begins no comment behind a value, and blanks at the end count.",
+    ),
+    (
+        "W0105",
+        "The line ends the way of Windows. ldirectord takes the carriage return into the value.",
+    ),
+    ("W0106", "A `virtual` line that is the last of the file is an error to ldirectord."),
+    ("W0107", "A byte order mark makes the first line an unknown command to ldirectord."),
+    (
+        "W0108",
+        "A line of five or more blanks inside of a virtual service is an error to ldirectord, and one of up to four \
+               ends the service. Leave the line out, or make it a comment.",
+    ),
+    (
+        "W0201",
+        "`checkcount` goes out of use. It counts pings only; `failurecount` counts failed checks of every kind.",
+    ),
+    ("W0202", "`supervised` should have a value."),
+    ("W0203", "`checkinterval` in a virtual service has an effect with `fork=yes` only."),
+    (
+        "W0204",
+        "A number such as `00` is 0 in disguise, which ldirectord takes for endless or for none.",
+    ),
+    ("W0205", "Persistence lasts from 1 second to 31 days."),
+    ("W0206", "The directive has no effect without a value."),
+    (
+        "W0207",
+        "`netmask` says which clients count as one for `persistent`, and has no effect without it.",
+    ),
+    (
+        "W0301",
+        "ldirectord loses the receive, the limits and the URL of a real server whose request begins with `/`. Here \
+               they are followed, so that a server which was never really checked now is.",
+    ),
+    (
+        "W0302",
+        "Two lines are the same server to the kernel. With gate and ipip the kernel gives every server the port of \
+               the virtual service.",
+    ),
+    (
+        "W0303",
+        "The kernel does not take such a virtual service, so it is left out. ldirectord tries and fails.",
+    ),
+    (
+        "W0304",
+        "ldirectord compares the two ends of a range as text, and takes a range for empty where the number of digits \
+               changes (at 5.245.225.0 and 59.154.202.0).",
+    ),
+    (
+        "W0401",
+        "The check needs a port, and neither the server nor `checkport` nor `service` gives one.",
+    ),
+    (
+        "W0402",
+        "As it stands, ldirectord takes these servers for working without asking. Here the check that is written is \
+               made, so that a server which was never really checked now is.",
+    ),
+];

@@ -1,0 +1,189 @@
+//! The file's directives one by one, before names are numbers and defaults are applied.
+//!
+//! A field is `None` where the file says nothing; which default then holds is `expand`'s business.
+
+use std::{collections::HashMap, ops::Range};
+
+use super::diagnostic::Findings;
+use crate::{
+    model::{AlertPhases, Forwarding, HttpMethod, LogTarget, Mask, SchedulerFlags, Weight},
+    pattern::{Pattern, PatternError},
+};
+
+/// What the directives have said so far.
+pub(super) struct Draft<'a> {
+    /// What was said of everything.
+    pub(super) globals: Globals,
+    /// The virtual service that is being described, if one is.
+    pub(super) block: Option<Block>,
+    /// What was found wrong.
+    pub(super) findings: Findings,
+    /// This host's name.
+    pub(super) host_name: &'a str,
+    /// The patterns of the file, each understood once.
+    pub(super) patterns: HashMap<Vec<u8>, Result<Pattern, PatternError>>,
+}
+
+impl Draft<'_> {
+    /// What may be said of everything and of one service: the part that is being described.
+    pub(super) fn common(&mut self) -> &mut Common {
+        match &mut self.block {
+            Some(block) => &mut block.common,
+            None => &mut self.globals.common,
+        }
+    }
+}
+
+/// Directives that speak of everything.
+#[derive(Default)]
+pub(super) struct Globals {
+    pub(super) common: Common,
+    pub(super) autoreload: bool,
+    pub(super) callback: Option<String>,
+    pub(super) execute: Vec<String>,
+    pub(super) fork: bool,
+    pub(super) log: LogTarget,
+    pub(super) maintenance_dir: Option<Vec<u8>>,
+    pub(super) email_from: Option<String>,
+    pub(super) readd_quiescent: bool,
+    pub(super) supervised: bool,
+}
+
+/// Directives that may speak of everything or of one service.
+#[derive(Default, Clone)]
+pub(super) struct Common {
+    pub(super) check_timeout_s: Option<u32>,
+    pub(super) negotiate_timeout_s: Option<u32>,
+    pub(super) interval_s: Option<(u32, Range<usize>)>,
+    pub(super) check_count: Option<u32>,
+    pub(super) failure_count: Option<u32>,
+    pub(super) quiescent: Option<bool>,
+    pub(super) clean_stop: Option<bool>,
+    pub(super) fallback_command: Option<String>,
+    pub(super) fallback: Option<FallbackText>,
+    pub(super) fallback6: Option<FallbackText>,
+    pub(super) email: Option<String>,
+    pub(super) email_repeat_s: Option<u32>,
+    pub(super) email_phases: Option<AlertPhases>,
+    pub(super) smtp: Option<String>,
+}
+
+/// A fallback as written.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct FallbackText {
+    pub(super) host: String,
+    pub(super) port: Option<String>,
+    pub(super) forwarding: Forwarding,
+    pub(super) span: Range<usize>,
+}
+
+/// Directives of one virtual service.
+pub(super) struct Block {
+    /// What `virtual=` or `virtual6=` said; `None` when that was wrong, and the rest is read for its faults alone.
+    pub(super) address: Option<VirtualText>,
+    /// Whether it was `virtual6=`.
+    pub(super) six: bool,
+    /// Where its address stands.
+    pub(super) span: Range<usize>,
+    pub(super) common: Common,
+    pub(super) servers: Vec<ServerText>,
+    pub(super) udp: bool,
+    pub(super) check_type: CheckType,
+    pub(super) check_type_span: Option<Range<usize>>,
+    pub(super) service: Option<(&'static str, Range<usize>)>,
+    pub(super) check_command: Option<Vec<u8>>,
+    pub(super) check_port: Option<u16>,
+    pub(super) request: Option<Vec<u8>>,
+    pub(super) receive: Option<Pattern>,
+    pub(super) method: HttpMethod,
+    pub(super) virtual_host: Option<String>,
+    pub(super) login: String,
+    pub(super) passwd: String,
+    pub(super) database: String,
+    pub(super) secret: String,
+    pub(super) scheduler: Option<String>,
+    pub(super) scheduler_flags: SchedulerFlags,
+    pub(super) persistent: Option<(u32, Range<usize>)>,
+    pub(super) netmask: Option<(Result<Mask, String>, Range<usize>)>,
+    pub(super) one_packet: bool,
+    pub(super) monitor_file: Option<Vec<u8>>,
+    pub(super) name: Option<String>,
+    pub(super) comment: Option<String>,
+}
+
+/// The address of a virtual service as written.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) enum VirtualText {
+    Mark(u32),
+    Address { host: String, port: String },
+}
+
+/// `checktype`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum CheckType {
+    Negotiate,
+    Connect,
+    Ping,
+    On,
+    Off,
+    External,
+    ExternalPerl,
+    Combined(u32),
+}
+
+impl CheckType {
+    /// Whether it speaks the protocol of `service`.
+    pub(super) fn negotiates(self) -> bool {
+        matches!(self, CheckType::Negotiate | CheckType::Combined(_))
+    }
+}
+
+/// A `real` line as written.
+pub(super) struct ServerText {
+    pub(super) host: String,
+    pub(super) end_host: Option<String>,
+    pub(super) port: Option<String>,
+    pub(super) forwarding: Forwarding,
+    pub(super) weight: Weight,
+    /// The request and what its answer must contain, of this server alone.
+    pub(super) own: Option<(Vec<u8>, Option<Pattern>)>,
+    pub(super) lower: u32,
+    pub(super) upper: u32,
+    /// Where the value stands.
+    pub(super) span: Range<usize>,
+}
+
+impl Block {
+    pub(super) fn new(address: Option<VirtualText>, six: bool, span: Range<usize>) -> Block {
+        let udp = matches!(&address, Some(VirtualText::Address { port, .. }) if port == "53" || port == "domain");
+        Block {
+            address,
+            six,
+            span,
+            common: Common::default(),
+            servers: Vec::new(),
+            udp,
+            check_type: CheckType::Negotiate,
+            check_type_span: None,
+            service: None,
+            check_command: None,
+            check_port: None,
+            request: None,
+            receive: None,
+            method: HttpMethod::Get,
+            virtual_host: None,
+            login: String::new(),
+            passwd: String::new(),
+            database: String::new(),
+            secret: String::new(),
+            scheduler: None,
+            scheduler_flags: SchedulerFlags::default(),
+            persistent: None,
+            netmask: None,
+            one_packet: false,
+            monitor_file: None,
+            name: None,
+            comment: None,
+        }
+    }
+}

@@ -1,0 +1,521 @@
+//! Where a virtual service ends: its names become numbers, and what only the whole service shows is checked.
+//!
+//! A description in, a [`Service`] and diagnostics out. Names are looked up here and nowhere else,
+//! each of them once. What the globals say is not looked at: they may still follow.
+
+use std::{
+    collections::{HashMap, HashSet},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    num::NonZeroU32,
+    ops::Range,
+};
+
+use super::{
+    Diagnostic, NameError, World,
+    diagnostic::Findings,
+    directives::SERVICES,
+    draft::{Block, CheckType, FallbackText, Globals, ServerText, VirtualText},
+    names::Lookup,
+};
+use crate::model::{Family, Forwarding, Mask, ServiceKey, Transport};
+
+/// The whole file, with numbers for names and without defaults.
+pub(super) struct Config {
+    pub(super) globals: Globals,
+    pub(super) services: Vec<Service>,
+    /// The fallback of IPv4 services that have none of their own.
+    pub(super) fallback: Option<Spare>,
+    /// The fallback of IPv6 services that have none of their own.
+    pub(super) fallback6: Option<Spare>,
+}
+
+/// A virtual service, with numbers for names.
+pub(super) struct Service {
+    pub(super) key: ServiceKey,
+    /// The protocol that a negotiation speaks.
+    pub(super) protocol: &'static str,
+    pub(super) fallback: Option<Spare>,
+    /// The servers; each is told by the place of its line in `block.servers`.
+    pub(super) servers: Vec<(usize, SocketAddr)>,
+    pub(super) mask: Option<Mask>,
+    pub(super) block: Block,
+}
+
+/// A fallback, with numbers for names.
+#[derive(Clone, Copy)]
+pub(super) struct Spare {
+    pub(super) address: IpAddr,
+    pub(super) port: Option<u16>,
+    pub(super) forwarding: Forwarding,
+}
+
+impl Service {
+    /// The port of the virtual service; 0 of a mark.
+    pub(super) fn port(&self) -> u16 {
+        match self.key {
+            ServiceKey::Address { address, .. } => address.port(),
+            ServiceKey::Fwmark { .. } => 0,
+        }
+    }
+
+    /// The address of a server as the kernel has it: ipvsadm gives `gate` and `ipip` the port of the service.
+    pub(super) fn in_kernel(&self, written: SocketAddr, forwarding: Forwarding) -> SocketAddr {
+        in_kernel(&self.key, written, forwarding)
+    }
+}
+
+fn in_kernel(key: &ServiceKey, written: SocketAddr, forwarding: Forwarding) -> SocketAddr {
+    match (key, forwarding) {
+        (ServiceKey::Address { address, .. }, Forwarding::Route | Forwarding::Tunnel(_)) => {
+            SocketAddr::new(written.ip(), address.port())
+        }
+        _ => written,
+    }
+}
+
+/// The most servers that one line may give.
+const LONGEST_RANGE: u32 = 65_536;
+
+/// Finishes virtual services.
+pub(super) struct Resolver<'w> {
+    world: World<'w>,
+    lookup: Lookup<'w>,
+    services: Vec<Service>,
+    /// The services so far, and the line each begins on.
+    known: HashMap<ServiceKey, usize>,
+    line_number: usize,
+}
+
+/// The name without the brackets of IPv6, unless brackets cannot be right.
+fn unbracketed(host: &str, family: Family) -> Result<&str, NameError> {
+    match (host.strip_prefix('[').and_then(|host| host.strip_suffix(']')), family) {
+        (None, _) => Ok(host),
+        (Some(inside), Family::V6) => Ok(inside),
+        (Some(_), Family::V4) => {
+            Err(NameError { message: "an IPv6 address cannot stand here".to_owned() })
+        }
+    }
+}
+
+fn unresolved(span: &Range<usize>, host: &str, error: &NameError) -> Diagnostic {
+    Diagnostic::error("E0304", span.clone(), format!("`{host}` cannot be resolved: {error}"))
+}
+
+impl<'w> Resolver<'w> {
+    pub(super) fn new(world: &World<'w>) -> Resolver<'w> {
+        Resolver {
+            world: *world,
+            lookup: Lookup::new(world.names),
+            services: Vec::new(),
+            known: HashMap::new(),
+            line_number: 0,
+        }
+    }
+
+    /// A virtual service begins on this line.
+    pub(super) fn opened_at(&mut self, line_number: usize) {
+        self.line_number = line_number;
+    }
+
+    fn host(&self, host: &str, family: Family) -> Result<IpAddr, NameError> {
+        self.lookup.host(unbracketed(host, family)?, family)
+    }
+
+    /// A virtual service ends.
+    pub(super) fn service(&mut self, block: Block, findings: &mut Findings) {
+        let family = if block.six { Family::V6 } else { Family::V4 };
+        let transport = match (&block.address, block.udp) {
+            (Some(VirtualText::Address { .. }), udp) => {
+                Some(if udp { Transport::Udp } else { Transport::Tcp })
+            }
+            _ => None,
+        };
+        let fallback = if block.six { &block.common.fallback6 } else { &block.common.fallback };
+        let fallback =
+            fallback.as_ref().and_then(|text| self.spare(text, family, transport, findings));
+        let key = self.key(&block, family, transport, findings);
+        let servers = self.servers(&block, family, findings);
+        let protocol = protocol(&block, key.as_ref());
+        self.check(&block, protocol, findings);
+        let mask = mask(&block, findings);
+        let Some(key) = key else { return };
+        match self.known.get(&key) {
+            Some(line_number) => {
+                findings.push(
+                    Diagnostic::error(
+                        "E0311",
+                        block.span.clone(),
+                        format!("the virtual service {key} is described twice"),
+                    )
+                    .says("duplicate virtual server")
+                    .hint(format!("the first description begins on line {line_number}")),
+                );
+                return;
+            }
+            None => self.known.insert(key, self.line_number),
+        };
+        warn_of_twins(&block, &servers, &key, findings);
+        warn_of_port_zero(&block, &servers, protocol, findings);
+        self.services.push(Service { key, protocol, fallback, servers, mask, block });
+    }
+
+    /// The address or mark of a virtual service; nothing if it is wrong, or none that the kernel takes.
+    fn key(
+        &self,
+        block: &Block,
+        family: Family,
+        transport: Option<Transport>,
+        findings: &mut Findings,
+    ) -> Option<ServiceKey> {
+        let (host, port) = match block.address.as_ref()? {
+            VirtualText::Mark(mark) => {
+                let mark = NonZeroU32::new(*mark);
+                if mark.is_none() {
+                    findings.push(
+                        Diagnostic::warning("W0303", block.span.clone(), "mark 0 is no mark; this service is left out")
+                            .hint("packets that the packet filter does not mark carry 0, and the kernel refuses the service"),
+                    );
+                }
+                return mark.map(|mark| ServiceKey::Fwmark { family, mark });
+            }
+            VirtualText::Address { host, port } => (host, port),
+        };
+        let says = "invalid address for virtual service";
+        let address = self.host(host, family).map_err(|error| {
+            findings.push(unresolved(&block.span, host, &error).says(says));
+        });
+        let port = self.lookup.port(port, transport).map_err(|error| {
+            findings.push(
+                Diagnostic::error(
+                    "E0305",
+                    block.span.clone(),
+                    format!("`{port}` is no port: {error}"),
+                )
+                .says(says),
+            );
+        });
+        let (Ok(address), Ok(port)) = (address, port) else { return None };
+        if port == 0 && block.persistent.is_none() {
+            findings.push(
+                Diagnostic::warning("W0303", block.span.clone(), "port 0 without `persistent`; this service is left out")
+                    .hint("port 0 stands for every port, which the kernel does for persistent services only"),
+            );
+            return None;
+        }
+        let address = SocketAddr::new(address, port);
+        Some(ServiceKey::Address { transport: transport.unwrap_or(Transport::Tcp), address })
+    }
+
+    fn spare(
+        &self,
+        text: &FallbackText,
+        family: Family,
+        transport: Option<Transport>,
+        findings: &mut Findings,
+    ) -> Option<Spare> {
+        let version = match family {
+            Family::V4 => "IPv4",
+            Family::V6 => "IPv6",
+        };
+        let address = self.host(&text.host, family).map_err(|error| {
+            findings.push(unresolved(&text.span, &text.host, &error).says(format!(
+                "invalid {version} address or could not resolve for fallback server: {}",
+                text.host
+            )));
+        });
+        let port = text.port.as_ref().map(|port| {
+            self.lookup.port(port, transport).map_err(|error| {
+                findings.push(
+                    Diagnostic::error(
+                        "E0305",
+                        text.span.clone(),
+                        format!("`{port}` is no port: {error}"),
+                    )
+                    .says("invalid port for fallback server"),
+                );
+            })
+        });
+        let (Ok(address), Ok(port)) = (address, port.transpose()) else { return None };
+        Some(Spare { address, port, forwarding: text.forwarding })
+    }
+
+    fn servers(
+        &self,
+        block: &Block,
+        family: Family,
+        findings: &mut Findings,
+    ) -> Vec<(usize, SocketAddr)> {
+        let mut servers = Vec::with_capacity(block.servers.len());
+        for (index, server) in block.servers.iter().enumerate() {
+            match self.addresses(server, family, findings) {
+                Ok(addresses) => servers.extend(addresses.map(|address| (index, address))),
+                Err(fault) => findings.push(fault),
+            }
+        }
+        servers
+    }
+
+    /// The addresses that a line gives: one, or those of a range.
+    fn addresses(
+        &self,
+        server: &ServerText,
+        family: Family,
+        findings: &mut Findings,
+    ) -> Result<impl Iterator<Item = SocketAddr> + use<>, Diagnostic> {
+        let span = &server.span;
+        let host = |host: &String, what: &str| {
+            self.host(host, family).map_err(|error| {
+                unresolved(span, host, &error).says(format!(
+                    "invalid address ({host}) for real server (could not resolve {what})"
+                ))
+            })
+        };
+        let port = server.port.as_ref().map_or(Ok(0), |port| {
+            self.lookup.port(port, None).map_err(|error| {
+                Diagnostic::error("E0305", span.clone(), format!("`{port}` is no port: {error}"))
+                    .says(format!("invalid port ({port}) for real server (could not resolve port)"))
+            })
+        })?;
+        let first = host(&server.host, "host")?;
+        let rest = match &server.end_host {
+            None => None,
+            Some(end) => match (first, host(end, "end host")?) {
+                (IpAddr::V4(first), IpAddr::V4(last)) => {
+                    let range = Range { start: u32::from(first), end: u32::from(last) };
+                    check_range(range.clone(), span, findings)?;
+                    Some(range)
+                }
+                _ => {
+                    return Err(Diagnostic::error(
+                        "E0309",
+                        span.clone(),
+                        "a range of IPv6 addresses is not possible",
+                    )
+                    .says("Address range for IPv6 is not supported yet")
+                    .hint("write a `real6` line for every server"));
+                }
+            },
+        };
+        let more = rest.into_iter().flat_map(|range| range.start.saturating_add(1)..=range.end);
+        let more = more.map(|number| IpAddr::V4(Ipv4Addr::from(number)));
+        Ok([first].into_iter().chain(more).map(move |address| SocketAddr::new(address, port)))
+    }
+
+    /// Whether the check that is asked for can be made.
+    fn check(&self, block: &Block, protocol: &'static str, findings: &mut Findings) {
+        let span = block.service.as_ref().map(|(_, span)| span.clone());
+        let span =
+            span.or_else(|| block.check_type_span.clone()).unwrap_or_else(|| block.span.clone());
+        if block.check_type == CheckType::ExternalPerl {
+            let span = block.check_type_span.clone().unwrap_or_else(|| block.span.clone());
+            findings.push(
+                Diagnostic::error(
+                    "E0402",
+                    span,
+                    "ldirectord can check with `external-perl`, this version cannot yet",
+                )
+                .hint("write checktype=external, and begin the program with #!/usr/bin/perl"),
+            );
+        }
+        if !block.check_type.negotiates() || protocol == "none" {
+            return;
+        }
+        if !self.world.protocols.iter().any(|known| known.name == protocol) {
+            findings.push(
+                Diagnostic::error(
+                    "E0401",
+                    span,
+                    format!("ldirectord can check `{protocol}`, this version cannot yet"),
+                )
+                .hint("checktype=connect asks whether the servers accept connections")
+                .hint("checktype=external asks a program of your own (checkcommand)"),
+            );
+            return;
+        }
+        let inert = match protocol {
+            "pop" | "pops" if block.login.is_empty() => "without `login`",
+            "ftp"
+                if block.receive.is_none()
+                    && block.servers.iter().any(|server| server.own.is_none()) =>
+            {
+                "without `receive`"
+            }
+            _ => return,
+        };
+        findings.push(
+            Diagnostic::warning(
+                "W0402",
+                span,
+                format!("`{protocol}` servers must answer to be taken for working"),
+            )
+            .hint(format!(
+                "{inert} ldirectord takes every server for working, even one that is not there"
+            )),
+        );
+    }
+
+    /// The file ends.
+    pub(super) fn finish(self, globals: Globals, findings: &mut Findings) -> Config {
+        let spare = |text: &Option<FallbackText>, family, findings: &mut Findings| {
+            text.as_ref().and_then(|text| self.spare(text, family, None, findings))
+        };
+        let fallback = spare(&globals.common.fallback, Family::V4, findings);
+        let fallback6 = spare(&globals.common.fallback6, Family::V6, findings);
+        for service in &self.services {
+            if let (Some((_, span)), false) = (&service.block.common.interval_s, globals.fork) {
+                let id = service.key.with_protocol();
+                findings.push(
+                    Diagnostic::warning(
+                        "W0203",
+                        span.clone(),
+                        "`checkinterval` of a service has no effect without `fork=yes`",
+                    )
+                    .says(format!("checkinterval in virtual service {id} ignored when fork=no")),
+                );
+            }
+        }
+        Config { globals, services: self.services, fallback, fallback6 }
+    }
+}
+
+fn check_range(
+    range: Range<u32>,
+    span: &Range<usize>,
+    findings: &mut Findings,
+) -> Result<(), Diagnostic> {
+    let (first, last) = (Ipv4Addr::from(range.start), Ipv4Addr::from(range.end));
+    if range.start > range.end {
+        return Err(Diagnostic::error("E0309", span.clone(), format!("the range ends at {last}, before it begins at {first}"))
+            .says(format!(
+                "Invalid Range: {first}-{last}: First value must be greater than or equal to the second value"
+            ))
+            .hint("write the lower address first"));
+    }
+    if range.end - range.start >= LONGEST_RANGE {
+        return Err(Diagnostic::error(
+            "E0309",
+            span.clone(),
+            format!(
+                "a range of {} servers; {LONGEST_RANGE} are possible",
+                u64::from(range.end - range.start) + 1
+            ),
+        ));
+    }
+    if range.start.checked_ilog10() != range.end.checked_ilog10() {
+        findings.push(
+            Diagnostic::warning(
+                "W0304",
+                span.clone(),
+                format!("the range has {} servers", range.end - range.start + 1),
+            )
+            .hint("ldirectord compares the ends of this range as text, and finds no server in it"),
+        );
+    }
+    Ok(())
+}
+
+/// The protocol of a negotiation: what `service` says, else what the virtual service's port implies.
+fn protocol(block: &Block, key: Option<&ServiceKey>) -> &'static str {
+    if let Some((name, _)) = &block.service {
+        return name;
+    }
+    let port = match (key, &block.address) {
+        // To ldirectord port `080` is not port `80`, and implies nothing.
+        (Some(ServiceKey::Address { address, .. }), Some(VirtualText::Address { port, .. }))
+            if !port.starts_with('0') =>
+        {
+            address.port()
+        }
+        _ => return "none",
+    };
+    SERVICES.iter().find(|(_, known)| *known == Some(port)).map_or("none", |(name, _)| name)
+}
+
+fn mask(block: &Block, findings: &mut Findings) -> Option<Mask> {
+    let (mask, span) = block.netmask.as_ref()?;
+    if block.persistent.is_none() {
+        findings.push(
+            Diagnostic::warning(
+                "W0207",
+                span.clone(),
+                "`netmask` has no effect without `persistent`",
+            )
+            .hint("add persistent=SECONDS, or take the line out"),
+        );
+        return None;
+    }
+    match mask {
+        Ok(mask) => Some(*mask),
+        Err(message) => {
+            findings.push(
+                Diagnostic::error("E0209", span.clone(), message.clone())
+                    .hint("ipvsadm refuses it, so that ldirectord never installs this service"),
+            );
+            None
+        }
+    }
+}
+
+/// Servers that are one server to the kernel.
+fn warn_of_twins(
+    block: &Block,
+    servers: &[(usize, SocketAddr)],
+    key: &ServiceKey,
+    findings: &mut Findings,
+) {
+    let mut seen = HashSet::with_capacity(servers.len());
+    for (index, written) in servers {
+        let Some(line) = block.servers.get(*index) else { continue };
+        let server = in_kernel(key, *written, line.forwarding);
+        if !seen.insert(server) {
+            let fault = Diagnostic::warning(
+                "W0302",
+                line.span.clone(),
+                format!("the service has {server} already; the later line counts while both work"),
+            );
+            findings.push(match server == *written {
+                true => fault,
+                false => {
+                    fault.hint("with gate and ipip the port is always that of the virtual service")
+                }
+            });
+        }
+    }
+}
+
+/// Checks that ask at port 0, where nobody answers.
+fn warn_of_port_zero(
+    block: &Block,
+    servers: &[(usize, SocketAddr)],
+    protocol: &str,
+    findings: &mut Findings,
+) {
+    let asks_a_port = match block.check_type {
+        CheckType::Connect => !block.udp,
+        CheckType::Negotiate | CheckType::Combined(_) => protocol != "none",
+        _ => false,
+    };
+    if !asks_a_port || block.check_port.is_some() || default_port(protocol).is_some() {
+        return;
+    }
+    for (index, written) in servers {
+        if written.port() == 0
+            && let Some(line) = block.servers.get(*index)
+        {
+            findings.push(
+                Diagnostic::warning(
+                    "W0401",
+                    line.span.clone(),
+                    "this server is asked at port 0 and never found working",
+                )
+                .hint("write its port, or say checkport=PORT in the service"),
+            );
+            return;
+        }
+    }
+}
+
+/// The port that a protocol is spoken at where none is given.
+pub(super) fn default_port(protocol: &str) -> Option<u16> {
+    SERVICES.iter().find(|(name, _)| *name == protocol).and_then(|(_, port)| *port)
+}

@@ -1,0 +1,194 @@
+//! Directives that say how real servers are checked.
+
+use super::{in_block, no_such_word, only, pattern, with_slash};
+use crate::{
+    config::{
+        diagnostic::{Diagnostic, Findings},
+        directives::SERVICES,
+        draft::{CheckType, Draft},
+        value::{Value, first_run, is_word, shown, slice},
+    },
+    model::HttpMethod,
+};
+
+pub(in crate::config) const CHECK_TYPES: &[&str] =
+    &["connect", "external", "external-perl", "negotiate", "off", "on", "ping"];
+
+pub(in crate::config) fn check_type(draft: &mut Draft<'_>, value: &Value<'_>) {
+    let check_type = if value.text.iter().any(u8::is_ascii_digit) {
+        let Some(digits) = value.digits(&mut draft.findings) else { return };
+        CheckType::Combined(digits.number)
+    } else {
+        let word = first_run(&value.text, |byte| is_word(byte) || byte == b'-').unwrap_or(0..0);
+        let text = slice(&value.text, word.clone());
+        let found = match text {
+            b"connect" => CheckType::Connect,
+            b"external" => CheckType::External,
+            b"external-perl" => CheckType::ExternalPerl,
+            b"negotiate" => CheckType::Negotiate,
+            b"off" => CheckType::Off,
+            b"on" => CheckType::On,
+            b"ping" => CheckType::Ping,
+            other => {
+                draft.findings.push(no_such_word(value, other, CHECK_TYPES));
+                return;
+            }
+        };
+        only(value, &word, &mut draft.findings);
+        found
+    };
+    in_block(draft, |block, _| {
+        block.check_type = check_type;
+        block.check_type_span = Some(value.span());
+    });
+}
+
+pub(in crate::config) fn service(draft: &mut Draft<'_>, value: &Value<'_>) {
+    let word = value.word().unwrap_or(0..0);
+    let text = slice(&value.text, word.clone());
+    let Some((name, _)) = SERVICES.iter().find(|(name, _)| name.as_bytes() == text) else {
+        let words: Vec<&str> = SERVICES.iter().map(|(name, _)| *name).collect();
+        draft.findings.push(no_such_word(value, text, &words));
+        return;
+    };
+    only(value, &word, &mut draft.findings);
+    let contact = format!("ldirectord@{}", draft.host_name);
+    in_block(draft, |block, _| {
+        block.service = Some((name, value.span()));
+        // ldirectord fills these in at this line, so that a line above wins and one below replaces.
+        if *name == "ftp" && block.login.is_empty() {
+            "anonymous".clone_into(&mut block.login);
+        }
+        if *name == "ftp" && block.passwd.is_empty() {
+            block.passwd.clone_from(&contact);
+        }
+        if *name == "sip" && block.login.is_empty() {
+            block.login = contact;
+        }
+    });
+}
+
+pub(in crate::config) fn check_command(draft: &mut Draft<'_>, value: &Value<'_>) {
+    in_block(draft, |block, findings| {
+        if let Some(found) = value.quoted_or_rest(findings) {
+            block.check_command = Some(found);
+        }
+    });
+}
+
+pub(in crate::config) fn check_port(draft: &mut Draft<'_>, value: &Value<'_>) {
+    let Some(digits) = value.digits(&mut draft.findings) else { return };
+    match u16::try_from(digits.number) {
+        Ok(port) if port > 0 => in_block(draft, |block, _| block.check_port = Some(port)),
+        _ => draft.findings.push(
+            Diagnostic::error("E0204", value.span(), "`checkport` is a number from 1 to 65535")
+                .says("checkport must be in range 1..65536"),
+        ),
+    }
+}
+
+pub(in crate::config) fn request(draft: &mut Draft<'_>, value: &Value<'_>) {
+    in_block(draft, |block, findings| {
+        if let Some(found) = value.quoted(false, findings) {
+            block.request = Some(with_slash(&found));
+        }
+    });
+}
+
+pub(in crate::config) fn receive(draft: &mut Draft<'_>, value: &Value<'_>) {
+    let Some(source) = value.quoted(false, &mut draft.findings) else { return };
+    if let Some(pattern) = pattern(draft, value, &source) {
+        in_block(draft, |block, _| block.receive = Some(pattern));
+    }
+}
+
+pub(in crate::config) fn http_method(draft: &mut Draft<'_>, value: &Value<'_>) {
+    let word = value.word().unwrap_or(0..0);
+    let text = slice(&value.text, word.clone());
+    let method = match text.to_ascii_uppercase().as_slice() {
+        b"GET" => HttpMethod::Get,
+        b"HEAD" => HttpMethod::Head,
+        _ => {
+            draft.findings.push(no_such_word(value, text, &["GET", "HEAD"]));
+            return;
+        }
+    };
+    only(value, &word, &mut draft.findings);
+    in_block(draft, |block, _| block.method = method);
+}
+
+pub(in crate::config) fn virtual_host(draft: &mut Draft<'_>, value: &Value<'_>) {
+    let text = value.text.strip_prefix(b"\"").unwrap_or(&value.text);
+    let end = text.iter().position(|byte| *byte == b'"').unwrap_or(text.len());
+    let host = slice(text, 0..end).trim_ascii().to_vec();
+    if let Some(host) = value.utf8(host, &mut draft.findings) {
+        in_block(draft, |block, _| block.virtual_host = Some(host));
+    }
+}
+
+/// Reads **Q** into a field that holds text.
+pub(in crate::config) fn quoted_text(
+    value: &Value<'_>,
+    findings: &mut Findings,
+    field: &mut String,
+) {
+    let found = value.quoted(false, findings).and_then(|bytes| value.utf8(bytes, findings));
+    if let Some(found) = found {
+        *field = found;
+    }
+}
+
+pub(in crate::config) fn load(draft: &mut Draft<'_>, value: &Value<'_>) {
+    if let Some(found) = value.quoted(true, &mut draft.findings)
+        && !found.iter().any(|byte| is_word(*byte))
+    {
+        draft
+            .findings
+            .push(value.wrong("E0206", "the value of `load` has neither letters nor digits"));
+    }
+}
+
+// === time and counts ===
+
+/// What stands for no limit, which a check must not have.
+const NO_LIMIT_S: u32 = 60 * 60;
+
+pub(in crate::config) fn timeout(draft: &mut Draft<'_>, value: &Value<'_>) -> Option<u32> {
+    let name = value.directive.name;
+    let digits = value.digits(&mut draft.findings)?;
+    if digits.zero || (digits.odd_zero && !value.in_block) {
+        draft.findings.push(value.wrong("E0203", format!("`{name}` must be 1 or more")));
+        return None;
+    }
+    if digits.odd_zero {
+        draft.findings.push(
+            Diagnostic::warning("W0204", value.span(), "the limit is one hour")
+                .hint("ldirectord waits without a limit here"),
+        );
+        return Some(NO_LIMIT_S);
+    }
+    Some(digits.number)
+}
+
+pub(in crate::config) fn check_count(draft: &mut Draft<'_>, value: &Value<'_>) {
+    if let Some(count) = value.positive(&mut draft.findings) {
+        draft.findings.push(
+            Diagnostic::warning(
+                "W0201",
+                value.key.clone(),
+                "`checkcount` counts the pings of a ping check only, and goes out of use",
+            )
+            .says("checkcount option is deprecated and slated for removal.  please see 'failurecount'")
+            .hint("`failurecount` says how many checks in a row must fail"),
+        );
+        draft.common().check_count = Some(count);
+    }
+}
+
+pub(in crate::config) fn gone(draft: &mut Draft<'_>, value: &Value<'_>, instead: &str) {
+    let name = value.directive.name;
+    let fault =
+        Diagnostic::error("E0212", value.key.clone(), format!("`{name}` is not known any more"))
+            .says(value.directive.says(value.in_block));
+    draft.findings.push(fault.hint(format!("write {instead}={}", shown(value.text.trim_ascii()))));
+}

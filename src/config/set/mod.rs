@@ -1,0 +1,286 @@
+//! How the directives are read whose values are no plain yes, number or text: the functions of the table's rows.
+
+mod check;
+mod process;
+mod spread;
+
+use std::{ffi::OsString, ops::Range, os::unix::ffi::OsStringExt, path::PathBuf};
+
+pub(super) use self::{
+    check::{
+        CHECK_TYPES, check_command, check_count, check_port, check_type, gone, http_method, load,
+        quoted_text, receive, request, service, timeout, virtual_host,
+    },
+    process::{
+        EMAIL_STATUSES, callback, email_alert, email_frequency, email_from, email_status, execute,
+        log_file, monitor_file, smtp,
+    },
+    spread::{SCHEDULER_FLAGS, netmask, persistent, protocol, scheduler, scheduler_flags},
+};
+use super::{
+    address::{self, Fault},
+    diagnostic::{Diagnostic, Findings},
+    directives::{Directive, distance},
+    draft::{Block, Draft, FallbackText, ServerText},
+    value::{Value, shown, slice},
+};
+use crate::pattern::Pattern;
+
+/// Bytes of a file name.
+pub(super) fn path(bytes: Vec<u8>) -> PathBuf {
+    PathBuf::from(OsString::from_vec(bytes))
+}
+
+/// Does something to the virtual service that is being described.
+pub(super) fn in_block(draft: &mut Draft<'_>, act: impl FnOnce(&mut Block, &mut Findings)) {
+    if let Some(block) = &mut draft.block {
+        act(block, &mut draft.findings);
+    }
+}
+
+/// Says that a part of the value is not read.
+fn ignored(value: &Value<'_>, part: Range<usize>, findings: &mut Findings) {
+    let text = slice(&value.text, part.clone());
+    let text = text.trim_ascii_end();
+    let part = part.start..part.start + text.len();
+    if !text.trim_ascii().is_empty() && text.trim_ascii().first() != Some(&b'#') {
+        findings.push(Diagnostic::warning(
+            "W0103",
+            value.part(part),
+            format!("`{}` is ignored", shown(text.trim_ascii())),
+        ));
+    }
+}
+
+/// Says that a word of the value is not read for more than it is.
+fn only(value: &Value<'_>, word: &Range<usize>, findings: &mut Findings) {
+    let quote = |byte: &u8| matches!(byte, b'"' | b'\'') || byte.is_ascii_whitespace();
+    let before = slice(&value.text, 0..word.start);
+    let behind = slice(&value.text, word.end..value.text.len());
+    let comment = behind.trim_ascii_start().starts_with(b"#");
+    if !before.iter().all(quote) || !(comment || behind.iter().all(quote)) {
+        findings.push(Diagnostic::warning(
+            "W0103",
+            value.span(),
+            format!("only `{}` is read of this value", shown(slice(&value.text, word.clone()))),
+        ));
+    }
+}
+
+/// A value that is none of the words that are possible.
+fn no_such_word(value: &Value<'_>, word: &[u8], words: &[&str]) -> Diagnostic {
+    let name = value.directive.name;
+    let message = match word.is_empty() {
+        true => format!("`{name}` needs a value"),
+        false => format!("`{name}` cannot be `{}`", shown(word)),
+    };
+    let fault = value.wrong("E0207", message);
+    let lower = word.to_ascii_lowercase();
+    let near = words.iter().min_by_key(|known| distance(&lower, known.as_bytes()));
+    match near {
+        Some(near)
+            if !word.is_empty() && distance(&lower, near.as_bytes()) <= 1 + word.len() / 4 =>
+        {
+            fault.hint(format!("did you mean {near}?"))
+        }
+        _ => fault.hint(format!("it can be {}", words.join(", "))),
+    }
+}
+
+fn fault(value: &Value<'_>, fault: Fault) -> Diagnostic {
+    let mut diagnostic = Diagnostic::error(fault.code, value.part(fault.at), fault.message);
+    if !fault.hint.is_empty() {
+        diagnostic = diagnostic.hint(fault.hint);
+    }
+    match fault.says {
+        Some(says) => diagnostic.says(says),
+        None => diagnostic,
+    }
+}
+
+/// A request with the `/` that ldirectord puts before it.
+fn with_slash(request: &[u8]) -> Vec<u8> {
+    match request.first() {
+        Some(b'/') => request.to_vec(),
+        _ => [b"/", request].concat(),
+    }
+}
+
+/// Understands a pattern; says what is wrong with it.
+fn pattern(draft: &mut Draft<'_>, value: &Value<'_>, source: &[u8]) -> Option<Pattern> {
+    let known = draft.patterns.get(source);
+    let understood = match known {
+        Some(understood) => understood.clone(),
+        None => {
+            let understood = Pattern::new(source);
+            draft.patterns.insert(source.to_vec(), understood.clone());
+            understood
+        }
+    };
+    match understood {
+        Ok(pattern) => Some(pattern),
+        Err(wrong) => {
+            let begin = value.text.windows(source.len()).position(|part| part == source);
+            let at = match (begin, wrong.at) {
+                (Some(begin), Some(at)) if at < source.len() => begin + at..begin + at + 1,
+                (Some(begin), _) => begin..begin + source.len(),
+                (None, _) => 0..0,
+            };
+            draft.findings.push(
+                Diagnostic::error(
+                    "E0211",
+                    value.part(at),
+                    format!("the pattern cannot be understood: {}", wrong.message),
+                )
+                .hint("`receive` is a regular expression; write \\ before each of . * + ? ( ) [ ] { } | ^ $ that stands for itself")
+                .hint("ldirectord accepts it and ends at the first answer of a server"),
+            );
+            None
+        }
+    }
+}
+
+// === what begins a service, and its servers ===
+
+pub(super) fn opening(draft: &mut Draft<'_>, value: &Value<'_>) {
+    let six = value.directive.name == "virtual6";
+    let address = match address::virtual_address(&value.text, six) {
+        Ok((address, end)) => {
+            ignored(value, end..value.text.len(), &mut draft.findings);
+            Some(address)
+        }
+        Err(wrong) => {
+            draft.findings.push(fault(value, wrong));
+            None
+        }
+    };
+    draft.block = Some(Block::new(address, six, value.span()));
+}
+
+/// Whether `real` or `fallback` has the 6 that the service's `virtual` has.
+fn of_the_family(block: &Block, value: &Value<'_>, findings: &mut Findings) -> bool {
+    let name = value.directive.name;
+    if block.six == name.ends_with('6') {
+        return true;
+    }
+    let other = match name {
+        "real" => "real6",
+        "real6" => "real",
+        "fallback" => "fallback6",
+        _ => "fallback",
+    };
+    let opening = if block.six { "virtual6" } else { "virtual" };
+    findings.push(
+        Diagnostic::error(
+            "E0303",
+            value.key.clone(),
+            format!("`{name}` cannot stand in a `{opening}` service"),
+        )
+        .says(format!("cannot specify \"{name}\" here.  please use \"{other}\" instead"))
+        .hint(format!("write {other}")),
+    );
+    false
+}
+
+pub(super) fn real(draft: &mut Draft<'_>, value: &Value<'_>) {
+    let Some(block) = &mut draft.block else { return };
+    if !of_the_family(block, value, &mut draft.findings) {
+        return;
+    }
+    // A `#` inside of quotes cuts the line for ldirectord; only a line that it refuses for that is read whole.
+    let whole = value.with_hash();
+    let (text, server) = match (address::server(&value.text), &whole) {
+        (Err(wrong), Some(whole)) => match address::server(whole) {
+            Ok(server) => {
+                draft.findings.push(value.hash_taken());
+                (whole.as_slice(), Ok(server))
+            }
+            Err(_) => (value.text.as_ref(), Err(wrong)),
+        },
+        (server, _) => (value.text.as_ref(), server),
+    };
+    let server = match server {
+        Ok(server) => server,
+        Err(wrong) => {
+            draft.findings.push(fault(value, wrong));
+            return;
+        }
+    };
+    for part in &server.ignored {
+        ignored(value, part.clone(), &mut draft.findings);
+    }
+    let own = match server.own {
+        None => None,
+        Some((request, receive)) => {
+            if text.get(request.start) == Some(&b'/') {
+                draft.findings.push(
+                    Diagnostic::warning(
+                        "W0301",
+                        value.part(request.clone()),
+                        "the request, receive and limits of this server are followed; ldirectord ignores them",
+                    )
+                    .hint("there a request of a real server has no effect when it begins with a /"),
+                );
+            }
+            let receive = slice(text, receive.clone());
+            let pattern = match receive.is_empty() {
+                true => None,
+                false => match pattern(draft, value, receive) {
+                    Some(pattern) => Some(pattern),
+                    None => return,
+                },
+            };
+            Some((with_slash(slice(text, request)), pattern))
+        }
+    };
+    let Some(block) = &mut draft.block else { return };
+    block.servers.push(ServerText {
+        host: server.host,
+        end_host: server.end_host,
+        port: server.port,
+        forwarding: server.forwarding,
+        weight: server.weight,
+        own,
+        lower: server.lower,
+        upper: server.upper,
+        span: value.span(),
+    });
+}
+
+pub(super) fn fallback(draft: &mut Draft<'_>, value: &Value<'_>) {
+    if let Some(block) = &draft.block
+        && !of_the_family(block, value, &mut draft.findings)
+    {
+        return;
+    }
+    let six = value.directive.name == "fallback6";
+    let (text, accepted) = value.exact();
+    match address::fallback(text, six) {
+        Ok((found, skipped)) => {
+            ignored(value, skipped, &mut draft.findings);
+            if text.len() < value.text.trim_ascii_end().len() {
+                accepted(&mut draft.findings);
+            }
+            let found = FallbackText { span: value.span(), ..found };
+            let common = draft.common();
+            *(if six { &mut common.fallback6 } else { &mut common.fallback }) = Some(found);
+        }
+        Err(wrong) => draft.findings.push(fault(value, wrong)),
+    }
+}
+
+pub(super) fn fallback_command(draft: &mut Draft<'_>, value: &Value<'_>) {
+    let found = match value.in_block {
+        true => value.quoted_or_rest(&mut draft.findings),
+        false => value.rest(&mut draft.findings),
+    };
+    let found = found.and_then(|bytes| value.utf8(bytes, &mut draft.findings));
+    if let Some(found) = found {
+        draft.common().fallback_command = Some(found);
+    }
+}
+
+/// The row that a misspelt name was probably meant for, as a hint.
+pub(super) fn suggestion(name: &[u8], in_block: bool) -> Option<String> {
+    Directive::nearest(name, in_block).map(|directive| format!("did you mean {}?", directive.name))
+}

@@ -1,0 +1,146 @@
+//! Directives about the process itself, and about mail.
+
+use super::{ignored, in_block, no_such_word, path};
+use crate::{
+    config::{
+        diagnostic::Diagnostic,
+        draft::Draft,
+        value::{Value, first_run, shown, slice},
+    },
+    model::{AlertPhases, LogTarget},
+};
+
+pub(in crate::config) const EMAIL_STATUSES: &[&str] =
+    &["all", "none", "reloading", "running", "starting", "stopping"];
+
+pub(in crate::config) fn callback(draft: &mut Draft<'_>, value: &Value<'_>) {
+    let found = value.quoted(true, &mut draft.findings);
+    if let Some(found) = found.and_then(|bytes| value.utf8(bytes, &mut draft.findings)) {
+        draft.globals.callback = Some(found).filter(|program| !program.is_empty());
+    }
+}
+
+pub(in crate::config) fn execute(draft: &mut Draft<'_>, value: &Value<'_>) {
+    if value.text.trim_ascii().is_empty() {
+        draft.findings.push(Diagnostic::warning("W0206", value.span(), "`execute` names no file"));
+        return;
+    }
+    let found = value.rest(&mut draft.findings);
+    if let Some(found) = found.and_then(|bytes| value.utf8(bytes, &mut draft.findings)) {
+        draft.globals.execute.push(found);
+    }
+}
+
+pub(in crate::config) fn log_file(draft: &mut Draft<'_>, value: &Value<'_>) {
+    let Some(found) = value.quoted(true, &mut draft.findings) else { return };
+    draft.globals.log = match found.first() {
+        Some(b'/') => LogTarget::File(path(found)),
+        _ => match value.utf8(found, &mut draft.findings) {
+            Some(facility) => LogTarget::Syslog(facility),
+            None => return,
+        },
+    };
+}
+
+pub(in crate::config) fn monitor_file(draft: &mut Draft<'_>, value: &Value<'_>) {
+    in_block(draft, |block, findings| {
+        if let Some(found) = value.quoted_or_rest(findings) {
+            block.monitor_file = Some(found);
+        }
+    });
+}
+
+// === mail ===
+
+pub(in crate::config) fn email_alert(draft: &mut Draft<'_>, value: &Value<'_>) {
+    let text = value.text.trim_ascii();
+    let inside = text.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\""));
+    let text = match inside {
+        Some(inside) if !inside.contains(&b'"') => inside,
+        _ => text,
+    };
+    if text.is_empty() {
+        draft.findings.push(
+            value
+                .wrong("E0206", "`emailalert` needs an address")
+                .hint("for example: emailalert=\"admin@example.org\""),
+        );
+        return;
+    }
+    if let Some(found) = value.utf8(text.to_vec(), &mut draft.findings) {
+        draft.common().email = Some(found);
+    }
+}
+
+pub(in crate::config) fn email_from(draft: &mut Draft<'_>, value: &Value<'_>) {
+    let found = value.rest(&mut draft.findings);
+    if let Some(found) = found.and_then(|bytes| value.utf8(bytes, &mut draft.findings)) {
+        draft.globals.email_from = Some(found.trim().to_owned());
+    }
+}
+
+pub(in crate::config) fn email_frequency(draft: &mut Draft<'_>, value: &Value<'_>) {
+    if !value.text.first().is_some_and(u8::is_ascii_digit) {
+        draft.findings.push(
+            value
+                .wrong("E0202", "`emailalertfreq` needs a number")
+                .hint("for example: emailalertfreq=300"),
+        );
+        return;
+    }
+    if let Some(digits) = value.digits(&mut draft.findings) {
+        draft.common().email_repeat_s = Some(digits.number);
+    }
+}
+
+pub(in crate::config) fn email_status(draft: &mut Draft<'_>, value: &Value<'_>) {
+    let (text, accepted) = value.exact();
+    let mut phases = AlertPhases::NONE;
+    let (mut none, mut other) = (false, None);
+    for word in text.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+        match word {
+            b"" => continue,
+            b"none" => none = true,
+            b"all" => phases = AlertPhases::ALL,
+            b"starting" => phases.starting = true,
+            b"running" => phases.running = true,
+            b"stopping" => phases.stopping = true,
+            b"reloading" => phases.reloading = true,
+            _ => {
+                let fault = no_such_word(value, word, EMAIL_STATUSES);
+                draft.findings.push(
+                    fault.says(format!("invalid email alert status at: \"{}\"", shown(word))),
+                );
+                return;
+            }
+        }
+        if word != b"none" {
+            other = Some(shown(word).into_owned());
+        }
+    }
+    if let (true, Some(other)) = (none, other) {
+        draft.findings.push(
+            Diagnostic::error("E0207", value.span(), format!("`none` excludes `{other}`"))
+                .says(format!("invalid email alert status: \"{other}\" specified with \"none\"")),
+        );
+        return;
+    }
+    accepted(&mut draft.findings);
+    draft.common().email_phases = Some(phases);
+}
+
+pub(in crate::config) fn smtp(draft: &mut Draft<'_>, value: &Value<'_>) {
+    let host = |byte: u8| byte.is_ascii_alphanumeric() || b"._+-".contains(&byte);
+    let run = first_run(&value.text, host).filter(|run| run.start == 0);
+    let Some(run) = run else {
+        let plain = shown(&value.text).replace(['"', '\''], "");
+        draft.findings.push(
+            value
+                .wrong("E0206", "`smtp` needs the name or address of a mail server, without quotes")
+                .hint(format!("write smtp={}", plain.trim())),
+        );
+        return;
+    };
+    ignored(value, run.end..value.text.len(), &mut draft.findings);
+    draft.common().smtp = Some(shown(slice(&value.text, run)).into_owned());
+}

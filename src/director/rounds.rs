@@ -1,0 +1,200 @@
+//! Which job the kernel's owner gets next: never two at a time, the most urgent first, faults tried again.
+//!
+//! Between jobs it only notes what should change, so a thousand transitions during one job become one job.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use crate::{
+    ipvs::{KernelError, Op, Report},
+    model::{ServerKey, ServiceKey},
+    time::Moment,
+};
+
+/// How long after a fault it is tried again the first time; doubled each time that it fails again.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+/// The longest wait before a fault is tried again.
+const LAST_RETRY: Duration = Duration::from_secs(60);
+/// How often the whole table is looked at for what somebody else changed.
+const DRIFT_INTERVAL: Duration = Duration::from_secs(30);
+
+/// What the next job should be about.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Round {
+    /// Everything we own, to the letter of the configuration.
+    Everything,
+    /// These services, to the letter: an earlier job failed at them.
+    Services(BTreeSet<ServiceKey>),
+    /// These servers.
+    Servers(BTreeSet<(ServiceKey, ServerKey)>),
+    /// Whatever is missing.
+    Drift,
+}
+
+/// What has been noted, and what is being done.
+#[derive(Debug)]
+pub(super) struct Rounds {
+    in_flight: Option<Round>,
+    everything: bool,
+    servers: BTreeSet<(ServiceKey, ServerKey)>,
+    failed: BTreeSet<ServiceKey>,
+    retry_at: Option<Moment>,
+    retry_wait: Duration,
+    drift_at: Moment,
+    /// What has been told of faults and differences, so that it is told once.
+    told: BTreeMap<(Option<ServiceKey>, Option<ServerKey>), String>,
+}
+
+impl Rounds {
+    /// Everything is to be done.
+    pub(super) fn new(now: Moment) -> Rounds {
+        Rounds {
+            in_flight: None,
+            everything: true,
+            servers: BTreeSet::new(),
+            failed: BTreeSet::new(),
+            retry_at: None,
+            retry_wait: FIRST_RETRY,
+            drift_at: now.after(DRIFT_INTERVAL),
+            told: BTreeMap::new(),
+        }
+    }
+
+    /// The whole table is to be made as the configuration says.
+    pub(super) fn note_everything(&mut self) {
+        self.everything = true;
+        self.servers.clear();
+        self.failed.clear();
+        self.retry_at = None;
+    }
+
+    /// One server should be otherwise.
+    pub(super) fn note_server(&mut self, service: ServiceKey, server: ServerKey) {
+        if !self.everything {
+            self.servers.insert((service, server));
+        }
+    }
+
+    /// Whether a job is being done.
+    pub(super) fn is_busy(&self) -> bool {
+        self.in_flight.is_some()
+    }
+
+    /// When [`Rounds::next`] may have something that it has not now, if nothing else happens.
+    pub(super) fn next_timeout(&self) -> Option<Moment> {
+        match (self.is_busy(), self.retry_at) {
+            (true, _) => None,
+            (false, Some(retry)) => Some(retry.min(self.drift_at)),
+            (false, None) => Some(self.drift_at),
+        }
+    }
+
+    /// What to do now, if there is anything and nothing is being done.
+    pub(super) fn next(&mut self, now: Moment) -> Option<Round> {
+        if self.is_busy() {
+            return None;
+        }
+        let may_retry = self.retry_at.is_none_or(|at| at <= now);
+        let round = if self.everything {
+            if !may_retry {
+                return None;
+            }
+            self.everything = false;
+            Round::Everything
+        } else if !self.servers.is_empty() {
+            Round::Servers(std::mem::take(&mut self.servers))
+        } else if !self.failed.is_empty() && may_retry {
+            Round::Services(std::mem::take(&mut self.failed))
+        } else if self.drift_at <= now {
+            Round::Drift
+        } else {
+            return None;
+        };
+        self.in_flight = Some(round.clone());
+        Some(round)
+    }
+
+    /// The job that ends everything begins.
+    pub(super) fn begin_last(&mut self) {
+        self.in_flight = Some(Round::Everything);
+    }
+
+    /// The job has ended: returns what it was about. What failed is noted for another try.
+    pub(super) fn finish(&mut self, report: &Report, now: Moment) -> Option<Round> {
+        let round = self.in_flight.take()?;
+        self.drift_at = now.after(DRIFT_INTERVAL);
+        if report.unread.is_some() {
+            match &round {
+                Round::Everything => self.everything = true,
+                Round::Services(services) => self.failed.extend(services),
+                Round::Servers(servers) => self.failed.extend(servers.iter().map(|(s, _)| *s)),
+                Round::Drift => {}
+            }
+        }
+        let failed_ops = report.done.iter().filter(|(_, result)| result.is_err());
+        self.failed.extend(failed_ops.map(|(op, _)| op.service()));
+        if (self.everything && report.unread.is_some()) || !self.failed.is_empty() {
+            if self.retry_at.is_none_or(|at| at <= now) {
+                self.retry_at = Some(now.after(self.retry_wait));
+                self.retry_wait = self.retry_wait.saturating_mul(2).min(LAST_RETRY);
+            }
+        } else {
+            self.retry_at = None;
+            self.retry_wait = FIRST_RETRY;
+        }
+        Some(round)
+    }
+
+    /// The faults of a report that have not been told yet, or are new since.
+    pub(super) fn news_of_faults(&mut self, report: &Report) -> Vec<KernelError> {
+        let mut news = Vec::new();
+        match &report.unread {
+            Some(fault) => {
+                if self.tell((None, None), &fault.message) {
+                    news.push(fault.clone());
+                }
+                return news;
+            }
+            None => self.told.remove(&(None, None)),
+        };
+        for (op, result) in &report.done {
+            let place = (Some(op.service()), op.server());
+            match result {
+                Ok(()) => {
+                    self.told.remove(&place);
+                    if matches!(op, Op::DelService(_)) {
+                        self.told.retain(|(service, _), _| *service != place.0);
+                    }
+                }
+                Err(fault) => {
+                    if self.tell(place, &fault.message) {
+                        news.push(fault.clone());
+                    }
+                }
+            }
+        }
+        news
+    }
+
+    /// The differences of a report that have not been told yet.
+    pub(super) fn news_of_drift(
+        &mut self,
+        report: &Report,
+    ) -> Vec<(ServiceKey, Option<ServerKey>)> {
+        const DRIFTED: &str = "drifted";
+        let still: BTreeSet<_> =
+            report.drifted.iter().map(|(service, server)| (Some(*service), *server)).collect();
+        self.told.retain(|place, what| what != DRIFTED || still.contains(place));
+        (report.drifted.iter())
+            .filter(|(service, server)| self.tell((Some(*service), *server), DRIFTED))
+            .copied()
+            .collect()
+    }
+
+    /// Remembers that this was told of this place; whether it is news.
+    fn tell(&mut self, place: (Option<ServiceKey>, Option<ServerKey>), what: &str) -> bool {
+        self.told.insert(place, what.to_owned()).is_none_or(|before| before != what)
+    }
+}

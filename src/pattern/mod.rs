@@ -1,0 +1,117 @@
+//! The `receive` directive's regular expressions: Perl's syntax and meaning, over bytes.
+//!
+//! In goes a pattern as the configuration has it, out comes a matcher, or a fault with its place.
+//! Perl's dialect is translated to a small common one, and that is given to one of two engines: `regex`, whose time
+//! is linear in the text, for most; `fancy-regex`, which backtracks, for look-around, back-references and the like.
+//! Backtracking is bounded: a match that takes too long counts as none.
+//!
+//! The text is bytes: no character set is assumed, classes and case are ASCII's, as in ldirectord, which does not
+//! decode what servers say.
+//!
+//! Not supported, and refused with a fault: recursion, code in patterns, Unicode properties, backtracking verbs.
+
+mod class;
+mod translate;
+
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
+
+use translate::Dialect;
+
+/// How far `fancy-regex` may go before it gives up: about a tenth of a second.
+const BACKTRACK_LIMIT: usize = 1_000_000;
+
+/// A compiled pattern. Two are equal when they were written alike. Cheap to clone.
+#[derive(Clone)]
+pub struct Pattern {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    source: Vec<u8>,
+    engine: Engine,
+}
+
+enum Engine {
+    Linear(regex::bytes::Regex),
+    Backtracking(Box<fancy_regex::Regex>),
+}
+
+/// Why a pattern could not be understood.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct PatternError {
+    /// The fault in a sentence without a full stop.
+    pub message: String,
+    /// The byte offset in the pattern, if one place can be named.
+    pub at: Option<usize>,
+}
+
+impl Pattern {
+    /// Understands a pattern in Perl's syntax.
+    pub fn new(source: &[u8]) -> Result<Pattern, PatternError> {
+        let translation = translate::translate(source)?;
+        let text = &translation.text;
+        let engine = match translation.dialect {
+            Dialect::Linear => {
+                let built = regex::bytes::RegexBuilder::new(text).unicode(false).build();
+                Engine::Linear(built.map_err(|error| refused(&error))?)
+            }
+            Dialect::Backtracking => {
+                let built = fancy_regex::RegexBuilder::new(text)
+                    .unicode_mode(false)
+                    .bytes_mode(fancy_regex::BytesMode::Ascii)
+                    .backtrack_limit(BACKTRACK_LIMIT)
+                    .build();
+                Engine::Backtracking(Box::new(built.map_err(|error| refused(&error))?))
+            }
+        };
+        Ok(Pattern { inner: Arc::new(Inner { source: source.to_owned(), engine }) })
+    }
+
+    /// As it was written.
+    pub fn source(&self) -> &[u8] {
+        &self.inner.source
+    }
+
+    /// Whether the pattern is found anywhere in the text.
+    pub fn is_match(&self, text: &[u8]) -> bool {
+        match &self.inner.engine {
+            Engine::Linear(regex) => regex.is_match(text),
+            Engine::Backtracking(regex) => regex.is_match(text).unwrap_or(false),
+        }
+    }
+}
+
+/// A pattern that we understand and an engine does not take: it is too large, or looks behind without bound.
+fn refused(error: &dyn fmt::Display) -> PatternError {
+    let text = error.to_string();
+    let last = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
+    PatternError { message: format!("the pattern cannot be used: {last}"), at: None }
+}
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Pattern) -> bool {
+        self.inner.source == other.inner.source
+    }
+}
+
+impl Eq for Pattern {}
+
+impl Hash for Pattern {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.inner.source.hash(state);
+    }
+}
+
+impl fmt::Debug for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pattern({:?})", String::from_utf8_lossy(&self.inner.source))
+    }
+}
+
+#[cfg(test)]
+mod tests;

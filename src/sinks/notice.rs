@@ -1,0 +1,280 @@
+//! What the director tells, in ldirectord's words.
+//!
+//! In goes a [`Notice`], out comes the line of the log, which is also the subject of a mail; [`log()`] hands it to
+//! `tracing` with its facts as fields. Operators' tools match these lines, so they are ldirectord's to the letter; what
+//! we have to say beyond them has lines of its own.
+//!
+//! Sources: sections 5.2, 5.3, 5.5 and 8 of the behaviour specification.
+
+use crate::{
+    director::{News, Notice, Phase, Place},
+    ipvs::KernelError,
+    model::Verdict,
+};
+
+/// The most of a server's own words that a line carries, in characters.
+const DETAIL_CHARACTERS: usize = 300;
+
+/// Writes the line of a notice to the log, if it has one.
+pub fn log(notice: &Notice) {
+    match &notice.news {
+        News::Checked(place, verdict) => {
+            tracing::debug!(service = %place.service, server = %place.server, "{}", checked(place, verdict));
+        }
+        News::FallbackNeeded(service, needed) => {
+            tracing::debug!(%service, needed, "Fallback of {} {}", service.with_protocol(), begins_or_ends(*needed));
+        }
+        News::Down(place, failure) => {
+            let line = line(notice).unwrap_or_default();
+            tracing::info!(service = %place.service, server = %place.server, reason = %failure.reason, "{line}");
+        }
+        News::KernelFault(error) => tracing::error!("{}", fault(error)),
+        News::Drifted(service, _) => {
+            tracing::warn!(%service, "{}", line(notice).unwrap_or_default());
+        }
+        News::ServiceAdded(service, _)
+        | News::ServiceChanged(service, _)
+        | News::ServicePurged(service)
+        | News::ServerPurged(service, _) => {
+            tracing::info!(%service, "{}", line(notice).unwrap_or_default());
+        }
+        News::ServerAdded(place, _)
+        | News::ServerRestored(place, _)
+        | News::ServerQuiesced(place)
+        | News::ServerQuiescedAnew(place)
+        | News::ServerDeleted(place)
+        | News::SoftFailure { place, .. }
+        | News::FailuresForgotten(place)
+        | News::Up(place) => {
+            let line = line(notice).unwrap_or_default();
+            tracing::info!(service = %place.service, server = %place.server, "{line}");
+        }
+    }
+}
+
+/// The line of a notice; `None` for those that only a person who looks for a fault wants to see.
+pub fn line(notice: &Notice) -> Option<String> {
+    let occasion = if notice.phase == Phase::Stopping { "stop" } else { "start" };
+    Some(match &notice.news {
+        News::ServiceAdded(service, _) => format!("Added virtual server: {}", service.plain()),
+        News::ServiceChanged(service, _) => format!("Changed virtual server: {}", service.plain()),
+        News::ServicePurged(service) => {
+            format!("Purged virtual server ({occasion}): {}", service.plain())
+        }
+        News::ServerAdded(place, share) => format!(
+            "Added {} server: {} ({}) (Weight set to {})",
+            place.role,
+            place.written,
+            place.service.plain(),
+            share.weight
+        ),
+        News::ServerRestored(place, share) => format!(
+            "Restored {} server: {} ({}) (Weight set to {})",
+            place.role,
+            place.written,
+            place.service.plain(),
+            share.weight
+        ),
+        News::ServerQuiesced(place) => {
+            format!("Quiescent {} server: {} (Weight set to 0)", place.role, mapped(place))
+        }
+        News::ServerQuiescedAnew(place) => {
+            format!("Readd Quiescent {} server: {} (Weight set to 0)", place.role, mapped(place))
+        }
+        News::ServerDeleted(place) => format!("Deleted {} server: {}", place.role, mapped(place)),
+        News::ServerPurged(service, server) => {
+            format!("Purged real server ({occasion}): {server} ({})", service.plain())
+        }
+        News::SoftFailure { place, count, of } => {
+            format!("Soft failure real server: {} failure {count}/{of}", checked_place(place))
+        }
+        News::FailuresForgotten(place) => {
+            format!("Resetting soft failure count: {}", checked_place(place))
+        }
+        News::Up(place) => format!("Check passed, server is up: {}", checked_place(place)),
+        News::Down(place, failure) => {
+            format!(
+                "Check failed, server is down: {}: {}",
+                checked_place(place),
+                tame(&failure.to_string())
+            )
+        }
+        News::Drifted(service, None) => {
+            format!("Virtual server {service} was changed by somebody else and is left like that")
+        }
+        News::Drifted(service, Some(server)) => {
+            format!(
+                "Real server {server} of {service} was changed by somebody else and is left like that"
+            )
+        }
+        News::KernelFault(error) => fault(error),
+        News::Checked(..) | News::FallbackNeeded(..) => return None,
+    })
+}
+
+/// `10.0.0.2:80 (192.0.2.1:80)`, and `10.0.0.2:80 mapped from 10.0.0.2:8080 (192.0.2.1:80)` where the kernel has the
+/// server at the port of the virtual service.
+fn mapped(place: &Place) -> String {
+    let (kernel, written) = (place.server.0, place.written);
+    let service = place.service.plain();
+    if kernel == written {
+        format!("{kernel} ({service})")
+    } else {
+        format!("{kernel} mapped from {written} ({service})")
+    }
+}
+
+/// `10.0.0.2:80 (tcp:192.0.2.1:80)`.
+fn checked_place(place: &Place) -> String {
+    format!("{} ({})", place.written, place.service.with_protocol())
+}
+
+fn checked(place: &Place, verdict: &Verdict) -> String {
+    match verdict {
+        Ok(pass) => format!("Checked {}: up {}", checked_place(place), tame(&pass.detail)),
+        Err(failure) => {
+            format!("Checked {}: down {}", checked_place(place), tame(&failure.to_string()))
+        }
+    }
+}
+
+fn begins_or_ends(needed: bool) -> &'static str {
+    if needed { "is needed" } else { "is no longer needed" }
+}
+
+/// The sentence of a fault with its hint, each a line.
+pub fn fault(error: &KernelError) -> String {
+    error.to_string()
+}
+
+/// A server's words, safe in a line: shortened, and without anything that could pass for another line.
+pub fn tame(text: &str) -> String {
+    let mut tamed: String = text
+        .chars()
+        .take(DETAIL_CHARACTERS)
+        .map(|c| if c.is_control() { '.' } else { c })
+        .collect();
+    if text.chars().nth(DETAIL_CHARACTERS).is_some() {
+        tamed.push('…');
+    }
+    tamed
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use super::*;
+    use crate::{
+        director::Role,
+        model::{
+            Failure, Family, Forwarding, Reason, ServerKey, ServiceKey, Settings, Share,
+            Thresholds, Transport, Weight,
+        },
+    };
+
+    fn line_of(phase: Phase, news: News) -> String {
+        line(&Notice { phase, news }).unwrap()
+    }
+
+    #[test]
+    fn lines_are_ldirectords() {
+        let web = ServiceKey::Address {
+            transport: Transport::Tcp,
+            address: "192.0.2.1:80".parse().unwrap(),
+        };
+        let mark = ServiceKey::Fwmark { family: Family::V6, mark: NonZeroU32::new(7).unwrap() };
+        let at = |service, kernel: &str, written: &str| Place {
+            service,
+            server: ServerKey(kernel.parse().unwrap()),
+            written: written.parse().unwrap(),
+            role: Role::Real,
+        };
+        let plain = at(web, "10.0.0.2:80", "10.0.0.2:80");
+        let gate = at(web, "10.0.0.2:80", "10.0.0.2:8080");
+        let six = at(mark, "[2001:db8::1]:0", "[2001:db8::1]:0");
+        let sorry = Place { role: Role::Fallback, ..plain };
+        let share = Share {
+            forwarding: Forwarding::Route,
+            weight: Weight::ONE,
+            thresholds: Thresholds::default(),
+        };
+        let failure = Failure { reason: Reason::Mismatch, detail: "it said\n[forged]".to_owned() };
+        let cases = [
+            (
+                Phase::Starting,
+                News::ServiceAdded(web, Settings::default()),
+                "Added virtual server: 192.0.2.1:80",
+            ),
+            (
+                Phase::Reloading,
+                News::ServiceChanged(mark, Settings::default()),
+                "Changed virtual server: 7",
+            ),
+            (
+                Phase::Reloading,
+                News::ServicePurged(web),
+                "Purged virtual server (start): 192.0.2.1:80",
+            ),
+            (
+                Phase::Stopping,
+                News::ServicePurged(web),
+                "Purged virtual server (stop): 192.0.2.1:80",
+            ),
+            (
+                Phase::Running,
+                News::ServerAdded(plain, share),
+                "Added real server: 10.0.0.2:80 (192.0.2.1:80) (Weight set to 1)",
+            ),
+            (
+                Phase::Running,
+                News::ServerRestored(sorry, share),
+                "Restored fallback server: 10.0.0.2:80 (192.0.2.1:80) (Weight set to 1)",
+            ),
+            (
+                Phase::Running,
+                News::ServerQuiesced(gate),
+                "Quiescent real server: 10.0.0.2:80 mapped from 10.0.0.2:8080 (192.0.2.1:80) (Weight set to 0)",
+            ),
+            (
+                Phase::Running,
+                News::ServerQuiescedAnew(six),
+                "Readd Quiescent real server: [2001:db8::1]:0 (7) (Weight set to 0)",
+            ),
+            (
+                Phase::Running,
+                News::ServerDeleted(sorry),
+                "Deleted fallback server: 10.0.0.2:80 (192.0.2.1:80)",
+            ),
+            (
+                Phase::Starting,
+                News::ServerPurged(web, plain.written),
+                "Purged real server (start): 10.0.0.2:80 (192.0.2.1:80)",
+            ),
+            (
+                Phase::Running,
+                News::SoftFailure { place: gate, count: 1, of: 3 },
+                "Soft failure real server: 10.0.0.2:8080 (tcp:192.0.2.1:80) failure 1/3",
+            ),
+            (
+                Phase::Running,
+                News::FailuresForgotten(six),
+                "Resetting soft failure count: [2001:db8::1]:0 (fwm6:7)",
+            ),
+            (
+                Phase::Running,
+                News::Down(plain, failure),
+                "Check failed, server is down: 10.0.0.2:80 (tcp:192.0.2.1:80): mismatch: it said.[forged]",
+            ),
+        ];
+        for (phase, news, expected) in cases {
+            assert_eq!(line_of(phase, news), expected);
+        }
+    }
+
+    #[test]
+    fn a_servers_words_are_cut_and_stay_on_one_line() {
+        assert_eq!(tame("a\r\nb\u{1b}[31m"), "a..b.[31m");
+        assert_eq!(tame(&"x".repeat(1000)).chars().count(), DETAIL_CHARACTERS + 1);
+    }
+}

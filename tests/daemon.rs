@@ -1,0 +1,536 @@
+//! The daemon as a process: the real program, a table in memory, real servers on the loopback interface.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
+
+#[path = "support/site.rs"]
+mod site;
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use site::{Server, Site, command_line, end_of, signal, wait, wait_for_end};
+
+/// A virtual service that checks these servers once a second.
+fn service(servers: &[&Server]) -> String {
+    let reals: String =
+        servers.iter().map(|server| format!("\treal={} masq\n", server.address())).collect();
+    format!(
+        "checkinterval=1\nchecktimeout=1\nvirtual=192.0.2.1:80\n{reals}\tchecktype=connect\n\tprotocol=tcp\n"
+    )
+}
+
+fn added(server: &Server) -> String {
+    format!("Added real server: {} (192.0.2.1:80) (Weight set to 1)", server.address())
+}
+
+fn deleted(server: &Server) -> String {
+    format!("Deleted real server: {} (192.0.2.1:80)", server.address())
+}
+
+#[test]
+fn a_daemon_starts_directs_and_stops() {
+    let server = Server::up();
+    let site = Site::with(&service(&[&server]));
+    let config = site.config().display().to_string();
+    let pid = site.start();
+    assert_eq!(fs::read_to_string(site.pid_file()).unwrap(), format!("{pid}\n"));
+    assert!(command_line(pid).ends_with(&format!("ldirectord --table memory {config} start")));
+    assert_eq!(fs::read_link(format!("/proc/{pid}/cwd")).unwrap().to_str(), Some("/"));
+    for descriptor in 0..3 {
+        let target = fs::read_link(format!("/proc/{pid}/fd/{descriptor}")).unwrap();
+        assert_eq!(target.to_str(), Some("/dev/null"));
+    }
+    site.wait_for_line(&added(&server), 1);
+    let status = site.ldirectord("status");
+    assert_eq!(status.code, 0);
+    assert_eq!(status.err, format!("ldirectord for {config} is running with pid: {pid}\n"));
+    let again = site.ldirectord("start");
+    assert_eq!((again.code, again.all()), (0, String::new()));
+    assert_eq!(site.pid(), pid);
+    let stop = site.ldirectord("stop");
+    assert_eq!((stop.code, stop.all()), (0, String::new()));
+    assert_eq!(command_line(pid), "", "stop waits for the end");
+    assert!(!site.pid_file().exists());
+    let status = site.ldirectord("status");
+    assert_eq!((status.code, status.out), (3, format!("ldirectord is stopped for {config}\n")));
+    let program = env!("CARGO_BIN_EXE_ldirectord");
+    // A quick check may pass before the kernel's owner has answered.
+    let passed = format!("Check passed, server is up: {} (tcp:192.0.2.1:80)\n", server.address());
+    assert_eq!(site.log().matches(&passed).count(), 1);
+    let log =
+        site.log().replace(&passed, "").replace(program, "PROGRAM").replace(&config, "CONFIG");
+    let log = log.replace(&server.address().to_string(), "SERVER").replace(&pid.to_string(), "PID");
+    insta::assert_snapshot!(log, @r"
+    Invoking ldirectord invoked as: PROGRAM CONFIG start 
+    Starting Linux Director v1.186-ha as daemon
+    Added virtual server: 192.0.2.1:80
+    Added real server: SERVER (192.0.2.1:80) (Weight set to 1)
+    Invoking ldirectord invoked as: PROGRAM CONFIG status 
+    ldirectord for CONFIG is running with pid: PID
+    Invoking ldirectord invoked as: PROGRAM CONFIG start 
+    Invoking ldirectord invoked as: PROGRAM CONFIG stop 
+    Purged real server (stop): SERVER (192.0.2.1:80)
+    Purged virtual server (stop): 192.0.2.1:80
+    Linux Director Daemon terminated on signal: TERM
+    Invoking ldirectord invoked as: PROGRAM CONFIG status 
+    ldirectord is stopped for CONFIG
+    Exiting with exit_status 3: Exiting from ldirectord status
+    ");
+}
+
+#[test]
+fn servers_that_fail_leave_and_come_back() {
+    let (steady, shaky) = (Server::up(), Server::up());
+    let site = Site::with(&service(&[&steady, &shaky]));
+    site.start();
+    site.wait_for_line(&added(&steady), 1);
+    site.wait_for_line(&added(&shaky), 1);
+    let (address, down) = (shaky.address(), deleted(&shaky));
+    drop(shaky);
+    site.wait_for_line(&down, 1);
+    let log = site.log();
+    let reason = format!("Check failed, server is down: {address} (tcp:192.0.2.1:80): refused");
+    assert!(log.contains(&reason), "{log}");
+    let shaky = Server::up_again(address);
+    site.wait_for_line(&added(&shaky), 2);
+}
+
+#[test]
+fn a_reload_takes_a_changed_file_over() {
+    let (first, second) = (Server::up(), Server::up());
+    let site = Site::with(&service(&[&first]));
+    let pid = site.start();
+    site.wait_for_line(&added(&first), 1);
+    site.configure(&service(&[&second]));
+    let reload = site.ldirectord("reload");
+    assert_eq!((reload.code, reload.all()), (0, String::new()));
+    site.wait_for_line("Reloading Linux Director Daemon config on signal", 1);
+    site.wait_for_line(&added(&second), 1);
+    site.wait_for_line(
+        &format!("Purged real server (start): {} (192.0.2.1:80)", first.address()),
+        1,
+    );
+    // The log moves with the file, and force-reload is reload.
+    let moved = site.path("moved.log");
+    let config = fs::read_to_string(site.config()).unwrap();
+    fs::write(site.config(), config.replace("/log\"", "/moved.log\"")).unwrap();
+    assert_eq!(site.ldirectord("force-reload").code, 0);
+    wait("lines in the other log", || {
+        let text = site::messages(&moved);
+        if text.contains("Changed virtual server: 192.0.2.1:80") { Ok(()) } else { Err(text) }
+    });
+    assert_eq!(site.pid(), pid);
+}
+
+#[test]
+fn a_broken_file_changes_nothing_for_a_daemon_that_runs() {
+    let server = Server::up();
+    let site = Site::with(&service(&[&server]));
+    let pid = site.start();
+    site.wait_for_line(&added(&server), 1);
+    site.configure(&format!("{}nonsense=1\nrubbish\n", service(&[])));
+    for command in ["status", "reload", "start", "restart", "try-restart"] {
+        let done = site.ldirectord(command);
+        assert_eq!(done.code, 2, "{command}: {done:?}");
+        assert!(
+            done.err.contains("nonsense") && done.err.contains("rubbish"),
+            "{command}: {done:?}"
+        );
+        assert_eq!(site.pid(), pid, "{command}");
+    }
+    assert!(!site.log().contains("Reloading"), "a reload that must fail is not asked for");
+    signal(pid, "HUP");
+    let kept =
+        format!("{} is not followed, the configuration in force stays", site.config().display());
+    site.wait_for_line(&kept, 1);
+    let log = site.log();
+    let error = format!("Error [{pid}] reading file {} at line", site.config().display());
+    assert!(log.contains(&error) && log.contains("nonsense") && log.contains("rubbish"), "{log}");
+    // Checks go on, which ldirectord's do not.
+    let (address, down) = (server.address(), deleted(&server));
+    drop(server);
+    site.wait_for_line(&down, 1);
+    let server = Server::up_again(address);
+    site.wait_for_line(&added(&server), 2);
+    let stop = site.ldirectord("stop");
+    assert_eq!(stop.code, 2, "tools expect the code of a configuration error");
+    assert_eq!(command_line(pid), "", "and the daemon stops all the same");
+    assert!(!site.pid_file().exists());
+}
+
+#[test]
+fn a_broken_file_starts_nothing_and_every_fault_is_told() {
+    let site =
+        Site::with("nonsense=1\nvirtual=192.0.2.1:80\n\treal=127.0.0.1:80 nowhere\nrubbish\n");
+    let start = site.ldirectord("start");
+    assert_eq!((start.code, start.out.as_str()), (2, ""));
+    for fault in ["nonsense", "nowhere", "rubbish"] {
+        assert!(start.err.contains(fault), "{}", start.err);
+    }
+    assert!(start.err.contains(&format!("reading file {} at line 2: ", site.config().display())));
+    assert!(!site.pid_file().exists());
+    assert_eq!(site.log(), "Exiting with exit_status 2: config_error: Configuration Error\n");
+}
+
+#[test]
+fn a_killed_daemon_leaves_a_stale_pid_file() {
+    let site = Site::with(&service(&[]));
+    let config = site.config().display().to_string();
+    let pid = site.start();
+    signal(pid, "KILL");
+    wait_for_end(pid);
+    let status = site.ldirectord("status");
+    assert_eq!(status.code, 1);
+    assert_eq!(status.out, format!("ldirectord is stopped for {config}\n"));
+    assert_eq!(
+        status.err,
+        format!("ldirectord stale pid file {} for {config}\n", site.pid_file().display())
+    );
+    assert_eq!(site.ldirectord("reload").code, 1);
+    assert_eq!(site.ldirectord("try-restart").code, 0);
+    assert_eq!(site.ldirectord("stop").code, 0);
+    assert!(site.pid_file().exists(), "stop leaves a stale pid file");
+    let next = site.start();
+    assert_ne!(next, pid);
+    assert_eq!(site.ldirectord("status").code, 0);
+}
+
+#[test]
+fn a_pid_file_is_not_believed() {
+    let site = Site::with(&service(&[]));
+    let mut other = Command::new("sleep").arg("600").arg0_like_an_editor(&site).spawn().unwrap();
+    for (content, code) in [
+        ("", 3),
+        ("\n", 3),
+        ("rubbish\n", 1),
+        ("-1\n", 1),
+        ("0\n", 1),
+        ("99999999999999999999\n", 1),
+        (&*format!("{}\n", other.id()), 1),
+    ] {
+        fs::write(site.pid_file(), content).unwrap();
+        assert_eq!(site.ldirectord("status").code, code, "{content:?}");
+        assert_eq!(site.ldirectord("stop").code, 0, "{content:?}");
+    }
+    assert_eq!(other.try_wait().unwrap(), None, "a process that is no daemon is left alone");
+    site.start();
+    assert_eq!(site.ldirectord("status").code, 0);
+    other.kill().unwrap();
+    other.wait().unwrap();
+}
+
+/// Calls itself as a person who edits the configuration would appear.
+trait Editor {
+    fn arg0_like_an_editor(&mut self, site: &Site) -> &mut Command;
+}
+
+impl Editor for Command {
+    fn arg0_like_an_editor(&mut self, site: &Site) -> &mut Command {
+        use std::os::unix::process::CommandExt as _;
+        self.arg0(format!("vi {}/ldirectord.cf", site.path("etc").display()))
+    }
+}
+
+#[test]
+fn of_many_starts_at_a_time_one_wins() {
+    let site = Site::with(&service(&[]));
+    let config = site.config();
+    let words = ["--table", "memory", config.to_str().unwrap(), "start"];
+    let starts: Vec<_> = (0..6)
+        .map(|_| {
+            site.program().args(words).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+        })
+        .collect();
+    for start in starts {
+        let done = start.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&done.stderr);
+        assert_eq!((done.status.code(), said.as_ref()), (Some(0), ""));
+        assert_eq!(site.ldirectord("status").code, 0);
+    }
+    let starting = site.log().matches("Starting Linux Director").count();
+    assert_eq!(starting, 1, "{}", site.log());
+}
+
+#[test]
+fn restart_is_another_process_and_looks_like_a_start() {
+    let site = Site::with(&service(&[]));
+    assert_eq!(site.ldirectord("try-restart").code, 0);
+    assert!(!site.pid_file().exists(), "nothing ran, nothing is started");
+    assert_eq!(site.ldirectord("restart").code, 0);
+    let first = site.pid();
+    assert_eq!(site.ldirectord("restart").code, 0);
+    let second = site.pid();
+    assert_eq!(site.ldirectord("try-restart").code, 0);
+    let third = site.pid();
+    assert!(first != second && second != third);
+    assert_eq!(command_line(first) + &command_line(second), "");
+    assert!(command_line(third).ends_with("web.cf start"), "{}", command_line(third));
+}
+
+#[test]
+fn a_file_named_relatively_can_be_read_again() {
+    let server = Server::up();
+    let site = Site::with(&service(&[&server]));
+    assert_eq!(site.run(&["--table=memory", "web.cf", "start"]).code, 0);
+    assert_eq!(site.run(&["./web.cf", "reload"]).code, 0);
+    site.wait_for_line("Changed virtual server: 192.0.2.1:80", 1);
+    assert_eq!(site.run(&["web.cf", "stop"]).code, 0);
+}
+
+#[test]
+fn stopping_needs_no_name_server() {
+    let site = Site::with(&service(&[]));
+    let pid = site.start();
+    site.configure(&format!("{}\treal=no-such-host.invalid:80 masq\n", service(&[])));
+    assert_eq!(site.ldirectord("status").code, 0);
+    let reload = site.ldirectord("reload");
+    assert_eq!(reload.code, 2);
+    assert!(reload.err.contains("no-such-host.invalid"), "{}", reload.err);
+    assert_eq!(site.ldirectord("stop").code, 0);
+    assert_eq!(command_line(pid), "");
+    assert_eq!(site.ldirectord("start").code, 2);
+    assert!(!site.pid_file().exists());
+}
+
+#[test]
+fn signals_that_ask_for_nothing_do_nothing() {
+    let site = Site::with(&service(&[]));
+    let pid = site.start();
+    for name in ["USR1", "USR2", "ALRM", "PIPE"] {
+        signal(pid, name);
+    }
+    signal(pid, "HUP");
+    site.wait_for_line("Changed virtual server: 192.0.2.1:80", 1);
+    assert_eq!(site.pid(), pid);
+    signal(pid, "INT");
+    signal(pid, "TERM");
+    wait_for_end(pid);
+    site.wait_for_line("Purged virtual server (stop): 192.0.2.1:80", 1);
+    let log = site.log();
+    assert_eq!(log.matches("terminated on signal").count(), 1, "{log}");
+    assert!(!site.pid_file().exists());
+}
+
+#[test]
+fn supervised_stays_and_speaks_on_standard_output() {
+    let site = Site::with(&format!("supervised=yes\n{}", service(&[])));
+    let mut child = site
+        .program()
+        .args(["--table", "memory", "web.cf", "start"])
+        .stdout(fs::File::create(site.path("out")).unwrap())
+        .stderr(fs::File::create(site.path("err")).unwrap())
+        .spawn()
+        .unwrap();
+    let out = wait("a supervised start", || {
+        let out = fs::read_to_string(site.path("out")).unwrap();
+        if out.contains("Added virtual server: 192.0.2.1:80") { Ok(out) } else { Err(out) }
+    });
+    let first = out.lines().next().unwrap();
+    let (date, message) = first.split_once("] ").unwrap();
+    assert_eq!(date.len(), "[Fri Nov 20 05:10:39 2026".len());
+    assert!(message.starts_with("Invoking ldirectord invoked as: "));
+    assert!(out.contains(&format!("Starting Linux Director v1.186-ha with pid: {}", child.id())));
+    assert!(!site.pid_file().exists());
+    assert_eq!(site.ldirectord("status").code, 3);
+    signal(child.id().try_into().unwrap(), "TERM");
+    assert_eq!(end_of(&mut child), Some(0));
+    assert_eq!(fs::read_to_string(site.path("err")).unwrap(), "");
+    assert_eq!(site.log(), "");
+}
+
+#[test]
+fn debug_stays_and_tells_everything_on_standard_error() {
+    let site = Site::with(&service(&[]));
+    let mut child = site
+        .program()
+        .args(["-d", "--table", "memory", "web.cf", "start"])
+        .stdout(Stdio::null())
+        .stderr(fs::File::create(site.path("err")).unwrap())
+        .spawn()
+        .unwrap();
+    wait("a start", || {
+        let err = fs::read_to_string(site.path("err")).unwrap();
+        let lines =
+            "DEBUG2: Added virtual server: 192.0.2.1:80\nAdded virtual server: 192.0.2.1:80\n";
+        if err.contains(lines) { Ok(()) } else { Err(err) }
+    });
+    assert!(!site.pid_file().exists());
+    signal(child.id().try_into().unwrap(), "INT");
+    assert_eq!(end_of(&mut child), Some(0));
+    assert_eq!(site.log(), "");
+}
+
+#[test]
+fn a_changed_file_is_noticed_and_the_callback_is_told() {
+    let server = Server::up();
+    let site = Site::new();
+    let script = site.path("callback");
+    fs::write(&script, format!("#!/bin/sh\necho \"$@\" >>{}\n", site.path("called").display()))
+        .unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    let callback = format!("callback=\"{}\"\n", script.display());
+    site.configure(&format!("{callback}{}", service(&[])));
+    site.start();
+    let changed = format!("Configuration file '{}' has changed on disk", site.config().display());
+    let calls = |times| {
+        wait("the callback", || {
+            let called = fs::read_to_string(site.path("called")).unwrap_or_default();
+            let expected = format!("{}\n", site.config().display()).repeat(times);
+            if called == expected { Ok(()) } else { Err(called) }
+        });
+    };
+    site.configure(&format!("{callback}autoreload=yes\n{}", service(&[])));
+    site.wait_for_line(&changed, 1);
+    site.wait_for_line(" - ignore new configuration", 1);
+    calls(1);
+    assert_eq!(site.ldirectord("reload").code, 0);
+    site.wait_for_line("Changed virtual server: 192.0.2.1:80", 1);
+    site.configure("half a fi");
+    site.wait_for_line(" - reread new configuration", 1);
+    calls(2);
+    site.configure(&format!("{callback}autoreload=yes\n{}", service(&[&server])));
+    site.wait_for_line(" - reread new configuration", 2);
+    site.wait_for_line(&added(&server), 1);
+    calls(3);
+    fs::remove_file(site.config()).unwrap();
+    let pid = site.pid();
+    let warning =
+        format!("Warning [{pid}]: can not open file {} for checking", site.config().display());
+    site.wait_for_line(&warning, 1);
+    assert!(!command_line(pid).is_empty());
+    // The file that stop wants to read is gone, too.
+    assert_eq!(site.ldirectord("stop").code, 1);
+    signal(pid, "TERM");
+    wait_for_end(pid);
+}
+
+#[test]
+fn the_fallback_command_follows_the_servers() {
+    let server = Server::up();
+    let site = Site::new();
+    let called = site.path("called");
+    fs::write(site.path("script"), format!("echo \"$@\" >>{}\n", called.display())).unwrap();
+    let command = format!("\tfallbackcommand=/bin/sh {} web\n", site.path("script").display());
+    site.configure(&format!("{}{command}", service(&[&server])));
+    site.start();
+    site.wait_for_line(&added(&server), 1);
+    let (address, down) = (server.address(), deleted(&server));
+    drop(server);
+    site.wait_for_line(&down, 1);
+    let _server = Server::up_again(address);
+    wait("the fallback command", || {
+        let text = fs::read_to_string(&called).unwrap_or_default();
+        let expected = "web start 192.0.2.1:80 tcp\nweb stop 192.0.2.1:80 tcp\n";
+        if text.ends_with(expected) { Ok(()) } else { Err(text) }
+    });
+}
+
+#[test]
+fn a_monitor_file_has_a_line_for_every_check() {
+    let server = Server::up();
+    let (address, site) = (server.address(), Site::new());
+    let monitor = site.path("monitor");
+    let directive = format!("\tmonitorfile=\"{}\"\n", monitor.display());
+    site.configure(&format!("{}{directive}", service(&[&server])));
+    let pid = site.start();
+    let wait_for = |state: &str| {
+        let (ip, port) = (address.ip(), address.port());
+        let start = format!("[{pid}] connect tcp {ip} {port} 1 masq /  [{state}] ");
+        wait(&start, || {
+            let text = fs::read_to_string(&monitor).unwrap();
+            if text.contains(&start) { Ok(()) } else { Err(text) }
+        });
+    };
+    wait_for("up");
+    drop(server);
+    wait_for("down");
+}
+
+#[test]
+fn what_has_no_effect_yet_is_told() {
+    let site = Site::with("maintenancedir=/tmp\nexecute=other.cf\n");
+    site.start();
+    site.wait_for_line("maintenancedir has no effect in this version of ldirectord", 1);
+    site.wait_for_line("execute has no effect in this version of ldirectord", 1);
+}
+
+#[test]
+fn files_that_cannot_be_written_are_faults_of_the_configuration() {
+    let site = Site::with(&service(&[]));
+    let config = |what: &str| format!("{}\tmonitorfile={what}\n", service(&[]));
+    let pid = site.start();
+    site.configure(&config("/no/such/folder/file"));
+    for (command, code) in [("status", 0), ("reload", 2), ("restart", 2)] {
+        let done = site.ldirectord(command);
+        assert_eq!(done.code, code, "{command}: {done:?}");
+        let fault =
+            "at line 7: unable to open monitorfile /no/such/folder/file: No such file or directory";
+        assert_eq!(done.err.contains(fault), code == 2, "{command}: {done:?}");
+    }
+    assert_eq!(site.pid(), pid);
+    assert_eq!(site.ldirectord("stop").code, 0);
+    fs::write(site.config(), "checkinterval=1\nlogfile=\"/no/such/folder/log\"\n").unwrap();
+    let start = site.ldirectord("start");
+    assert_eq!(start.code, 2);
+    assert!(
+        start.err.contains("at line 2: unable to open logfile /no/such/folder/log: "),
+        "{start:?}"
+    );
+    assert!(!site.pid_file().exists());
+}
+
+#[test]
+fn a_rotated_log_is_made_anew() {
+    let site = Site::with(&service(&[]));
+    let pid = site.start();
+    fs::rename(site.path("log"), site.path("log.1")).unwrap();
+    signal(pid, "HUP");
+    site.wait_for_line("Reloading Linux Director Daemon config on signal", 1);
+}
+
+#[test]
+fn a_pid_file_that_cannot_be_written_is_told() {
+    let site = Site::with(&service(&[]));
+    let nowhere = site.path("no/such/folder");
+    let start = site
+        .program()
+        .args(["--table", "memory", "web.cf", "start"])
+        .env("LDIRECTORD_RUN_DIR", &nowhere)
+        .output()
+        .unwrap();
+    assert_eq!(start.status.code(), Some(1));
+    let said = String::from_utf8(start.stderr).unwrap();
+    let message = format!("Can not open {}/ldirectord.web.cf.pid", nowhere.display());
+    assert_eq!(said.lines().next(), Some(&*message));
+    assert!(site.log().contains(&message));
+}
+
+#[test]
+fn an_idle_daemon_sleeps() {
+    let site = Site::with("checkinterval=3600\nvirtual=192.0.2.1:80\n\tprotocol=tcp\n");
+    let pid = site.start();
+    let switches = || {
+        let mut total: u64 = 0;
+        for task in fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten() {
+            let status = fs::read_to_string(task.path().join("status")).unwrap_or_default();
+            let counts = status.lines().filter_map(|line| line.split_once("ctxt_switches:"));
+            total += counts.map(|(_, count)| count.trim().parse::<u64>().unwrap()).sum::<u64>();
+        }
+        total
+    };
+    // Settled when it did nothing for a while, which is also what is to be shown.
+    let mut before = switches();
+    wait("a daemon that does nothing for half a second", || {
+        std::thread::sleep(Duration::from_millis(500));
+        let now = switches();
+        if std::mem::replace(&mut before, now) == now {
+            Ok(())
+        } else {
+            Err(format!("{now} switches"))
+        }
+    });
+}

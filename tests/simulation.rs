@@ -1,0 +1,553 @@
+//! The director under random schedules: verdicts late, early and stale, reloads, faults of the kernel, people
+//! with `ipvsadm`. A shadow model, written from the rules and not from the code, says what must hold.
+//!
+//! `LDIRECTORD_SIM_SEED=N` replays one seed with its steps printed; `LDIRECTORD_SIM_SEEDS=N` runs that many.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::disallowed_types,
+    reason = "a test fails by panicking, and shares the kernel with the reconciler"
+)]
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    env,
+    net::SocketAddr,
+    num::NonZeroU32,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use fastrand::Rng;
+use ldirectord::{
+    director::{Action, Attempt, Director, Event, News},
+    ipvs::{
+        Entry, Job, Kernel, KernelError, KernelErrorKind, Op, Reconciler, Table, Wanted,
+        memory::Memory, plan,
+    },
+    model::{
+        AlertPolicy, CheckId, CheckKind, CheckSpec, Checked, Desired, Failure, Fallback,
+        Forwarding, Pass, Quiesce, RealServer, Reason, Scheduler, ServerKey, ServiceKey, Settings,
+        Share, Thresholds, Transport, Verdict, VirtualService, Weight,
+    },
+    time::Moment,
+};
+
+/// How many random schedules the test runs when nothing else is said.
+const SEEDS: u64 = 10_000;
+
+#[test]
+fn random_schedules_keep_every_promise() {
+    let number = |name| env::var(name).ok().map(|value| value.parse::<u64>().expect("a number"));
+    if let Some(seed) = number("LDIRECTORD_SIM_SEED") {
+        return Simulation::new(seed, true).run();
+    }
+    for seed in 0..number("LDIRECTORD_SIM_SEEDS").unwrap_or(SEEDS) {
+        let run = std::panic::catch_unwind(|| Simulation::new(seed, false).run());
+        assert!(run.is_ok(), "seed {seed} failed; replay it with LDIRECTORD_SIM_SEED={seed}");
+    }
+}
+
+/// A kernel in memory that sometimes fails, and that notes when a service that has and keeps a working server
+/// is without one in between.
+#[derive(Clone)]
+struct Watched(Arc<Mutex<Inside>>);
+
+struct Inside {
+    memory: Memory,
+    rng: Rng,
+    /// Of a hundred operations, how many fail.
+    faults: u8,
+    /// For each service the number of servers at work after every operation of the job.
+    at_work: BTreeMap<ServiceKey, Vec<usize>>,
+}
+
+impl Inside {
+    fn note(&mut self) {
+        for (key, entry) in &self.memory.table.services {
+            let serving = entry.servers.values().filter(|share| share.weight.get() > 0).count();
+            self.at_work.entry(*key).or_default().push(serving);
+        }
+    }
+
+    fn fault(&mut self, kind: KernelErrorKind) -> KernelError {
+        KernelError { kind, message: format!("injected {}", self.rng.u8(..)), hint: None }
+    }
+}
+
+impl Kernel for Watched {
+    fn table(&mut self) -> Result<Table, KernelError> {
+        let mut inside = self.0.lock().unwrap();
+        if inside.rng.u8(..100) < inside.faults {
+            return Err(inside.fault(KernelErrorKind::Lost));
+        }
+        inside.memory.table()
+    }
+
+    fn service(&mut self, key: &ServiceKey) -> Result<Option<Entry>, KernelError> {
+        self.0.lock().unwrap().memory.service(key)
+    }
+
+    fn apply(&mut self, ops: &[Op]) -> Vec<Result<(), KernelError>> {
+        let mut inside = self.0.lock().unwrap();
+        ops.iter()
+            .map(|op| {
+                if inside.rng.u8(..100) < inside.faults {
+                    let lost = inside.rng.bool();
+                    if lost && inside.rng.bool() {
+                        // The change was made, only its answer is lost.
+                        let _made = inside.memory.apply(std::slice::from_ref(op));
+                    }
+                    let kind = if lost { KernelErrorKind::Lost } else { KernelErrorKind::Other };
+                    return Err(inside.fault(kind));
+                }
+                let result = inside.memory.apply(std::slice::from_ref(op)).remove(0);
+                inside.note();
+                result
+            })
+            .collect()
+    }
+}
+
+/// What the rules say of one server, written down without looking at the director.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Shadow {
+    Unproved,
+    Works(u32),
+    Fails,
+}
+
+type Shadows = BTreeMap<(ServiceKey, SocketAddr), Shadow>;
+
+struct Simulation {
+    rng: Rng,
+    loud: bool,
+    now: Moment,
+    kernel: Watched,
+    reconciler: Reconciler,
+    director: Director,
+    desired: Desired,
+    shadow: Shadows,
+    /// What is not ours, and must stay as it is.
+    foreign: BTreeMap<ServiceKey, Entry>,
+    attempts: BTreeMap<Attempt, CheckId>,
+    /// Attempts that were cancelled; their verdicts come nevertheless.
+    stale: Vec<Attempt>,
+    job: Option<Job>,
+    finished: bool,
+    /// Whether a person has changed something that we are to leave alone.
+    meddled: bool,
+}
+
+impl Simulation {
+    fn new(seed: u64, loud: bool) -> Simulation {
+        let mut rng = Rng::with_seed(seed);
+        let desired = random_desired(&mut rng);
+        let table = random_table(&mut rng, &desired);
+        let mut memory = Memory { table, ..Memory::default() };
+        let foreign_key = service_key(99);
+        memory.table.services.insert(foreign_key, random_entry(&mut rng));
+        let foreign = [(foreign_key, memory.table.services[&foreign_key].clone())].into();
+        let shadow = expected(&desired, None, &memory.table);
+        let observed = memory.table.clone();
+        let faults = if rng.u8(..4) == 0 { 20 } else { 0 };
+        let inside = Inside { memory, rng: rng.fork(), faults, at_work: BTreeMap::new() };
+        let kernel = Watched(Arc::new(Mutex::new(inside)));
+        if loud {
+            println!("{desired:#?}\n{observed:#?}");
+        }
+        Simulation {
+            reconciler: Reconciler::new(Box::new(kernel.clone())),
+            director: Director::new(desired.clone(), &observed, Moment::START),
+            now: Moment::START,
+            attempts: BTreeMap::new(),
+            stale: Vec::new(),
+            job: None,
+            finished: false,
+            meddled: false,
+            kernel,
+            rng,
+            loud,
+            desired,
+            shadow,
+            foreign,
+        }
+    }
+
+    fn run(mut self) {
+        self.drain();
+        for _ in 0..self.rng.usize(20..60) {
+            self.step();
+            self.drain();
+            self.check_health();
+        }
+        self.quiet_down();
+        self.check_table();
+        self.stop();
+    }
+
+    fn say(&self, what: impl std::fmt::Debug) {
+        if self.loud {
+            println!("{} {what:?}", self.now);
+        }
+    }
+
+    fn step(&mut self) {
+        match self.rng.u8(..20) {
+            0..=9 => self.finish_an_attempt(),
+            10..=13 => self.finish_the_job(),
+            14..=16 => self.pass_time(),
+            17 => self.finish_a_stale_attempt(),
+            18 => self.meddle(),
+            _ => self.reload(),
+        }
+    }
+
+    /// Does what the director asks for.
+    fn drain(&mut self) {
+        while let Some(action) = self.director.poll_action() {
+            self.say(&action);
+            match action {
+                Action::StartCheck { attempt, check, .. } => {
+                    let place = self.desired.checks.iter().position(|spec| *spec == check);
+                    let id = CheckId::new(place.expect("a check of the configuration")).unwrap();
+                    assert!(!self.attempts.values().any(|other| *other == id), "two at once");
+                    self.attempts.insert(attempt, id);
+                }
+                Action::CancelCheck(attempt) => {
+                    self.attempts.remove(&attempt).expect("an attempt that runs");
+                    self.stale.push(attempt);
+                }
+                Action::Reconcile(job) => {
+                    assert!(self.job.replace(*job).is_none(), "two jobs at once");
+                }
+                Action::Publish(notice) => {
+                    if let News::Up(place) = notice.news {
+                        let shadow = &self.shadow[&(place.service, place.written)];
+                        assert!(matches!(shadow, Shadow::Works(0)), "up without a pass");
+                    }
+                }
+                Action::Finish => self.finished = true,
+            }
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        self.say(&event);
+        self.director.handle(event, self.now);
+    }
+
+    fn finish_an_attempt(&mut self) {
+        let attempts: Vec<_> = self.attempts.keys().copied().collect();
+        let Some(attempt) = self.rng.choice(attempts) else { return self.pass_time() };
+        let check = self.attempts.remove(&attempt).unwrap();
+        let verdict = self.random_verdict();
+        for service in &self.desired.services {
+            for server in service.servers.iter().filter(|s| s.checked == Checked::By(check)) {
+                let shadow = self.shadow.get_mut(&(service.key, server.written)).unwrap();
+                *shadow = match (&verdict, &*shadow) {
+                    (Ok(_), _) => Shadow::Works(0),
+                    (Err(_), Shadow::Works(failed)) if failed + 1 < service.failure_count.get() => {
+                        Shadow::Works(failed + 1)
+                    }
+                    (Err(_), _) => Shadow::Fails,
+                };
+            }
+        }
+        self.handle(Event::CheckFinished { attempt, verdict });
+    }
+
+    fn finish_a_stale_attempt(&mut self) {
+        let verdict = self.random_verdict();
+        let attempt = self.stale.pop().unwrap_or(Attempt(u64::MAX));
+        self.handle(Event::CheckFinished { attempt, verdict });
+    }
+
+    fn random_verdict(&mut self) -> Verdict {
+        if self.rng.bool() {
+            return Ok(Pass::default());
+        }
+        Err(Failure { reason: Reason::Timeout, detail: String::new() })
+    }
+
+    fn finish_the_job(&mut self) {
+        let Some(job) = self.job.take() else { return };
+        {
+            let mut inside = self.kernel.0.lock().unwrap();
+            inside.at_work.clear();
+            inside.note();
+        }
+        let report = self.reconciler.run(&job);
+        self.check_gaps();
+        self.handle(Event::Reconciled(report));
+    }
+
+    /// A service that had and has a server at work had one at every moment in between.
+    fn check_gaps(&self) {
+        let inside = self.kernel.0.lock().unwrap();
+        for (key, counts) in inside.at_work.iter().filter(|_| inside.faults == 0) {
+            if counts.first() > Some(&0) && counts.last() > Some(&0) {
+                assert!(counts.iter().all(|&count| count > 0), "{key} was without a server");
+            }
+        }
+    }
+
+    fn pass_time(&mut self) {
+        let soon = self.director.poll_timeout().unwrap_or(self.now);
+        let jump = Duration::from_millis(self.rng.u64(..3_000));
+        self.now = if self.rng.bool() { soon.max(self.now) } else { self.now.after(jump) };
+        self.say("time passes");
+        self.director.handle_timeout(self.now);
+    }
+
+    /// A person with `ipvsadm`.
+    fn meddle(&mut self) {
+        let services: Vec<_> = self.desired.services.iter().map(|service| service.key).collect();
+        let Some(key) = self.rng.choice(services) else { return };
+        self.say("somebody meddles");
+        self.meddled = true;
+        let mut inside = self.kernel.0.lock().unwrap();
+        let services = &mut inside.memory.table.services;
+        if self.rng.u8(..4) == 0 {
+            services.remove(&key);
+            return;
+        }
+        let Some(entry) = services.get_mut(&key) else { return };
+        let server = server_key(self.rng.u8(1..9));
+        match self.rng.u8(..3) {
+            0 => drop(entry.servers.remove(&server)),
+            1 => drop(entry.servers.insert(server, share(self.rng.u32(..3)))),
+            _ => entry.settings.scheduler = Scheduler("rr".to_owned()),
+        }
+    }
+
+    fn reload(&mut self) {
+        let before = std::mem::replace(&mut self.desired, random_desired(&mut self.rng));
+        let observed = self.kernel.0.lock().unwrap().memory.table.clone();
+        self.shadow = expected(&self.desired, Some((&before, &self.shadow)), &observed);
+        for check in self.attempts.values_mut() {
+            let spec = &before.checks[check.index()];
+            let place = self.desired.checks.iter().position(|other| other == spec);
+            // Those that are gone get cancelled; until then a number of their own tells them apart.
+            *check = CheckId::new(place.unwrap_or(1_000 + check.index())).unwrap();
+        }
+        let (desired, observed) = (Box::new(self.desired.clone()), Box::new(observed));
+        self.handle(Event::Reloaded { desired, observed });
+    }
+
+    fn check_health(&self) {
+        for service in &self.desired.services {
+            for server in &service.servers {
+                let works =
+                    (service.servers.iter()).filter(|other| other.key == server.key).any(|other| {
+                        let shadow = &self.shadow[&(service.key, other.written)];
+                        matches!(shadow, Shadow::Works(_))
+                    });
+                let is_up = self.director.is_up(service.key, server.key);
+                assert_eq!(is_up, works, "{} of {}", server.key, service.key);
+            }
+        }
+    }
+
+    /// No more faults, no more verdicts: everything that was asked for gets done.
+    fn quiet_down(&mut self) {
+        self.kernel.0.lock().unwrap().faults = 0;
+        for _ in 0..8 {
+            while self.job.is_some() {
+                self.finish_the_job();
+                self.drain();
+            }
+            // Far enough for faults to be tried again and for drift to be looked at.
+            self.now = self.now.after(Duration::from_secs(70));
+            self.director.handle_timeout(self.now);
+            self.drain();
+        }
+        while self.job.is_some() {
+            self.finish_the_job();
+            self.drain();
+        }
+    }
+
+    fn check_table(&self) {
+        let inside = self.kernel.0.lock().unwrap();
+        let table = &inside.memory.table;
+        for (key, entry) in &self.foreign {
+            assert_eq!(table.services.get(key), Some(entry), "what is not ours was touched");
+        }
+        let target = self.director.target();
+        for service in &self.desired.services {
+            let entry = table.services.get(&service.key).expect("every service is there");
+            for (server, wanted) in &target.services[&service.key].servers {
+                let there = entry.servers.get(server);
+                if let Wanted::Present(share) = wanted {
+                    let there = there.expect("a server that should be there is");
+                    assert!(self.meddled || there == share, "{server} of {}", service.key);
+                }
+            }
+            let working = service.servers.iter().filter(|server| {
+                server.share.weight.get() > 0 && self.director.is_up(service.key, server.key)
+            });
+            if working.count() == service.servers.len() && !service.servers.is_empty() {
+                let serving = entry.servers.values().filter(|share| share.weight.get() > 0);
+                assert!(self.meddled || serving.count() > 0, "working servers serve");
+            }
+        }
+        if !self.meddled {
+            assert_eq!(plan(table, &target), [], "applying the plan again changes nothing");
+        }
+    }
+
+    fn stop(&mut self) {
+        self.handle(Event::Stop);
+        self.drain();
+        while self.job.is_some() {
+            self.finish_the_job();
+            self.drain();
+        }
+        assert!(self.finished, "the end is reached");
+        assert!(self.director.poll_timeout().is_none(), "nothing comes after the end");
+        let inside = self.kernel.0.lock().unwrap();
+        for service in &self.desired.services {
+            let there = inside.memory.table.services.contains_key(&service.key);
+            assert_eq!(there, !service.clean_stop, "{} at the end", service.key);
+        }
+        for (key, entry) in &self.foreign {
+            assert_eq!(inside.memory.table.services.get(key), Some(entry));
+        }
+    }
+}
+
+/// What is known at a start or reload: who was known stays known, who is at work in the kernel works.
+fn expected(desired: &Desired, before: Option<(&Desired, &Shadows)>, observed: &Table) -> Shadows {
+    let mut shadows = Shadows::new();
+    for service in &desired.services {
+        let entry = observed.services.get(&service.key);
+        let old = before.and_then(|(old, known)| {
+            Some((old.services.iter().find(|old| old.key == service.key)?, known))
+        });
+        // What the fallback's entry shows says nothing of a real server at the same address.
+        let own = service.fallback.map(|fallback| fallback.key);
+        let earlier = old
+            .filter(|(old, known)| {
+                !old.servers
+                    .iter()
+                    .any(|server| matches!(known[&(old.key, server.written)], Shadow::Works(_)))
+            })
+            .and_then(|(old, _)| old.fallback)
+            .map(|fallback| fallback.key);
+        let fallbacks: BTreeSet<ServerKey> = own.into_iter().chain(earlier).collect();
+        for server in &service.servers {
+            let place = (service.key, server.written);
+            let share = entry.and_then(|entry| entry.servers.get(&server.key));
+            let at_work = share.is_some_and(|share| share.weight.get() > 0);
+            let known = old.and_then(|(_, known)| known.get(&place));
+            let shadow = match known {
+                _ if server.checked == Checked::AlwaysUp => Shadow::Works(0),
+                Some(known) => known.clone(),
+                None if at_work && !fallbacks.contains(&server.key) => Shadow::Works(0),
+                None => Shadow::Unproved,
+            };
+            shadows.insert(place, shadow);
+        }
+    }
+    shadows
+}
+
+fn service_key(number: u8) -> ServiceKey {
+    let address = SocketAddr::from(([192, 0, 2, number], 80));
+    ServiceKey::Address { transport: Transport::Tcp, address }
+}
+
+fn server_key(number: u8) -> ServerKey {
+    ServerKey(SocketAddr::from(([198, 51, 100, number], 80)))
+}
+
+fn share(weight: u32) -> Share {
+    Share {
+        forwarding: Forwarding::Masquerade,
+        weight: Weight::new(weight).unwrap(),
+        thresholds: Thresholds::default(),
+    }
+}
+
+fn random_entry(rng: &mut Rng) -> Entry {
+    let servers =
+        (0..rng.u8(..4)).map(|_| (server_key(rng.u8(1..9)), share(rng.u32(..3)))).collect();
+    Entry { settings: Settings::default(), servers }
+}
+
+fn random_table(rng: &mut Rng, desired: &Desired) -> Table {
+    let mut table = Table::default();
+    for service in &desired.services {
+        if rng.bool() {
+            table.services.insert(service.key, random_entry(rng));
+        }
+    }
+    table
+}
+
+/// Up to four services of up to five servers out of the same eight, so that they share checks.
+fn random_desired(rng: &mut Rng) -> Desired {
+    let mut checks: Vec<Arc<CheckSpec>> = Vec::new();
+    let mut services = Vec::new();
+    for number in 1..=rng.u8(..5) {
+        if rng.u8(..4) > 0 {
+            services.push(random_service(rng, number, &mut checks));
+        }
+    }
+    Desired { services, checks, ..Desired::default() }
+}
+
+fn random_service(rng: &mut Rng, number: u8, checks: &mut Vec<Arc<CheckSpec>>) -> VirtualService {
+    let mut servers: Vec<RealServer> = Vec::new();
+    for _ in 0..rng.u8(..6) {
+        let key = server_key(rng.u8(1..9));
+        let written = SocketAddr::new(key.0.ip(), rng.choice([80, 80, 81]).unwrap());
+        if servers.iter().any(|server| server.written == written) {
+            continue;
+        }
+        let spec = CheckSpec {
+            target: written,
+            kind: rng.choice([CheckKind::Connect, CheckKind::Ping { attempts: 1 }]).unwrap(),
+            interval: Duration::from_secs(rng.u64(1..4)),
+            timeout: Duration::from_secs(1),
+        };
+        let checked = match rng.u8(..8) {
+            0 => Checked::AlwaysUp,
+            1 => Checked::Never,
+            _ => {
+                let known = checks.iter().position(|other| **other == spec);
+                let place = known.unwrap_or_else(|| {
+                    checks.push(Arc::new(spec));
+                    checks.len() - 1
+                });
+                Checked::By(CheckId::new(place).unwrap())
+            }
+        };
+        servers.push(RealServer { key, written, share: share(rng.u32(..3)), checked });
+    }
+    let fallback = rng.bool().then(|| {
+        let key = server_key(rng.choice([1, 20]).unwrap());
+        Fallback { key, written: key.0, share: share(1) }
+    });
+    let quiesces = [Quiesce::Remove, Quiesce::ZeroWeight, Quiesce::ZeroWeightIfPresent];
+    VirtualService {
+        key: service_key(number),
+        settings: Settings {
+            scheduler: Scheduler(rng.choice(["wrr", "lc"]).unwrap().to_owned()),
+            ..Settings::default()
+        },
+        servers,
+        fallback,
+        fallback_command: None,
+        quiesce: rng.choice(quiesces).unwrap(),
+        failure_count: NonZeroU32::new(rng.u32(1..4)).unwrap(),
+        clean_stop: rng.u8(..4) > 0,
+        monitor_file: None,
+        name: None,
+        comment: None,
+        alerts: AlertPolicy::default(),
+    }
+}

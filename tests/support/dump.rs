@@ -1,0 +1,284 @@
+//! A configuration as text: its diagnostics as a person sees them, then what it asks for, defaults left out.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use ldirectord::{
+    config::{self, NameError, Names, World},
+    model::{
+        AlertPolicy, Carrier, CheckKind, CheckSpec, Checked, Desired, Family, HttpMethod,
+        LogTarget, Negotiate, ProcessSettings, ProtocolInfo, Quiesce, Settings, Transport,
+        VirtualService,
+    },
+};
+
+/// A resolver that knows a handful of names, and the text forms that the system's resolver takes for addresses.
+pub(crate) struct FewNames(pub(crate) BTreeMap<String, Vec<IpAddr>>);
+
+impl Default for FewNames {
+    fn default() -> Self {
+        let names = [
+            ("web1", "192.0.2.11"),
+            ("web2", "192.0.2.12"),
+            ("web1", "2001:db8::11"),
+            ("localhost", "127.0.0.1"),
+            ("localhost", "::1"),
+            ("127.1", "127.0.0.1"),
+            ("5060", "0.0.19.196"),
+            ("80", "0.0.0.80"),
+        ];
+        let mut known: BTreeMap<String, Vec<IpAddr>> = BTreeMap::new();
+        for (name, address) in names {
+            known.entry(name.to_owned()).or_default().push(address.parse().unwrap());
+        }
+        FewNames(known)
+    }
+}
+
+impl Names for FewNames {
+    fn hosts(&self, name: &str, family: Family) -> Result<Vec<IpAddr>, NameError> {
+        let found: Vec<IpAddr> = self
+            .0
+            .get(name)
+            .into_iter()
+            .flatten()
+            .copied()
+            .filter(|address| Family::of(*address) == family)
+            .collect();
+        match found.is_empty() {
+            true => Err(NameError { message: "no such host is known".to_owned() }),
+            false => Ok(found),
+        }
+    }
+
+    fn port(&self, service: &str, transport: Option<Transport>) -> Result<u16, NameError> {
+        match (service, transport) {
+            ("http", None | Some(Transport::Tcp)) => Ok(80),
+            ("ftp", None | Some(Transport::Tcp)) => Ok(21),
+            ("ssh", None | Some(Transport::Tcp)) => Ok(22),
+            ("domain", _) => Ok(53),
+            ("tftp", None | Some(Transport::Udp)) => Ok(69),
+            _ => Err(NameError { message: "no such service is known".to_owned() }),
+        }
+    }
+}
+
+const fn protocol(name: &'static str) -> ProtocolInfo {
+    ProtocolInfo { name, default_port: None, carrier: Carrier::Tcp, directives: &[], doc: "" }
+}
+
+/// Everything that ldirectord can check, but `oracle`, so that there is one that cannot be.
+pub(crate) const PROTOCOLS: &[ProtocolInfo] = &[
+    protocol("dns"),
+    protocol("ftp"),
+    protocol("http"),
+    protocol("https"),
+    protocol("http_proxy"),
+    protocol("imap"),
+    protocol("imaps"),
+    protocol("ldap"),
+    protocol("ldaps"),
+    protocol("mysql"),
+    protocol("nntp"),
+    protocol("none"),
+    protocol("pgsql"),
+    protocol("pop"),
+    protocol("pops"),
+    protocol("radius"),
+    protocol("simpletcp"),
+    protocol("sip"),
+    protocol("smtp"),
+    protocol("submission"),
+];
+
+/// Reads a file with a handful of names and tells what came of it.
+pub(crate) fn load(path: &str, source: &[u8]) -> String {
+    let names = FewNames::default();
+    let world = World { names: &names, protocols: PROTOCOLS, host_name: "director" };
+    let loaded = config::load(source, &world);
+    let mut text = config::render(path, 42, source, &loaded.diagnostics);
+    match loaded.desired {
+        Some(desired) => text.push_str(&self::desired(&desired)),
+        None => text.push_str("refused\n"),
+    }
+    text
+}
+
+/// What a file asks for.
+pub(crate) fn desired(desired: &Desired) -> String {
+    let mut text = String::new();
+    process(&mut text, &desired.process);
+    for virtual_service in &desired.services {
+        service(&mut text, virtual_service, desired);
+    }
+    text
+}
+
+macro_rules! line {
+    ($text:expr, $($rest:tt)*) => { writeln!($text, $($rest)*).unwrap() };
+}
+
+fn process(text: &mut String, process: &ProcessSettings) {
+    let default = ProcessSettings::default();
+    if process.log != default.log {
+        match &process.log {
+            LogTarget::File(path) => line!(text, "log to {}", path.display()),
+            LogTarget::Syslog(facility) => line!(text, "log to syslog {facility:?}"),
+        }
+    }
+    if process.supervised {
+        line!(text, "supervised");
+    }
+    if process.autoreload {
+        line!(text, "autoreload");
+    }
+    if let Some(callback) = &process.callback {
+        line!(text, "callback {callback:?}");
+    }
+    for name in &process.execute {
+        line!(text, "execute {name:?}");
+    }
+    if let Some(path) = &process.maintenance_dir {
+        line!(text, "maintenance by {path:?}");
+    }
+    if process.interval != default.interval {
+        line!(text, "every {:?}", process.interval);
+    }
+}
+
+fn service(text: &mut String, service: &VirtualService, desired: &Desired) {
+    line!(
+        text,
+        "{} [{}] {}",
+        service.key,
+        service.key.with_protocol(),
+        settings(&service.settings)
+    );
+    let mut said = Vec::new();
+    match service.quiesce {
+        Quiesce::Remove => {}
+        Quiesce::ZeroWeight => said.push("weight 0 when down".to_owned()),
+        Quiesce::ZeroWeightIfPresent => said.push("weight 0 when down if present".to_owned()),
+    }
+    if service.failure_count.get() != 1 {
+        said.push(format!("down after {} failures", service.failure_count));
+    }
+    if !service.clean_stop {
+        said.push("stays at stop".to_owned());
+    }
+    if let Some(command) = &service.fallback_command {
+        said.push(format!("fallback command {command:?}"));
+    }
+    if let Some(path) = &service.monitor_file {
+        said.push(format!("monitor file {path:?}"));
+    }
+    if let Some(name) = &service.name {
+        said.push(format!("name {name:?}"));
+    }
+    if let Some(comment) = &service.comment {
+        said.push(format!("comment {comment:?}"));
+    }
+    if service.alerts != AlertPolicy::default() {
+        said.push(format!("{:?}", service.alerts));
+    }
+    for line in said {
+        line!(text, "    {line}");
+    }
+    for server in &service.servers {
+        let share = server.share;
+        write!(text, "  {} {} weight {}", server.key, share.forwarding, share.weight).unwrap();
+        if server.written != server.key.0 {
+            write!(text, " written {}", server.written).unwrap();
+        }
+        if share.thresholds.upper != 0 || share.thresholds.lower != 0 {
+            write!(text, " upper {} lower {}", share.thresholds.upper, share.thresholds.lower)
+                .unwrap();
+        }
+        match server.checked {
+            Checked::AlwaysUp => line!(text, ", always up"),
+            Checked::Never => line!(text, ", never up"),
+            Checked::By(id) => line!(text, ", check {id}: {}", check(desired.check(id).unwrap())),
+        }
+    }
+    if let Some(fallback) = &service.fallback {
+        write!(text, "  fallback {} {}", fallback.key, fallback.share.forwarding).unwrap();
+        match fallback.written == fallback.key.0 {
+            true => line!(text, ""),
+            false => line!(text, " written {}", fallback.written),
+        }
+    }
+}
+
+fn settings(settings: &Settings) -> String {
+    let mut text = settings.scheduler.to_string();
+    for (flag, name) in [
+        (settings.flags.first, "flag-1"),
+        (settings.flags.second, "flag-2"),
+        (settings.flags.third, "flag-3"),
+    ] {
+        if flag {
+            write!(text, " {name}").unwrap();
+        }
+    }
+    if let Some(persistence) = &settings.persistence {
+        write!(text, " persistent {}s {:?}", persistence.timeout_s, persistence.mask).unwrap();
+    }
+    if settings.one_packet {
+        text.push_str(" one-packet");
+    }
+    text
+}
+
+fn check(check: &CheckSpec) -> String {
+    let CheckSpec { target, kind, interval, timeout } = check;
+    let mut text = match kind {
+        CheckKind::Connect => format!("connect {target}"),
+        CheckKind::Ping { attempts } => format!("ping {} {attempts} times", target.ip()),
+        CheckKind::External { program, arguments } => format!("run {program:?} {arguments:?}"),
+        CheckKind::Negotiate(talk) => negotiate(talk, target),
+        CheckKind::Combined { connects, connect_timeout, negotiate: talk } => {
+            format!(
+                "{}, then {connects} connects within {connect_timeout:?}",
+                negotiate(talk, target)
+            )
+        }
+    };
+    write!(text, ", within {timeout:?}").unwrap();
+    if *interval != Duration::from_secs(10) {
+        write!(text, ", every {interval:?}").unwrap();
+    }
+    text
+}
+
+fn negotiate(talk: &Negotiate, target: &SocketAddr) -> String {
+    let mut text = format!(
+        "{} {target} ({}) {:?}",
+        talk.protocol,
+        talk.transport,
+        String::from_utf8_lossy(&talk.request)
+    );
+    if let Some(receive) = &talk.receive {
+        write!(text, " receive {:?}", String::from_utf8_lossy(receive.source())).unwrap();
+    }
+    if talk.method == HttpMethod::Head {
+        text.push_str(" HEAD");
+    }
+    if let Some(host) = &talk.virtualhost {
+        write!(text, " host {host:?}").unwrap();
+    }
+    for (name, value) in [
+        ("login", &talk.login),
+        ("passwd", &talk.passwd.0),
+        ("database", &talk.database),
+        ("secret", &talk.secret.0),
+    ] {
+        if !value.is_empty() {
+            write!(text, " {name} {value:?}").unwrap();
+        }
+    }
+    text
+}
