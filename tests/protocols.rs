@@ -261,8 +261,8 @@ fn bad_peers() -> BTreeMap<&'static str, (Behaviour, Reason)> {
 enum Welcome {
     Plain,
     Tls(SslContext),
-    /// Resets the connection.
-    Reset,
+    /// Says this once it has heard something, and resets the connection.
+    Reset(&'static [u8]),
     /// Answers the start of a TLS handshake with this, and stays or goes.
     Answer(&'static [u8], bool),
 }
@@ -287,8 +287,11 @@ async fn serve(
                             behaviour(Box::new(stream), poured).await;
                         }
                     }
-                    Welcome::Reset => {
-                        SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap()
+                    Welcome::Reset(bytes) => {
+                        let mut stream = stream;
+                        stream.read_buf(&mut Vec::with_capacity(4000)).await.unwrap();
+                        stream.write_all(bytes).await.unwrap();
+                        SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
                     }
                     Welcome::Answer(bytes, stays) => {
                         let mut stream = stream;
@@ -381,7 +384,12 @@ async fn no_bad_peer_keeps_a_check_or_passes_it() {
             }
             let silent = bad_peers()["silent"].0;
             let welcomes = [
-                ("resets", Welcome::Reset, Reason::Reset),
+                ("resets", Welcome::Reset(b""), Reason::Reset),
+                (
+                    "resets in the middle",
+                    Welcome::Reset(b"HTTP/1.1 200 OK\r\nContent-Le"),
+                    if info.carrier == Carrier::Tls { Reason::Tls } else { Reason::Mismatch },
+                ),
                 (
                     "sends an alert",
                     Welcome::Answer(b"\x15\x03\x03\x00\x02\x02\x28", false),
@@ -404,7 +412,7 @@ async fn no_bad_peer_keeps_a_check_or_passes_it() {
                 ),
             ];
             for (name, welcome, reason) in welcomes {
-                if info.carrier == Carrier::Tls || matches!(welcome, Welcome::Reset) {
+                if info.carrier == Carrier::Tls || matches!(welcome, Welcome::Reset(_)) {
                     let poured = Arc::new(AtomicU64::new(0));
                     let target = serve(address, welcome, silent, Arc::clone(&poured)).await;
                     let name = format!("{} of a peer on {address}: {name}", info.name);

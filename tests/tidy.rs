@@ -142,17 +142,6 @@ fn no_file_is_too_long() {
     }
 }
 
-#[test]
-fn unsafe_stays_in_its_one_file() {
-    for (path, text) in sources() {
-        let unsafe_lines = (code(&text).lines())
-            .filter(|line| !line.trim_start().starts_with("//"))
-            .filter(|line| line.contains("unsafe {") || line.contains("unsafe fn"));
-        let allowed = path == Path::new("ipvs-sys/src/socket.rs");
-        assert!(allowed || unsafe_lines.count() == 0, "unsafe in {}", path.display());
-    }
-}
-
 /// Each difference that the code marks is told to the user.
 #[test]
 fn every_difference_from_ldirectord_is_in_the_readme() {

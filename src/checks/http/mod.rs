@@ -15,6 +15,7 @@
 //! end of a body; strict readers refuse such answers, of which health check scripts on real servers are full.
 //!
 //! Differs from ldirectord: a body that the timeout cuts off is a failure unless `receive` is found in what came.
+//! Differs from ldirectord: interim answers (1xx) are passed over, all of them and not only one 100.
 //! Differs from ldirectord: of a body without end only the first MiB is looked at.
 //! Differs from ldirectord: https does not verify certificates, and names `virtualhost` to the server (SNI).
 //! Differs from ldirectord: IPv6 needs nothing installed.
