@@ -138,7 +138,7 @@ fn masked(line: &[u8]) -> Cow<'_, [u8]> {
 /// Whether a key is this name or a misspelling of it.
 fn is_like(key: &[u8], name: &[u8]) -> bool {
     let key = key.to_ascii_lowercase();
-    super::directives::distance(&key, name) <= 2
+    super::directives::distance(&key, name) <= 3
         || contains(&key, b"pass")
         || contains(&key, b"secret")
 }
