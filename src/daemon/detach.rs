@@ -12,7 +12,10 @@ use std::{
     ffi::{OsStr, OsString},
     fs::File,
     io::{self, BufRead as _, BufReader, Read as _, Write as _},
-    os::unix::process::{CommandExt as _, ExitStatusExt as _},
+    os::{
+        fd::AsFd as _,
+        unix::process::{CommandExt as _, ExitStatusExt as _},
+    },
     path::Path,
     process::{Command, Stdio},
 };
@@ -74,12 +77,13 @@ pub fn leave() -> io::Result<()> {
 
 /// In the second process: tells the first that it may go, and lets go of its terminal.
 pub(super) fn say_ready() -> io::Result<()> {
+    // When the first hears of it, nothing here holds its terminal any more.
+    let mut first = File::from(io::stdout().as_fd().try_clone_to_owned()?);
     let nowhere = File::options().read(true).write(true).open("/dev/null")?;
     unistd::dup2_stdin(&nowhere)?;
-    unistd::dup2_stderr(&nowhere)?;
-    // The first process may have been killed in the meantime; that is its own business.
-    let mut output = io::stdout();
-    output.write_all(READY.as_bytes()).and_then(|()| output.flush()).unwrap_or_default();
     unistd::dup2_stdout(&nowhere)?;
+    unistd::dup2_stderr(&nowhere)?;
+    // It may have been killed in the meantime; that is its own business.
+    first.write_all(READY.as_bytes()).unwrap_or_default();
     Ok(())
 }

@@ -30,8 +30,7 @@ use tokio::task::JoinHandle;
 use self::{
     clock::Clock,
     hooks::Hooks,
-    load::Reading,
-    names::SystemNames,
+    load::{Purpose, Reading},
     outlets::Outlets,
     pidfile::PidFile,
     reconciler::{Answer, KernelThread, TableChoice},
@@ -169,9 +168,9 @@ impl Daemon {
                 (Table::default(), Some(error))
             }
         };
-        let outlets = Outlets::new(&desired);
+        let mut outlets = Outlets::start()?;
+        outlets.follow(&desired);
         let process = desired.process.clone();
-        outlets.warn();
         let now = clock.now();
         Ok(Daemon {
             director: Director::new(desired, &observed, now),
@@ -264,6 +263,7 @@ impl Daemon {
                     self.hooks.fallback(command, *service, *needed);
                 }
             }
+            News::Checked(place, verdict) => self.outlets.monitor(place, verdict),
             _ => {}
         }
         sinks::notice::log(notice);
@@ -351,7 +351,7 @@ impl Daemon {
         match self.reload {
             Reload::None => {
                 let path = self.config.clone();
-                let task = tokio::task::spawn_blocking(move || load::load(&path, &SystemNames));
+                let task = tokio::task::spawn_blocking(move || load::load(&path, Purpose::Follow));
                 self.reload = Reload::Reading(task);
             }
             // What is being read may be older than what we are told to read.
@@ -399,8 +399,7 @@ impl Daemon {
             self.log.redirect(desired.process.log.clone());
         }
         self.process = desired.process.clone();
-        self.outlets = Outlets::new(&desired);
-        self.outlets.warn();
+        self.outlets.follow(&desired);
         let now = self.clock.now();
         self.look_at = now.after(self.process.interval);
         self.director.handle(Event::Reloaded { desired, observed: Box::new(observed) }, now);

@@ -4,6 +4,8 @@
 //! Beside the files there are scenes made at random from seeds: the first few always, others with
 //! `LDIRECTORD_ORACLE_SEEDS=100-150` (then these only).
 //!
+//! `LDIRECTORD_ORACLE_SCENES=fwmark,random-7` plays just these.
+//!
 //! `LDIRECTORD_ORACLE=record` plays the scenes with Debian's program alone and shows its tables, for writing a scene.
 
 #![allow(unreachable_pub, reason = "nobody uses a test program's modules but itself")]
@@ -29,10 +31,10 @@ use std::{
 use libtest_mimic::{Arguments, Trial};
 
 fn main() -> ExitCode {
-    if std::env::var_os("LDIRECTORD_LAB_INSIDE").is_none() {
+    let mut arguments = Arguments::from_args();
+    if std::env::var_os("LDIRECTORD_LAB_INSIDE").is_none() && !arguments.list {
         return run_labs();
     }
-    let mut arguments = Arguments::from_args();
     // A scene mostly waits for the next check; but starting Perl keeps the one processor busy.
     arguments.test_threads.get_or_insert(5);
     let (share, shares) = share();
@@ -75,6 +77,9 @@ fn scenes() -> Vec<(String, String)> {
         (first.parse().unwrap(), last.parse().unwrap())
     });
     scenes.extend((first..=last).map(|seed| (format!("{RANDOM}{seed}"), random::scene(seed))));
+    if let Ok(wanted) = std::env::var("LDIRECTORD_ORACLE_SCENES") {
+        scenes.retain(|(name, _)| wanted.split(',').any(|wanted| wanted == name));
+    }
     scenes
 }
 

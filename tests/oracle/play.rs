@@ -246,7 +246,8 @@ fn compare_ends(theirs: &Ended, ours: &Ended) -> Result<(), String> {
             .join("N")
     };
     let told = matches!(theirs.code, Some(0 | 1 | 3));
-    if told && theirs.arguments.last().is_some_and(|word| word == "status")
+    if told
+        && theirs.arguments.last().is_some_and(|word| word == "status")
         && plain(&theirs.output) != plain(&ours.output)
     {
         return Err(format!("`ldirectord {words}` says\n{}\nours\n{}", theirs.output, ours.output));
