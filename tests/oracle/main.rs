@@ -1,6 +1,11 @@
 //! Drop-in, proved: Debian's Perl ldirectord and ours play the same scenes side by side on a real IPVS kernel,
 //! and `ipvsadm -Sn` must be the same after every step. See `scene.rs` for what a scene is.
 //!
+//! Beside the files there are scenes made at random from seeds: the first few always, others with
+//! `LDIRECTORD_ORACLE_SEEDS=100-150` (then these only).
+//!
+//! `LDIRECTORD_ORACLE_SCENES=fwmark,random-7` plays just these.
+//!
 //! `LDIRECTORD_ORACLE=record` plays the scenes with Debian's program alone and shows its tables, for writing a scene.
 
 #![allow(unreachable_pub, reason = "nobody uses a test program's modules but itself")]
@@ -12,38 +17,40 @@
 )]
 
 mod play;
+mod random;
 mod scene;
 mod servers;
 mod stage;
 
 use std::{
     io::{BufRead, BufReader},
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, ExitCode, Stdio},
 };
 
 use libtest_mimic::{Arguments, Trial};
 
 fn main() -> ExitCode {
-    if std::env::var_os("LDIRECTORD_LAB_INSIDE").is_none() {
+    let mut arguments = Arguments::from_args();
+    if std::env::var_os("LDIRECTORD_LAB_INSIDE").is_none() && !arguments.list {
         return run_labs();
     }
-    let mut arguments = Arguments::from_args();
     // A scene mostly waits for the next check; but starting Perl keeps the one processor busy.
     arguments.test_threads.get_or_insert(5);
     let (share, shares) = share();
     let record = std::env::var("LDIRECTORD_ORACLE").is_ok_and(|mode| mode == "record");
     let certificate = servers::Certificate::make();
     let mut trials = Vec::new();
-    for path in scenes().into_iter().skip(share).step_by(shares) {
-        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    for (name, text) in scenes().into_iter().skip(share).step_by(shares) {
         let certificate = certificate.clone();
         trials.push(Trial::test(name.clone(), move || {
-            let scene = scene::Scene::parse(&std::fs::read_to_string(&path)?)?;
+            let scene = scene::Scene::parse(&text)?;
             if record {
                 println!("=== {name}\n{}", play::record(&scene, &certificate)?);
             } else {
-                play::compare(&scene, &certificate)?;
+                play::compare(&scene, &certificate).map_err(|error| {
+                    if name.starts_with(RANDOM) { format!("{text}\n{error}") } else { error }
+                })?;
             }
             Ok(())
         }));
@@ -51,14 +58,34 @@ fn main() -> ExitCode {
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-/// The files, in the order of their names.
-fn scenes() -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracle/scenarios");
-    let mut paths: Vec<_> =
-        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    paths.sort();
-    paths
+/// All scenes with their names: the files in the order of their names, then those made at random.
+fn scenes() -> Vec<(String, String)> {
+    let asked = std::env::var("LDIRECTORD_ORACLE_SEEDS").ok();
+    let mut scenes = Vec::new();
+    if asked.is_none() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracle/scenarios");
+        let mut paths: Vec<_> =
+            std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        paths.sort();
+        for path in paths {
+            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            scenes.push((name, std::fs::read_to_string(&path).unwrap()));
+        }
+    }
+    let (first, last) = asked.as_deref().map_or(SEEDS, |text| {
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        (first.parse().unwrap(), last.parse().unwrap())
+    });
+    scenes.extend((first..=last).map(|seed| (format!("{RANDOM}{seed}"), random::scene(seed))));
+    if let Ok(wanted) = std::env::var("LDIRECTORD_ORACLE_SCENES") {
+        scenes.retain(|(name, _)| wanted.split(',').any(|wanted| wanted == name));
+    }
+    scenes
 }
+
+const RANDOM: &str = "random-";
+/// The seeds of an ordinary run.
+const SEEDS: (u64, u64) = (1, 6);
 
 /// Which scenes this lab plays: every n-th, from the i-th on.
 fn share() -> (usize, usize) {

@@ -45,6 +45,7 @@
 //! | `replace OLD => NEW` | in the file as it is now; OLD must be there. `\n` and `\t` are understood |
 //! | `touch` | the file's time changes, nothing else |
 //! | `ipvsadm ARGUMENT…` | a person changes the kernel's table |
+//! | `ipvsadm? ARGUMENT…` | the same, and it may fail |
 //! | `write PATH TEXT`, `remove PATH` | another file is written or removed |
 //! | `wait SECONDS` | |
 //! | `passes N` | from here on a table counts as settled when N check passes changed nothing (2 when not said) |
@@ -106,7 +107,8 @@ pub enum Action {
     Config(String),
     Replace(String, String),
     Touch,
-    Ipvsadm(Vec<String>),
+    /// Its arguments, and whether it has to succeed.
+    Ipvsadm(Vec<String>, bool),
     Write(PathBuf, String),
     Remove(PathBuf),
     Wait(Duration),
@@ -338,7 +340,8 @@ fn action(text: &str) -> Result<Action, String> {
             Action::Replace(unescape(old), unescape(new.strip_prefix(' ').unwrap_or(new)))
         }
         "touch" => Action::Touch,
-        "ipvsadm" => Action::Ipvsadm(words()),
+        "ipvsadm" => Action::Ipvsadm(words(), true),
+        "ipvsadm?" => Action::Ipvsadm(words(), false),
         "write" => {
             let (path, text) = after_first()?;
             Action::Write(path.into(), format!("{text}\n"))

@@ -44,6 +44,8 @@ const CLOCK: &str = "\nvirtual = 192.0.2.254:1\n\treal = 127.255.255.253:1 masq\
 const CLOCK_TABLE: &str =
     "-A -t 192.0.2.254:1 -s wrr\n-a -t 192.0.2.254:1 -r 127.255.255.253:1 -m -w 1\n";
 const CLOCK_SERVICE: &str = " 192.0.2.254:1 ";
+/// As /proc/net/ip_vs shows the service.
+const CLOCK_IN_KERNEL: &str = "C00002FE:0001";
 const CLOCK_SERVER: &str = "127.255.255.253:1";
 
 /// How a command ended.
@@ -266,8 +268,15 @@ impl Inside {
                     self.write_config()?;
                 }
                 Action::Touch => self.touch_config()?,
-                Action::Ipvsadm(arguments) => {
-                    command("ipvsadm", &arguments.iter().map(String::as_str).collect::<Vec<_>>())?;
+                Action::Ipvsadm(arguments, must) => {
+                    let done = run("ipvsadm", arguments)?;
+                    if *must && done.code != Some(0) {
+                        return Err(format!(
+                            "ipvsadm {} failed: {}",
+                            arguments.join(" "),
+                            done.output
+                        ));
+                    }
                 }
                 Action::Write(path, text) => put(path, text, 0o644)?,
                 Action::Remove(path) => {
@@ -308,6 +317,10 @@ impl Inside {
 
     /// The clock is alive in the kernel already, which saves ldirectord a dozen slow runs of ipvsadm.
     fn put_clock_up(&self) -> Result<(), String> {
+        let table = self.sample()?.table;
+        if table.contains(CLOCK_IN_KERNEL) {
+            return Ok(());
+        }
         fs::write("/run/clock", CLOCK_TABLE).map_err(|error| error.to_string())?;
         command("sh", &["-c", "ipvsadm -R </run/clock"])
     }
