@@ -178,27 +178,21 @@ impl Reconciler {
             let mut second = self.kernel.apply(&again).into_iter();
             for result in results.iter_mut().filter(|result| is_lost(result)) {
                 if let Some(second) = second.next() {
-                    *result = second;
+                    *result = if is_gone(&second) { Ok(()) } else { second };
                 }
             }
         }
-        let done: Done = ops
-            .into_iter()
-            .zip(results)
-            .map(|(op, result)| match result {
-                Err(error) if error.kind == KernelErrorKind::NotThere => (op, Ok(())),
-                result => (op, result),
-            })
-            .collect();
-        for (op, result) in &done {
-            let service = op.service();
-            self.target.services.remove(&service);
-            self.target.owned.remove(&service);
-            self.owed.retain(|(owed, _)| *owed != service);
-            if result.is_ok() {
-                self.mirror.record(op);
-            }
+        for service in services {
+            self.target.services.remove(service);
+            self.target.owned.remove(service);
+            self.owed.retain(|(owed, _)| owed != service);
         }
+        let mut done: Done = ops.into_iter().zip(results).collect();
+        for (op, _) in done.iter().filter(|(_, result)| result.is_ok() || is_gone(result)) {
+            self.mirror.record(op);
+        }
+        // Nobody is told of the deletion of what was not there.
+        done.retain(|(_, result)| !is_gone(result));
         Report { done, ..Report::default() }
     }
 
@@ -379,6 +373,11 @@ fn is_contested(result: &Result<(), KernelError>) -> bool {
 fn contested_services(done: &Done) -> BTreeSet<ServiceKey> {
     let contested = done.iter().filter(|(_, result)| is_contested(result));
     contested.map(|(op, _)| op.service()).collect()
+}
+
+/// Whether a failure says that there is no such service.
+fn is_gone(result: &Result<(), KernelError>) -> bool {
+    matches!(result, Err(error) if error.kind == KernelErrorKind::NotThere)
 }
 
 /// Whether nobody knows if the change was made.
