@@ -6,6 +6,8 @@
 
 #[path = "support/dump.rs"]
 mod dump;
+#[path = "support/world.rs"]
+mod world;
 
 use std::{fs, path::Path};
 
@@ -21,7 +23,7 @@ fn files_mean_what_stands_beside_them() {
         fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|file| file.extension().is_some_and(|extension| extension == "cf"));
     files.sort();
-    assert!(files.len() > 1, "the files are there");
+    assert!(files.len() > 20, "the files are there");
     for file in files {
         let name = file.file_stem().unwrap().to_string_lossy().into_owned();
         let source = fs::read(&file).unwrap();

@@ -41,11 +41,8 @@ fn a_daemon_starts_directs_and_stops() {
     assert!(command_line(pid).ends_with(&format!("ldirectord --table memory {config} start")));
     assert_eq!(fs::read_link(format!("/proc/{pid}/cwd")).unwrap().to_str(), Some("/"));
     for descriptor in 0..3 {
-        let target = fs::read_link(format!("/proc/{pid}/fd/{descriptor}"));
-        wait("the terminal to be let go", || match &target {
-            Ok(target) if target.to_str() == Some("/dev/null") => Ok(()),
-            other => Err(format!("{other:?}")),
-        });
+        let target = fs::read_link(format!("/proc/{pid}/fd/{descriptor}")).unwrap();
+        assert_eq!(target.to_str(), Some("/dev/null"));
     }
     site.wait_for_line(&added(&server), 1);
     let status = site.ldirectord("status");
@@ -259,6 +256,31 @@ fn of_many_starts_at_a_time_one_wins() {
 }
 
 #[test]
+fn a_start_that_is_given_up_does_not_come_true_later() {
+    let site = Site::with(&service(&[]));
+    // Opening a log that nobody reads holds the start up.
+    assert!(Command::new("mkfifo").arg(site.path("log")).status().unwrap().success());
+    let mut first = site.program().args(["--table=memory", "web.cf", "start"]).spawn().unwrap();
+    let second = wait("the second process", || {
+        let children = format!("/proc/{0}/task/{0}/children", first.id());
+        let children = fs::read_to_string(children).unwrap();
+        children.trim().parse().map_err(|_| children)
+    });
+    wait("its own work", || {
+        let line = command_line(second);
+        if line.ends_with("web.cf start") && fs::read_link(format!("/proc/{second}/cwd")).is_ok() {
+            Ok(())
+        } else {
+            Err(line)
+        }
+    });
+    first.kill().unwrap();
+    first.wait().unwrap();
+    wait_for_end(second);
+    assert!(!site.pid_file().exists());
+}
+
+#[test]
 fn restart_is_another_process_and_looks_like_a_start() {
     let site = Site::with(&service(&[]));
     assert_eq!(site.ldirectord("try-restart").code, 0);
@@ -342,7 +364,7 @@ fn supervised_stays_and_speaks_on_standard_output() {
     signal(child.id().try_into().unwrap(), "TERM");
     assert_eq!(end_of(&mut child), Some(0));
     assert_eq!(fs::read_to_string(site.path("err")).unwrap(), "");
-    assert!(!site.path("log").exists());
+    assert_eq!(site.log(), "");
 }
 
 #[test]
@@ -364,7 +386,7 @@ fn debug_stays_and_tells_everything_on_standard_error() {
     assert!(!site.pid_file().exists());
     signal(child.id().try_into().unwrap(), "INT");
     assert_eq!(end_of(&mut child), Some(0));
-    assert!(!site.path("log").exists());
+    assert_eq!(site.log(), "");
 }
 
 #[test]
@@ -430,6 +452,60 @@ fn the_fallback_command_follows_the_servers() {
         let expected = "web start 192.0.2.1:80 tcp\nweb stop 192.0.2.1:80 tcp\n";
         if text.ends_with(expected) { Ok(()) } else { Err(text) }
     });
+}
+
+#[test]
+fn a_monitor_file_has_a_line_for_every_check() {
+    let server = Server::up();
+    let (address, site) = (server.address(), Site::new());
+    let monitor = site.path("monitor");
+    let directive = format!("\tmonitorfile=\"{}\"\n", monitor.display());
+    site.configure(&format!("{}{directive}", service(&[&server])));
+    let pid = site.start();
+    let wait_for = |state: &str| {
+        let (ip, port) = (address.ip(), address.port());
+        let start = format!("[{pid}] connect tcp {ip} {port} 1 masq /  [{state}] ");
+        wait(&start, || {
+            let text = fs::read_to_string(&monitor).unwrap();
+            if text.contains(&start) { Ok(()) } else { Err(text) }
+        });
+    };
+    wait_for("up");
+    drop(server);
+    wait_for("down");
+}
+
+#[test]
+fn what_has_no_effect_yet_is_told() {
+    let site = Site::with("maintenancedir=/tmp\nexecute=other.cf\n");
+    site.start();
+    site.wait_for_line("maintenancedir has no effect in this version of ldirectord", 1);
+    site.wait_for_line("execute has no effect in this version of ldirectord", 1);
+}
+
+#[test]
+fn files_that_cannot_be_written_are_faults_of_the_configuration() {
+    let site = Site::with(&service(&[]));
+    let config = |what: &str| format!("{}\tmonitorfile={what}\n", service(&[]));
+    let pid = site.start();
+    site.configure(&config("/no/such/folder/file"));
+    for (command, code) in [("status", 0), ("reload", 2), ("restart", 2)] {
+        let done = site.ldirectord(command);
+        assert_eq!(done.code, code, "{command}: {done:?}");
+        let fault =
+            "at line 7: unable to open monitorfile /no/such/folder/file: No such file or directory";
+        assert_eq!(done.err.contains(fault), code == 2, "{command}: {done:?}");
+    }
+    assert_eq!(site.pid(), pid);
+    assert_eq!(site.ldirectord("stop").code, 0);
+    fs::write(site.config(), "checkinterval=1\nlogfile=\"/no/such/folder/log\"\n").unwrap();
+    let start = site.ldirectord("start");
+    assert_eq!(start.code, 2);
+    assert!(
+        start.err.contains("at line 2: unable to open logfile /no/such/folder/log: "),
+        "{start:?}"
+    );
+    assert!(!site.pid_file().exists());
 }
 
 #[test]

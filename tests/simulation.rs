@@ -145,8 +145,8 @@ impl Simulation {
     fn new(seed: u64, loud: bool) -> Simulation {
         let mut rng = Rng::with_seed(seed);
         let desired = random_desired(&mut rng);
-        let mut memory = Memory::default();
-        memory.table = random_table(&mut rng, &desired);
+        let table = random_table(&mut rng, &desired);
+        let mut memory = Memory { table, ..Memory::default() };
         let foreign_key = service_key(99);
         memory.table.services.insert(foreign_key, random_entry(&mut rng));
         let foreign = [(foreign_key, memory.table.services[&foreign_key].clone())].into();

@@ -14,18 +14,16 @@ use crate::attr::CommandAttr;
 use crate::daemon::SyncDaemon;
 use crate::dest::DestEntry;
 use crate::error::Error;
+use crate::exchange::{Outcome, Pending, Question, until_whole};
 use crate::family;
 use crate::info::{Info, Timeouts};
-use crate::message::{self, Answer, Body, Content, Message, Request};
+use crate::message::{self, Body, Message, Request};
 use crate::service::{ServiceEntry, ServiceId};
 use crate::socket::{Fault, Socket};
 use crate::uapi;
 
 /// Requests in one send. The kernel does them all before the send returns; about 1,500 would fit.
 const BATCH: usize = 256;
-
-/// How often a dump is begun before giving up on a table that never holds still.
-const DUMP_TRIES: u32 = 5;
 
 /// How to open a [`Client`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -171,56 +169,25 @@ impl Client {
         let first = self.changes.reserve(u32::try_from(requests.len()).unwrap_or(u32::MAX));
         self.buffer.clear();
         let batch = message::write_batch(requests, self.family, first, &mut self.buffer);
-        let mut outcomes = vec![Outcome::Unknown; requests.len()];
-        for (index, reason) in batch.left_out {
-            set(&mut outcomes, index, Outcome::Unsayable(reason));
+        let mut pending = Pending::new(first, requests.len(), batch);
+        if pending.is_empty() {
+            return pending.finish();
         }
-        let Some(last) = batch.last else { return outcomes };
         if let Err(errno) = self.changes.send(&self.buffer) {
-            replace_unknown(&mut outcomes, Outcome::Unsent(errno));
-            return outcomes;
+            return pending.unsent(errno);
         }
-        if self.collect(first, last, &mut outcomes) {
-            replace_unknown(&mut outcomes, Outcome::Done);
-        }
-        outcomes
-    }
-
-    /// Reads answers until the one to request `last`; false if some were lost.
-    fn collect(&mut self, first: u32, last: usize, outcomes: &mut [Outcome]) -> bool {
-        let mut incomplete = false;
         loop {
-            let datagram = match if incomplete {
+            // What fitted before an overflow can still be read, and what was refused is worth knowing.
+            let datagram = if pending.is_lossy() {
                 self.changes.receive_now()
             } else {
                 self.changes.receive()
-            } {
-                Ok(datagram) => datagram,
-                // What fitted before the overflow can still be read, and what was refused is worth knowing.
-                Err(Fault::Overflow | Fault::Truncated) => {
-                    incomplete = true;
-                    continue;
-                }
-                Err(Fault::Silence | Fault::Failed(_)) => return false,
             };
-            for answer in message::read::<Message>(datagram) {
-                let Ok(answer) = answer else {
-                    incomplete = true;
-                    continue;
-                };
-                // Late answers to a batch that was given up for incomplete have smaller numbers.
-                let Ok(index) = usize::try_from(answer.sequence.wrapping_sub(first)) else {
-                    continue;
-                };
-                match answer.content {
-                    Content::Refused(errno) => set(outcomes, index, Outcome::Refused(errno)),
-                    Content::Acknowledged => set(outcomes, index, Outcome::Done),
-                    Content::Overrun => incomplete = true,
-                    Content::Message(_) | Content::Done | Content::Noop => continue,
-                }
-                if index == last && !incomplete {
-                    return true;
-                }
+            match datagram {
+                Ok(datagram) if pending.note(datagram) => return pending.finish(),
+                Ok(_) => {}
+                Err(Fault::Overflow | Fault::Truncated) => pending.lose(),
+                Err(Fault::Silence | Fault::Failed(_)) => return pending.finish(),
             }
         }
     }
@@ -248,7 +215,7 @@ impl Client {
         self.ask(what, command, attributes, NLM_F_REQUEST | NLM_F_DUMP, read)
     }
 
-    /// Asks, and asks again on a new socket as long as something of the answer is missing.
+    /// Asks, and asks again as long as something of the answer is missing.
     fn ask<T>(
         &mut self,
         what: &str,
@@ -257,86 +224,37 @@ impl Client {
         flags: u16,
         read: impl Fn(Message) -> Result<T, DecodeError>,
     ) -> Result<Vec<T>, Error> {
-        let question = Message { command, body: Body::Command(attributes) };
-        let mut tries = 1;
-        loop {
-            let fault = match self.ask_once(what, &question, flags, &read) {
-                Ok(entries) => return Ok(entries),
-                Err(fault) => fault,
-            };
-            if matches!(fault, Error::Lost { .. } | Error::Malformed { .. }) {
+        let message = Message { command, body: Body::Command(attributes) };
+        until_whole(|| {
+            let result = self.ask_once(what, &message, flags, &read);
+            if let Err(Error::Lost { .. } | Error::Malformed { .. }) = &result {
                 // The dump may still be running in the kernel, and would be in the way of the next.
                 self.reads = Socket::open(self.receive_buffer)?;
             }
-            if tries == DUMP_TRIES || !matches!(fault, Error::Lost { .. }) {
-                return Err(fault);
-            }
-            tries += 1;
-        }
+            result
+        })
     }
 
     fn ask_once<T>(
         &mut self,
         what: &str,
-        question: &Message,
+        message: &Message,
         flags: u16,
         read: &impl Fn(Message) -> Result<T, DecodeError>,
     ) -> Result<Vec<T>, Error> {
         let sequence = self.reads.reserve(1);
+        let question = Question { what, sequence, is_dump: flags & NLM_F_DUMP == NLM_F_DUMP };
         self.buffer.clear();
-        let message = GenlMessage::from_payload(question.clone());
+        let message = GenlMessage::from_payload(message.clone());
         message::write(message, self.family, flags, sequence, &mut self.buffer);
         self.reads.send(&self.buffer).map_err(|errno| Error::of_read(what, errno))?;
-        let is_dump = flags & NLM_F_DUMP == NLM_F_DUMP;
         let mut entries = Vec::new();
         loop {
             let datagram = self.reads.receive().map_err(|fault| fault.of_read(what))?;
-            for answer in message::read::<Message>(datagram) {
-                let Answer { sequence: of, interrupted, content } =
-                    answer.map_err(|fault| Error::malformed(what, &fault))?;
-                if of != sequence {
-                    continue;
-                }
-                if interrupted {
-                    return Err(Error::Lost { request: what.to_owned() });
-                }
-                match content {
-                    Content::Message(message) => {
-                        entries
-                            .push(read(message).map_err(|fault| Error::malformed(what, &fault))?);
-                        if !is_dump {
-                            return Ok(entries);
-                        }
-                    }
-                    Content::Done => return Ok(entries),
-                    Content::Refused(errno) => return Err(Error::of_read(what, errno)),
-                    Content::Overrun => return Err(Error::Lost { request: what.to_owned() }),
-                    Content::Acknowledged | Content::Noop => {}
-                }
+            if question.take(datagram, read, &mut entries)? {
+                return Ok(entries);
             }
         }
-    }
-}
-
-/// What became of one request of a batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outcome {
-    Unknown,
-    Done,
-    Refused(i32),
-    Unsent(i32),
-    Unsayable(&'static str),
-}
-
-fn set(outcomes: &mut [Outcome], index: usize, outcome: Outcome) {
-    if let Some(place) = outcomes.get_mut(index) {
-        *place = outcome;
-    }
-}
-
-fn replace_unknown(outcomes: &mut [Outcome], outcome: Outcome) {
-    for place in outcomes.iter_mut().filter(|place| **place == Outcome::Unknown) {
-        *place = outcome;
     }
 }
 

@@ -21,9 +21,9 @@ pub struct SyncDaemon {
     pub state: DaemonState,
     /// Network interface for the multicast packets, at most 15 bytes (`--mcast-interface`).
     pub interface: String,
-    /// Which directors belong together, 0 to 255 (`--syncid`).
+    /// Which directors belong together (`--syncid`), 0 to 255: packets carry eight bits. A backup with 0 takes them all.
     pub sync_id: u32,
-    /// Longest UDP payload (`--sync-maxlen`); the kernel's choice follows the interface's MTU.
+    /// Longest UDP payload (`--sync-maxlen`); the kernel's choice follows the interface's MTU, and is the most.
     pub max_length: Option<u16>,
     /// Multicast group (`--mcast-group`); the kernel's choice is 224.0.0.81.
     pub group: Option<IpAddr>,

@@ -4,7 +4,7 @@
 //! acknowledgement), and it uses few errnos for many faults, so that the words are found here, by command.
 //!
 //! Source: the returns of `ip_vs_genl_set_cmd` and what it calls in `net/netfilter/ipvs/ip_vs_ctl.c` and
-//! `ip_vs_sync.c`, Linux 6.1; each is met in `tests/kernel.rs`.
+//! `ip_vs_sync.c`, Linux 6.1; those that a test can bring about are met in `tests/kernel`.
 
 use std::fmt;
 
@@ -215,13 +215,9 @@ fn explain_change(request: &Request, errno: i32) -> Option<Explanation> {
             (format!("there is no interface {}", daemon.interface), None)
         }
         (Request::NewDaemon(_), Errno::EINVAL) => say(
-            "a setting is out of range",
-            "the sync id is 0 to 255, the group a multicast address, and no destination may have another address \
-             family than its service",
+            "the group is no multicast address, or destinations forbid it",
+            "no destination may have another address family than its service",
         ),
-        (Request::NewDaemon(daemon), Errno::EADDRNOTAVAIL) => {
-            (format!("interface {} has no address to send from", daemon.interface), None)
-        }
         (Request::DelDaemon(_), Errno::ESRCH) => say("none is running", ""),
         (_, Errno::ESRCH) => say("there is no such service", "another program may have deleted it"),
         _ => return None,
@@ -288,8 +284,8 @@ fn words(errno: i32) -> String {
     };
     let mut letters = words.chars();
     match letters.next() {
-        // "RPC version wrong" keeps its capitals.
-        Some(first) if !letters.clone().next().is_some_and(char::is_uppercase) => {
+        // "RPC version wrong" and "I/O error" keep their capitals.
+        Some(first) if letters.clone().next().is_some_and(char::is_lowercase) => {
             first.to_lowercase().chain(letters).collect()
         }
         _ => words.to_owned(),
@@ -301,5 +297,43 @@ fn name(errno: i32) -> String {
     match Errno::from_raw(errno) {
         Errno::UnknownErrno => format!("errno {errno}"),
         known => format!("{known:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::libc;
+
+    #[test]
+    fn an_error_is_a_sentence_and_a_hint() {
+        let fault = Error::of_change(&Request::Flush, libc::EPERM);
+        assert_eq!(fault.to_string(), "cannot delete all services: permission denied (EPERM)");
+        assert_eq!(
+            format!("{fault:#}"),
+            "cannot delete all services: permission denied (EPERM)\n\
+             hint: the process needs CAP_NET_ADMIN, in the initial user namespace"
+        );
+        assert_eq!(fault.errno(), Some(libc::EPERM));
+    }
+
+    #[test]
+    fn every_errno_has_words() {
+        let say = |errno| Error::of_change(&Request::Flush, errno).to_string();
+        let expected = [
+            (libc::EAFNOSUPPORT, "this kernel does not balance that address family (EAFNOSUPPORT)"),
+            (libc::EOPNOTSUPP, "this kernel's IPVS does not know the command (EOPNOTSUPP)"),
+            (libc::ENOPROTOOPT, "the module ip_vs is being unloaded (ENOPROTOOPT)"),
+            (libc::ENOMEM, "the kernel is out of memory (ENOMEM)"),
+            (libc::EBUSY, "the socket is busy with another dump (EBUSY)"),
+            (libc::EIO, "I/O error (EIO)"),
+            (libc::EACCES, "permission denied (EACCES)"),
+            // Some of the kernel's own numbers get out now and then.
+            (524, "the reason has no name (errno 524)"),
+            (i32::MIN, "the reason has no name (errno -2147483648)"),
+        ];
+        for (errno, words) in expected {
+            assert_eq!(say(errno), format!("cannot delete all services: {words}"));
+        }
     }
 }

@@ -8,6 +8,7 @@ mod client;
 mod daemon;
 mod dest;
 mod error;
+mod exchange;
 mod family;
 mod info;
 mod service;

@@ -15,7 +15,7 @@ use netlink_packet_core::{
 };
 use netlink_packet_generic::{GenlFamily, GenlHeader, GenlMessage};
 
-use crate::attr::{CommandAttr, DaemonAttr, InfoAttr, read_all};
+use crate::attr::{CommandAttr, DaemonAttr, DestAttr, InfoAttr, read_all};
 use crate::daemon::{DaemonState, SyncDaemon};
 use crate::dest::{Dest, identity};
 use crate::info::Timeouts;
@@ -112,7 +112,7 @@ impl Request {
     }
 }
 
-fn of_dest(id: &ServiceId, dest: Vec<crate::attr::DestAttr>) -> Vec<CommandAttr> {
+fn of_dest(id: &ServiceId, dest: Vec<DestAttr>) -> Vec<CommandAttr> {
     vec![CommandAttr::Service(id.attributes()), CommandAttr::Dest(dest)]
 }
 

@@ -23,7 +23,7 @@ pub enum ServiceId {
     Address {
         /// Transport protocol.
         protocol: Protocol,
-        /// Virtual address and port. Port 0 takes every port that has no service of its own, and needs persistence.
+        /// Virtual address and port. Port 0 takes every port that has no service of its own, and does so only with persistence.
         /// Scope and flow label of an IPv6 address are not sent.
         address: SocketAddr,
     },

@@ -86,7 +86,8 @@ impl Pinger {
         let (answer, answered) = oneshot::channel();
         let task = self.task(address).await.map_err(|error| {
             let text = connect::words(&error);
-            failure(Reason::Internal, format!("cannot open a socket for ping: {text}"))
+            let needed = "it takes CAP_NET_RAW, or our group in net.ipv4.ping_group_range";
+            failure(Reason::Internal, format!("cannot open a socket for ping: {text}; {needed}"))
         })?;
         let gone =
             || failure(Reason::Internal, format!("cannot ping {address}: the socket was closed"));
@@ -374,6 +375,24 @@ mod tests {
             }
             // A machine without a default route knows at once.
             other => assert_eq!(other.unwrap_err().reason, Reason::Unreachable),
+        }
+    }
+
+    #[tokio::test]
+    async fn replies_to_others_do_not_wake_us() {
+        for address in ["127.0.0.1", "::1"] {
+            let target = SocketAddr::new(address.parse().unwrap(), 0);
+            let (mut one, other) =
+                (Echo::open(target.is_ipv4()).unwrap(), Echo::open(target.is_ipv4()).unwrap());
+            let (answer, _answered) = oneshot::channel();
+            one.send(Request { target, answer }).await;
+            let mut buffer = [0; 1024];
+            let (length, sender) = one.socket.recv_from(&mut buffer).await.unwrap();
+            assert_eq!(sender.ip(), target.ip());
+            assert_eq!(one.count_of(&buffer[..length]), Some(1));
+            // On loopback the reply is everywhere it can be before it is read anywhere.
+            let heard = other.socket.try_recv(&mut buffer).unwrap_err();
+            assert_eq!(heard.kind(), io::ErrorKind::WouldBlock);
         }
     }
 

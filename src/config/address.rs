@@ -325,9 +325,11 @@ fn wrong_form(text: &[u8]) -> Fault {
         return fault("the real server has no address")
             .hint("for example: real=192.0.2.10:80 masq");
     }
-    if !slice(text, whole.clone()).iter().any(|byte| is_blank(*byte)) {
-        return fault("the forwarding method is missing")
-            .hint(format!("write {} gate (or masq, or ipip)", shown(slice(text, whole.clone()))));
+    let line = slice(text, whole.clone());
+    if !line.iter().any(|byte| is_blank(*byte)) {
+        let address = shown(line.split(|byte| *byte == b',').next().unwrap_or_default());
+        return fault("no forwarding method follows the address")
+            .hint(format!("write {address} gate (or masq, or ipip)"));
     }
     fault("no ADDRESS:PORT is found in this").hint("for example: real=192.0.2.10:80 masq")
 }

@@ -16,8 +16,8 @@ pub const CODES: &[(&str, &str)] = &[
     ),
     (
         "E0101",
-        "The name before the `=` is no directive. Names are written in small letters; \
-               `ldirectord explain` lists them.",
+        "The name before the `=` is no directive. Names are written in small letters; ldirectord.cf.example shows \
+         all of them.",
     ),
     (
         "E0102",

@@ -19,19 +19,19 @@ const HIDDEN: [&[u8]; 2] = [b"passwd", b"secret"];
 
 /// All diagnostics of a file, as ldirectord and as we tell them.
 pub fn render(path: &str, pid: u32, source: &[u8], diagnostics: &[Diagnostic]) -> String {
-    let masked = masked(source);
-    let starts: Vec<usize> = [0]
-        .into_iter()
-        .chain(masked.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1))
-        .collect();
     let mut out = String::new();
+    if diagnostics.is_empty() {
+        return out;
+    }
+    let ends = source.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1);
+    let starts: Vec<usize> = [0].into_iter().chain(ends).collect();
     for diagnostic in diagnostics {
         let number = starts.partition_point(|start| *start <= diagnostic.span.start).max(1);
         let start = starts.get(number - 1).copied().unwrap_or_default();
-        let end = starts.get(number).map_or(masked.len(), |next| next - 1);
-        let line = masked.get(start..end).unwrap_or_default();
+        let end = starts.get(number).map_or(source.len(), |next| next - 1);
+        let line = source.get(start..end).unwrap_or_default();
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        one(&mut out, path, pid, (number, start, line), diagnostic);
+        one(&mut out, path, pid, (number, start, &masked(line)), diagnostic);
     }
     out
 }
@@ -113,37 +113,32 @@ fn visible(letter: char) -> char {
     }
 }
 
-/// The source with a star for every letter of a secret.
-fn masked(source: &[u8]) -> Cow<'_, [u8]> {
-    let mut masked = Cow::Borrowed(source);
-    let document = Document::parse(source);
-    for (start, line) in document.positioned() {
-        let secret = match &line.content {
-            Content::Directive { key, equals, .. }
-                if HIDDEN.iter().any(|name| is_like(key, name)) =>
-            {
-                start + line.indent.len() + key.len() + equals.len()
-            }
-            Content::Unreadable(text) => match HIDDEN.iter().find(|name| contains(text, name)) {
-                Some(_) => start + line.indent.len() + text.len().min(6),
-                None => continue,
-            },
-            _ => continue,
-        };
-        let end = start + line.len() - line.ending.len();
-        for byte in masked.to_mut().get_mut(secret..end).unwrap_or_default() {
-            if !byte.is_ascii_whitespace() && *byte != b'"' {
-                *byte = b'*';
-            }
+/// A line with a star for every letter of a secret.
+fn masked(line: &[u8]) -> Cow<'_, [u8]> {
+    let document = Document::parse(line);
+    let Some((start, parsed)) = document.positioned().next() else { return Cow::Borrowed(line) };
+    let secret = match &parsed.content {
+        Content::Directive { key, equals, .. } if HIDDEN.iter().any(|name| is_like(key, name)) => {
+            start + parsed.indent.len() + key.len() + equals.len()
+        }
+        Content::Unreadable(text) if HIDDEN.iter().any(|name| contains(text, name)) => {
+            start + parsed.indent.len() + text.len().min(6)
+        }
+        _ => return Cow::Borrowed(line),
+    };
+    let mut masked = line.to_vec();
+    for byte in masked.get_mut(secret..).unwrap_or_default() {
+        if !byte.is_ascii_whitespace() && *byte != b'"' {
+            *byte = b'*';
         }
     }
-    masked
+    Cow::Owned(masked)
 }
 
 /// Whether a key is this name or a misspelling of it.
 fn is_like(key: &[u8], name: &[u8]) -> bool {
     let key = key.to_ascii_lowercase();
-    super::directives::distance(&key, name) <= 2
+    super::directives::distance(&key, name) <= 3
         || contains(&key, b"pass")
         || contains(&key, b"secret")
 }

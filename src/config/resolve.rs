@@ -86,15 +86,9 @@ pub(super) struct Resolver<'w> {
     line_number: usize,
 }
 
-/// The name without the brackets of IPv6, unless brackets cannot be right.
-fn unbracketed(host: &str, family: Family) -> Result<&str, NameError> {
-    match (host.strip_prefix('[').and_then(|host| host.strip_suffix(']')), family) {
-        (None, _) => Ok(host),
-        (Some(inside), Family::V6) => Ok(inside),
-        (Some(_), Family::V4) => {
-            Err(NameError { message: "an IPv6 address cannot stand here".to_owned() })
-        }
-    }
+/// The name without brackets; ldirectord takes them off a fallback of either family.
+fn unbracketed(host: &str) -> &str {
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
 }
 
 fn unresolved(span: &Range<usize>, host: &str, error: &NameError) -> Diagnostic {
@@ -118,7 +112,7 @@ impl<'w> Resolver<'w> {
     }
 
     fn host(&self, host: &str, family: Family) -> Result<IpAddr, NameError> {
-        self.lookup.host(unbracketed(host, family)?, family)
+        self.lookup.host(unbracketed(host), family)
     }
 
     /// A virtual service ends.

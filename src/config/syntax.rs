@@ -128,10 +128,10 @@ impl<'a> Line<'a> {
             }
             (None, _) => (Place::Global, Content::Blank),
             (Some(_), true) if width >= 4 => (Place::Block, Content::parse(text, true)),
+            // Wrong in any case; most likely it was meant for a virtual service, and is cut like one of those.
+            (Some(_), _) if !indent.is_empty() => (Place::Global, Content::parse(text, true)),
             (Some(_), _) => match Content::parse(text, false) {
-                content if indent.is_empty() && content.opens_block() => {
-                    (Place::Opening, Content::parse(text, true))
-                }
+                content if content.opens_block() => (Place::Opening, Content::parse(text, true)),
                 content => (Place::Global, content),
             },
         };

@@ -37,14 +37,14 @@ pub(super) fn validate(document: &Document<'_>, world: &World<'_>) -> (Config, F
         );
     }
     let mut resolver = Resolver::new(world);
-    let mut reader = Reader { draft, ended: None, line_number: 0 };
+    let mut reader = Reader { draft, ended: None, line_number: 0, told: false };
     let n_lines = document.lines.len();
     for (start, line) in document.positioned() {
         reader.line_number += 1;
         if reader.draft.findings.are_too_many() {
             break;
         }
-        if line.place != Place::Block
+        if ends_service(line)
             && let Some(block) = reader.draft.block.take()
         {
             resolver.service(block, &mut reader.draft.findings);
@@ -68,6 +68,21 @@ pub(super) fn validate(document: &Document<'_>, world: &World<'_>) -> (Config, F
     (resolver.finish(globals, &mut findings), findings)
 }
 
+/// Whether a virtual service is over at the latest at this line.
+///
+/// An indented line that belongs to none is an error, and is then read as if it belonged to the service above,
+/// so that one empty line too many gives one error and not one a line.
+fn ends_service(line: &Line<'_>) -> bool {
+    match line.place {
+        Place::Opening => true,
+        Place::Block => false,
+        Place::Global => {
+            line.indent.is_empty()
+                && matches!(line.content, Content::Directive { .. } | Content::Unreadable(_))
+        }
+    }
+}
+
 /// Why the last virtual service ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Ended {
@@ -82,55 +97,41 @@ struct Reader<'w> {
     draft: Draft<'w>,
     ended: Option<Ended>,
     line_number: usize,
+    /// Whether it has been said of this run of indented lines that they belong to no virtual service.
+    told: bool,
 }
 
 impl Reader<'_> {
     fn line(&mut self, start: usize, line: &Line<'_>) {
         let text_start = start + line.indent.len();
         let end = start + line.len() - line.ending.len();
-        let whole: Vec<&[u8]> = line.parts().collect();
-        let raw = || {
-            whole
-                .concat()
-                .strip_suffix(line.ending.as_ref())
-                .map(<[u8]>::to_vec)
-                .unwrap_or_default()
-        };
-        let in_block = line.place == Place::Block;
+        let raw: Vec<u8> = line.parts().flatten().copied().take(end - start).collect();
+        let stray = line.place == Place::Global && !line.indent.is_empty();
+        let in_block = line.place == Place::Block || (stray && self.draft.block.is_some());
         match &line.content {
             Content::Comment(_) => return,
             Content::Blank => {
-                if in_block {
-                    self.draft.findings.push(
-                        Diagnostic::warning(
-                            "W0108",
-                            start..end,
-                            "a line of blanks inside of a virtual service",
-                        )
-                        .refused(),
-                    );
-                } else if matches!(self.ended, None | Some(Ended::Outdent)) {
-                    self.ended = Some(Ended::Blank(self.line_number));
-                }
+                self.blank(line, start..end);
                 return;
             }
             Content::Unreadable(text) => {
-                self.unreadable(text, line, text_start..end, &raw());
+                self.unreadable(text, line, text_start..end, &raw);
             }
             Content::Directive { key, equals, value, tail } => {
                 let key_place = text_start..text_start + key.len();
-                match Directive::find(key) {
-                    Some(directive)
-                        if directive.fits(in_block) && (in_block || line.indent.is_empty()) =>
-                    {
-                        let raw = raw();
+                let known = Directive::find(key);
+                if stray && known.is_some() {
+                    self.stray(&shown(key), line, key_place.clone(), &raw);
+                }
+                match known {
+                    Some(directive) if directive.fits(in_block) && (in_block || !stray) => {
+                        let text = match in_block {
+                            true => without_tabs(value),
+                            false => Cow::Borrowed(value.as_ref()),
+                        };
                         let value = Value {
                             directive,
-                            text: if in_block {
-                                without_tabs(value)
-                            } else {
-                                Cow::Borrowed(value.as_ref())
-                            },
+                            text,
                             written: value,
                             tail,
                             start: key_place.end + equals.len(),
@@ -141,20 +142,63 @@ impl Reader<'_> {
                         };
                         (directive.set)(&mut self.draft, &value);
                     }
+                    Some(_) if stray => {}
                     known => {
-                        let fault = self
-                            .misplaced(known, key, line)
-                            .says(unknown_command(&raw(), in_block));
+                        let fault = misplaced(known, key, in_block);
+                        let fault = fault.says(unknown_command(&raw, line.place == Place::Block));
                         self.draft.findings.push(Diagnostic { span: key_place, ..fault });
                     }
                 }
             }
         }
         match line.place {
-            Place::Opening | Place::Block => self.ended = None,
+            Place::Opening | Place::Block => {
+                self.ended = None;
+                self.told = false;
+            }
             Place::Global if self.ended.is_none() => self.ended = Some(Ended::Outdent),
             Place::Global => {}
         }
+    }
+
+    fn blank(&mut self, line: &Line<'_>, span: std::ops::Range<usize>) {
+        if line.place == Place::Block {
+            self.draft.findings.push(
+                Diagnostic::warning("W0108", span, "a line of blanks inside of a virtual service")
+                    .refused(),
+            );
+            return;
+        }
+        self.told = false;
+        if self.ended.is_none() || self.draft.block.is_some() {
+            self.ended = Some(Ended::Blank(self.line_number));
+        }
+    }
+
+    /// A line that is indented and belongs to no virtual service.
+    fn stray(&mut self, name: &str, line: &Line<'_>, span: std::ops::Range<usize>, raw: &[u8]) {
+        let width: usize = without_tabs(&line.indent).len();
+        if width >= 4 && self.told {
+            return;
+        }
+        self.told = true;
+        let known = Directive::find(name.as_bytes());
+        let for_all = known.is_some_and(|directive| directive.fits(false));
+        let fault = Diagnostic::error(
+            "E0104",
+            span,
+            format!("`{name}` is indented, and belongs to no virtual service"),
+        );
+        let fault = match (self.draft.block.is_some(), self.ended) {
+            (true, _) if width < 4 => fault.hint("a line of a virtual service begins with a tab or at least four blanks"),
+            (true, Some(Ended::Blank(number))) => fault.hint(format!(
+                "line {number} is empty, which ends the virtual service; take it out, or make it a comment"
+            )),
+            (true, _) => fault.hint("the line above that has fewer than four blanks ended the virtual service"),
+            (false, _) if for_all => fault.hint("put it in the first column"),
+            (false, _) => fault.hint("a virtual service begins with a `virtual` line in the first column"),
+        };
+        self.draft.findings.push(fault.says(unknown_command(raw, false)));
     }
 
     /// A line without a directive.
@@ -165,7 +209,7 @@ impl Reader<'_> {
         span: std::ops::Range<usize>,
         raw: &[u8],
     ) {
-        let in_block = line.place == Place::Block;
+        let in_block = line.place == Place::Block || self.draft.block.is_some();
         let trimmed = text.trim_ascii_end();
         let span = span.start..span.start + trimmed.len();
         if trimmed == b"supervised" && !in_block && line.indent.is_empty() {
@@ -192,48 +236,32 @@ impl Reader<'_> {
             None => Diagnostic::error("E0103", span, "this line is neither a directive nor a comment")
                 .hint("a directive reads NAME=VALUE; a comment begins with #"),
         };
-        self.draft.findings.push(fault.says(unknown_command(raw, in_block)));
+        self.draft.findings.push(fault.says(unknown_command(raw, line.place == Place::Block)));
     }
+}
 
-    /// A directive that is not known, or not here.
-    fn misplaced(&self, known: Option<&Directive>, key: &[u8], line: &Line<'_>) -> Diagnostic {
-        let in_block = line.place == Place::Block;
-        let name = shown(key);
-        let Some(directive) = known else {
+/// A directive that is not known, or not here.
+fn misplaced(known: Option<&Directive>, key: &[u8], in_block: bool) -> Diagnostic {
+    let name = shown(key);
+    match known {
+        None => {
             let fault = Diagnostic::error("E0101", 0..0, format!("there is no directive `{name}`"));
-            let elsewhere =
+            let suggestion =
                 set::suggestion(key, in_block).or_else(|| set::suggestion(key, !in_block));
-            return match elsewhere {
+            match suggestion {
                 Some(suggestion) => fault.hint(suggestion),
                 None => fault,
-            };
-        };
-        if in_block {
-            return Diagnostic::error(
-                "E0102",
-                0..0,
-                format!("`{name}` cannot be said of one virtual service"),
-            )
-            .hint("put it in the first column, before the first virtual service");
+            }
         }
-        let fault = match directive.fits(false) {
-            true => Diagnostic::error(
-                "E0104",
-                0..0,
-                format!("`{name}` is indented, and belongs to no virtual service"),
-            ),
-            false => Diagnostic::error(
-                "E0104",
-                0..0,
-                format!("`{name}` must stand in a virtual service"),
-            ),
-        };
-        match (self.ended, line.indent.is_empty()) {
-            (Some(Ended::Blank(number)), false) => fault
-                .hint(format!("the empty line {number} ended the virtual service; make it a comment or take it out")),
-            (_, true) => fault.hint("indent it by a tab or four blanks, below the `virtual` line it belongs to"),
-            (_, false) if directive.fits(false) => fault.hint("put it in the first column"),
-            (_, false) => fault.hint("indent it by a tab or four blanks, below the `virtual` line it belongs to"),
+        Some(_) if in_block => Diagnostic::error(
+            "E0102",
+            0..0,
+            format!("`{name}` cannot be said of one virtual service"),
+        )
+        .hint("put it in the first column, outside of every virtual service"),
+        Some(_) => {
+            Diagnostic::error("E0104", 0..0, format!("`{name}` must stand in a virtual service"))
+                .hint("indent it by a tab or four blanks, below the `virtual` line it belongs to")
         }
     }
 }

@@ -12,12 +12,18 @@ use std::{
     ffi::{OsStr, OsString},
     fs::File,
     io::{self, BufRead as _, BufReader, Read as _, Write as _},
-    os::unix::process::{CommandExt as _, ExitStatusExt as _},
+    os::{
+        fd::AsFd as _,
+        unix::process::{CommandExt as _, ExitStatusExt as _},
+    },
     path::Path,
     process::{Command, Stdio},
 };
 
-use nix::unistd;
+use nix::{
+    sys::{prctl, signal::Signal},
+    unistd,
+};
 
 /// The environment variable that tells the second process what it is: the first one's process number.
 ///
@@ -30,6 +36,15 @@ const READY: &str = "ready\n";
 /// Whether this is the second process.
 pub fn is_second() -> bool {
     env::var(MARK).is_ok_and(|first| first == unistd::getppid().to_string())
+}
+
+/// In the second process, first thing: has it end with the first as long as that waits.
+///
+/// A start that was given up, by a person or by a resource agent whose patience ended, must not come true later.
+pub fn end_with_first() -> io::Result<()> {
+    prctl::set_pdeathsig(Signal::SIGTERM)?;
+    // It may have ended before it was watched.
+    if is_second() { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
 }
 
 /// How the second process fared.
@@ -66,7 +81,7 @@ pub fn start_second(program: &OsStr, arguments: &[OsString]) -> io::Result<Outco
     })
 }
 
-/// In the second process, first thing: leaves the terminal and the directory.
+/// In the second process: leaves the terminal and the directory.
 pub fn leave() -> io::Result<()> {
     unistd::setsid()?;
     env::set_current_dir(Path::new("/"))
@@ -74,12 +89,14 @@ pub fn leave() -> io::Result<()> {
 
 /// In the second process: tells the first that it may go, and lets go of its terminal.
 pub(super) fn say_ready() -> io::Result<()> {
+    // When the first hears of it, nothing here holds its terminal any more.
+    let mut first = File::from(io::stdout().as_fd().try_clone_to_owned()?);
     let nowhere = File::options().read(true).write(true).open("/dev/null")?;
     unistd::dup2_stdin(&nowhere)?;
-    unistd::dup2_stderr(&nowhere)?;
-    // The first process may have been killed in the meantime; that is its own business.
-    let mut output = io::stdout();
-    output.write_all(READY.as_bytes()).and_then(|()| output.flush()).unwrap_or_default();
     unistd::dup2_stdout(&nowhere)?;
+    unistd::dup2_stderr(&nowhere)?;
+    prctl::set_pdeathsig(None)?;
+    // It may have been killed in the meantime; that is its own business.
+    first.write_all(READY.as_bytes()).unwrap_or_default();
     Ok(())
 }

@@ -30,8 +30,7 @@ use tokio::task::JoinHandle;
 use self::{
     clock::Clock,
     hooks::Hooks,
-    load::Reading,
-    names::SystemNames,
+    load::{Purpose, Reading},
     outlets::Outlets,
     pidfile::PidFile,
     reconciler::{Answer, KernelThread, TableChoice},
@@ -53,6 +52,9 @@ const STOP_LIMIT: Duration = Duration::from_secs(8);
 
 /// How many file descriptors we ask for, at most: what 2,000 checks at a time take, twice over.
 const FILES: u64 = 8_192;
+
+/// The shortest time between two looks at the configuration file.
+const SHORTEST_LOOK: Duration = Duration::from_secs(1);
 
 /// How many verdicts are taken before anything else is looked at.
 const VERDICTS_AT_ONCE: usize = 256;
@@ -76,8 +78,10 @@ pub struct Settings {
 
 /// Directs until a signal says to end.
 pub fn run(settings: Settings) -> io::Result<()> {
-    std::panic::set_hook(Box::new(|panic| {
-        tracing::error!("This is a fault of ldirectord: {panic}")
+    let log = settings.log.clone();
+    std::panic::set_hook(Box::new(move |panic| {
+        tracing::error!("This is a fault of ldirectord: {panic}");
+        log.flush();
     }));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let ended = runtime.block_on(async {
@@ -169,13 +173,13 @@ impl Daemon {
                 (Table::default(), Some(error))
             }
         };
-        let outlets = Outlets::new(&desired);
+        let mut outlets = Outlets::start()?;
+        outlets.follow(&desired);
         let process = desired.process.clone();
-        outlets.warn();
         let now = clock.now();
         Ok(Daemon {
             director: Director::new(desired, &observed, now),
-            look_at: now.after(process.interval),
+            look_at: now.after(process.interval.max(SHORTEST_LOOK)),
             watch: Watch::new(config.clone(), Some(seen)),
             hooks: Hooks::default(),
             reload: Reload::None,
@@ -264,6 +268,7 @@ impl Daemon {
                     self.hooks.fallback(command, *service, *needed);
                 }
             }
+            News::Checked(place, verdict) => self.outlets.monitor(place, verdict),
             _ => {}
         }
         sinks::notice::log(notice);
@@ -323,7 +328,7 @@ impl Daemon {
 /// Reading the configuration again.
 impl Daemon {
     fn look(&mut self) {
-        self.look_at = self.clock.now().after(self.process.interval);
+        self.look_at = self.clock.now().after(self.process.interval.max(SHORTEST_LOOK));
         match self.watch.look() {
             Look::Same => {}
             Look::Unreadable => {
@@ -351,7 +356,7 @@ impl Daemon {
         match self.reload {
             Reload::None => {
                 let path = self.config.clone();
-                let task = tokio::task::spawn_blocking(move || load::load(&path, &SystemNames));
+                let task = tokio::task::spawn_blocking(move || load::load(&path, Purpose::Follow));
                 self.reload = Reload::Reading(task);
             }
             // What is being read may be older than what we are told to read.
@@ -399,10 +404,9 @@ impl Daemon {
             self.log.redirect(desired.process.log.clone());
         }
         self.process = desired.process.clone();
-        self.outlets = Outlets::new(&desired);
-        self.outlets.warn();
+        self.outlets.follow(&desired);
         let now = self.clock.now();
-        self.look_at = now.after(self.process.interval);
+        self.look_at = now.after(self.process.interval.max(SHORTEST_LOOK));
         self.director.handle(Event::Reloaded { desired, observed: Box::new(observed) }, now);
         self.after_reload();
     }

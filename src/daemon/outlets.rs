@@ -1,42 +1,40 @@
-//! What the configuration says about where news go besides the log: monitor files and fallback commands.
+//! Where news go besides the log: monitor files and fallback commands, and what of the configuration goes nowhere yet.
 //!
 //! The director does not know these; it says what happened, and this says who is to be told.
 
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    collections::{BTreeSet, HashMap},
+    io,
+};
 
-use crate::model::{Desired, ServiceKey};
+use super::clock;
+use crate::{
+    director::Place,
+    model::{Desired, ServiceKey, Verdict},
+    sinks::monitor_file::MonitorFiles,
+};
 
 /// Where news go besides the log.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Outlets {
     fallback_commands: HashMap<ServiceKey, String>,
-    without_effect: BTreeSet<&'static str>,
+    monitor_files: MonitorFiles,
 }
 
 impl Outlets {
-    /// Of this configuration.
-    pub(super) fn new(desired: &Desired) -> Outlets {
-        let mut outlets = Outlets::default();
-        for service in &desired.services {
-            if let Some(command) = &service.fallback_command {
-                outlets.fallback_commands.insert(service.key, command.clone());
-            }
-            if service.monitor_file.is_some() {
-                outlets.without_effect.insert("monitorfile");
-            }
-        }
-        if !desired.process.execute.is_empty() {
-            outlets.without_effect.insert("execute");
-        }
-        if desired.process.maintenance_dir.is_some() {
-            outlets.without_effect.insert("maintenancedir");
-        }
-        outlets
+    /// Makes ready; nobody is told anything yet.
+    pub(super) fn start() -> io::Result<Outlets> {
+        Ok(Outlets { fallback_commands: HashMap::new(), monitor_files: MonitorFiles::start()? })
     }
 
-    /// Says what of the configuration this version does not do.
-    pub(super) fn warn(&self) {
-        for directive in &self.without_effect {
+    /// Later news go where this configuration says.
+    pub(super) fn follow(&mut self, desired: &Desired) {
+        let commands = desired.services.iter();
+        self.fallback_commands = commands
+            .filter_map(|service| Some((service.key, service.fallback_command.clone()?)))
+            .collect();
+        self.monitor_files.follow(desired);
+        for directive in without_effect(desired) {
             tracing::warn!("{directive} has no effect in this version of ldirectord");
         }
     }
@@ -45,4 +43,23 @@ impl Outlets {
     pub(super) fn fallback_command(&self, service: ServiceKey) -> Option<&str> {
         self.fallback_commands.get(&service).map(String::as_str)
     }
+
+    /// A check has ended.
+    pub(super) fn monitor(&self, place: &Place, verdict: &Verdict) {
+        self.monitor_files.write(place, verdict, clock::wall());
+    }
+}
+
+/// The directives of this configuration that are understood and not acted on.
+fn without_effect(desired: &Desired) -> BTreeSet<&'static str> {
+    let process = &desired.process;
+    let mails = desired.services.iter().any(|service| service.alerts.recipients.is_some());
+    [
+        (!process.execute.is_empty(), "execute"),
+        (process.maintenance_dir.is_some(), "maintenancedir"),
+        (mails, "emailalert"),
+    ]
+    .into_iter()
+    .filter_map(|(is_set, directive)| is_set.then_some(directive))
+    .collect()
 }

@@ -189,7 +189,8 @@ fn push_lines(batch: &mut String, prefix: &str, text: &str) {
     }
 }
 
-fn append(path: &Path, text: &str) -> io::Result<()> {
+/// Appends to a file that is opened for this only; makes it when there is none.
+pub(crate) fn append(path: &Path, text: &str) -> io::Result<()> {
     // A log file may be a terminal, which must not become the one that ends the daemon when it hangs up.
     OpenOptions::new()
         .append(true)

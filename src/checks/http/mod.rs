@@ -15,6 +15,7 @@
 //! end of a body; strict readers refuse such answers, of which health check scripts on real servers are full.
 //!
 //! Differs from ldirectord: a body that the timeout cuts off is a failure unless `receive` is found in what came.
+//! Differs from ldirectord: interim answers (1xx) are passed over, all of them and not only one 100.
 //! Differs from ldirectord: of a body without end only the first MiB is looked at.
 //! Differs from ldirectord: https does not verify certificates, and names `virtualhost` to the server (SNI).
 //! Differs from ldirectord: IPv6 needs nothing installed.
@@ -32,7 +33,7 @@ use super::{
     Protocol, Question, failure,
     link::{Link, Security},
 };
-use crate::model::{Carrier, Failure, HttpMethod, Pass, ProtocolInfo, Reason, Verdict};
+use crate::model::{Carrier, Failure, HttpMethod, Pass, ProtocolInfo, Reason, Secret, Verdict};
 
 /// How many redirections are followed, as LWP does.
 const REDIRECTIONS: usize = 7;
@@ -160,8 +161,13 @@ fn request(method: HttpMethod, url: &Url, host: &str, via: Via) -> String {
         Via::Proxy => url.whole.as_str(),
     };
     let version = env!("CARGO_PKG_VERSION");
+    let authorization = match &url.credentials {
+        Some(Secret(credentials)) => format!("Authorization: Basic {credentials}\r\n"),
+        None => String::new(),
+    };
     format!(
-        "{method} {target} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: ldirectord/{version}\r\nConnection: close\r\n\r\n"
+        "{method} {target} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: ldirectord/{version}\r\n\
+         {authorization}Connection: close\r\n\r\n"
     )
 }
 

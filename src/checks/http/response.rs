@@ -73,19 +73,22 @@ async fn read_one(link: &mut Link<'_>, method: HttpMethod) -> Result<Response, F
         if line.ends_with(b"\n") {
             break parse_status(line);
         }
-        if !link.fill().await? {
-            let rest = link.buffered();
-            if rest.is_empty() {
-                return Err(link.closed());
+        match link.fill().await {
+            Ok(true) => {}
+            Ok(false) | Err(Failure { reason: Reason::Reset, .. })
+                if !link.buffered().is_empty() =>
+            {
+                break parse_status(link.buffered());
             }
-            break parse_status(rest);
+            Ok(false) => return Err(link.closed()),
+            Err(fault) => return Err(fault),
         }
     };
     let Some((status, words)) = status else {
         let words = "(no status line)".to_owned();
         return Ok(Response { status: 200, words, location: None, framing: Framing::Close });
     };
-    link.line(LINE).await?;
+    line(link).await?;
     let fields = Fields::read(link).await?;
     let framing = match (method, fields.transfer_encoding.as_deref(), fields.content_length) {
         (HttpMethod::Head, _, _) => Framing::Length(0),
@@ -101,10 +104,23 @@ async fn read_one(link: &mut Link<'_>, method: HttpMethod) -> Result<Response, F
     Ok(Response { status, words, location: fields.location, framing })
 }
 
+/// A line of a header that has begun, or what is left of it when the server breaks off: what came of it counts.
+async fn line(link: &mut Link<'_>) -> Result<Vec<u8>, Failure> {
+    match link.line(LINE).await {
+        Err(Failure { reason: Reason::Reset, .. }) => {
+            let rest = link.buffered().to_vec();
+            link.consume(rest.len());
+            Ok(rest)
+        }
+        read => read,
+    }
+}
+
 /// The status and its words in `HTTP/1.1 200 OK`.
 fn parse_status(line: &[u8]) -> Option<(u16, String)> {
     let line = String::from_utf8_lossy(line.strip_prefix(b"HTTP/")?);
-    let mut parts = line.split_ascii_whitespace().skip(1);
+    let (_version, rest) = line.split_once(|character: char| character.is_ascii_whitespace())?;
+    let mut parts = rest.split_ascii_whitespace();
     let status = parts.next().filter(|code| code.len() == 3)?.parse().ok()?;
     let words: Vec<_> = parts.collect();
     let words =
@@ -125,8 +141,7 @@ impl Fields {
         let mut fields = Fields::default();
         let mut unfinished: Option<(String, String)> = None;
         for _ in 0..LINES {
-            // Empty as well when the server has closed: what came of the header counts.
-            let line = link.line(LINE).await?;
+            let line = line(link).await?;
             let line = String::from_utf8_lossy(&line);
             let line = line.trim_end_matches(['\r', '\n']);
             if let (Some((_, value)), true) = (&mut unfinished, line.starts_with([' ', '\t'])) {
@@ -244,6 +259,8 @@ impl Body {
             self.left = self.left.saturating_sub(u64::try_from(line.len()).unwrap_or(u64::MAX));
             let line = String::from_utf8_lossy(&line);
             let digits = line.split(';').next().unwrap_or_default().trim_end();
+            // A sign, which the parser would take, is no digit.
+            let digits = if digits.starts_with('+') { "" } else { digits };
             match u64::from_str_radix(digits, 16) {
                 Ok(0) | Err(_) => return Ok(()),
                 Ok(length) => self.take(link, length).await?,

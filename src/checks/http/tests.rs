@@ -138,6 +138,7 @@ async fn the_status_decides() {
     check(b"HTTP/1.1 500 Oops\r\n\r\n", "", "protocol: 500 Oops").await;
     check(b"HTTP/1.1 301 Moved\r\n\r\n", "", "protocol: 301 Moved").await;
     check(b"HTTP/2.0 503 Busy\r\n\r\n", "", "protocol: 503 Busy").await;
+    check(b"HTTP/ 404 Odd\r\n\r\n", "", "protocol: 404 Odd").await;
     check(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", "", "200 OK")
         .await;
     check(
@@ -175,6 +176,7 @@ async fn the_body_is_read_by_its_length_its_chunks_or_to_its_end() {
     )
     .await;
     check(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz", "", "200 OK").await;
+    check(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n+3\r\nabc", "^$", "200 OK").await;
     // Nothing is decoded.
     check(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n\x1f\x8b\xff", "\\xff", "200 OK")
         .await;

@@ -5,6 +5,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use crate::model::Secret;
+
 /// The two schemes that are followed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Scheme {
@@ -16,6 +18,8 @@ pub(super) enum Scheme {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Url {
     pub(super) scheme: Scheme,
+    /// The user and the password that it names, as the credentials of RFC 7617.
+    pub(super) credentials: Option<Secret>,
     /// Host and port as written.
     pub(super) authority: String,
     /// The host without brackets.
@@ -31,7 +35,11 @@ pub(super) struct Url {
 impl Url {
     /// Splits a URL; the error is a sentence without a full stop.
     pub(super) fn parse(written: &[u8]) -> Result<Url, String> {
-        let fault = |what: &str| format!("{what}: {}", String::from_utf8_lossy(written));
+        let fault = |what: &str| match written.contains(&b'@') {
+            // It may hold a password.
+            true => what.to_owned(),
+            false => format!("{what}: {}", String::from_utf8_lossy(written)),
+        };
         let (scheme, rest) = match (strip(written, b"http://"), strip(written, b"https://")) {
             (Some(rest), _) => (Scheme::Http, rest),
             (_, Some(rest)) => (Scheme::Https, rest),
@@ -41,7 +49,10 @@ impl Url {
         let (authority, tail) = rest.split_at_checked(end).unwrap_or((rest, b""));
         let authority =
             std::str::from_utf8(authority).map_err(|_| fault("the host of the URL is not text"))?;
-        let authority = authority.rsplit_once('@').map_or(authority, |(_user, host)| host);
+        let (user, authority) = match authority.rsplit_once('@') {
+            Some((user, authority)) => (Some(user), authority),
+            None => (None, authority),
+        };
         if authority.bytes().any(|byte| byte.is_ascii_control() || byte == b' ') {
             return Err(fault("the host of the URL has a character that no host has"));
         }
@@ -73,14 +84,8 @@ impl Url {
             Scheme::Http => format!("http://{authority}{path}"),
             Scheme::Https => format!("https://{authority}{path}"),
         };
-        Ok(Url {
-            scheme,
-            host: host.to_owned(),
-            port,
-            path,
-            whole,
-            authority: authority.to_owned(),
-        })
+        let (host, authority) = (host.to_owned(), authority.to_owned());
+        Ok(Url { scheme, credentials: user.map(credentials), authority, host, port, path, whole })
     }
 
     /// The URL that a `Location` leads to from here; the error continues a sentence.
@@ -95,6 +100,33 @@ impl Url {
     pub(super) fn address(&self) -> Option<SocketAddr> {
         self.host.parse::<IpAddr>().ok().map(|address| SocketAddr::new(address, self.port))
     }
+}
+
+/// `user:password` as the Authorization header has it.
+fn credentials(user: &str) -> Secret {
+    let user = if user.contains(':') { user.to_owned() } else { format!("{user}:") };
+    Secret(openssl::base64::encode_block(&unescape(&user)))
+}
+
+/// The bytes that a text with escapes stands for.
+fn unescape(text: &str) -> Vec<u8> {
+    let (mut bytes, mut rest) = (Vec::new(), text.as_bytes());
+    while let [first, tail @ ..] = rest {
+        let escaped = match rest {
+            [b'%', high, low, tail @ ..] => {
+                let digits = [char::from(*high), char::from(*low)].map(|digit| digit.to_digit(16));
+                let byte = digits[0]
+                    .zip(digits[1])
+                    .and_then(|(high, low)| u8::try_from(high * 16 + low).ok());
+                byte.map(|byte| (byte, tail))
+            }
+            _ => None,
+        };
+        let (byte, tail) = escaped.unwrap_or((*first, tail));
+        bytes.push(byte);
+        rest = tail;
+    }
+    bytes
 }
 
 /// What follows the prefix, whatever its case.
@@ -155,6 +187,17 @@ mod tests {
         ] {
             assert!(Url::parse(wrong.as_bytes()).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_password_in_a_url_is_sent_and_never_told() {
+        let url = Url::parse(b"http://Aladdin:open%20sesame@a/b").unwrap();
+        assert_eq!(url.credentials, Some(Secret("QWxhZGRpbjpvcGVuIHNlc2FtZQ==".into())));
+        assert_eq!(url.whole, "http://a/b");
+        assert!(!format!("{url:?}").contains("QWxh"));
+        assert_eq!(Url::parse(b"http://a@b/").unwrap().credentials, Some(Secret("YTo=".into())));
+        assert_eq!(Url::parse(b"http://a:secret@b:x/").unwrap_err(), "the URL has no valid port");
+        assert_eq!(unescape("%4a%zz%"), b"J%zz%");
     }
 
     #[test]

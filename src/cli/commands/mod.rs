@@ -23,8 +23,7 @@ use super::{
 use crate::{
     daemon::{
         clock, detach,
-        load::{self, Reading},
-        names::{NoHosts, SystemNames},
+        load::{self, Purpose, Reading},
     },
     model::{LogTarget, ProcessSettings},
     sinks::log::{Author, Destination, Log},
@@ -39,11 +38,16 @@ pub(super) fn own(command: &own::Command) -> Exit {
 
 /// Does a command of ldirectord's.
 pub(super) fn ldirectord(program: &OsStr, words: &[OsString], request: &Request) -> Exit {
+    let is_second = detach::is_second();
+    if is_second && let Err(error) = detach::end_with_first() {
+        output::complain(format!("cannot start the daemon: {error}"));
+        return Exit::Failure;
+    }
     let places = Places::here();
     let Some(instance) = Instance::find(request.config.as_deref(), &places) else {
         return not_found(request, &places);
     };
-    let call = Call { program, words, request, places, instance, is_second: detach::is_second() };
+    let call = Call { program, words, request, places, instance, is_second };
     match call.read() {
         Ok(reading) => call.follow(reading),
         Err(error) => {
@@ -79,31 +83,26 @@ struct Call<'a> {
 
 impl Call<'_> {
     fn read(&self) -> io::Result<Reading> {
-        let config = &self.instance.config;
-        if self.needs_hosts() {
-            return load::load(config, &SystemNames);
-        }
-        let names = NoHosts::default();
-        let reading = load::load(config, &names)?;
-        if reading.desired.is_none() && names.was_asked() {
-            // The fault may be one of the addresses that we made up.
-            return load::load(config, &SystemNames);
-        }
-        Ok(reading)
+        let purpose = match self.request.command {
+            Command::Stop | Command::Status => Purpose::Ask,
+            // The second process reads it to be followed.
+            Command::Start if self.is_first_of_two() => Purpose::Ask,
+            Command::Start
+            | Command::Restart
+            | Command::TryRestart
+            | Command::Reload
+            | Command::ForceReload => Purpose::Follow,
+        };
+        load::load(&self.instance.config, purpose)
     }
 
-    /// Whether host names must be resolved; a start leaves that to its second process.
-    fn needs_hosts(&self) -> bool {
-        match self.request.command {
-            Command::Stop | Command::Status => false,
-            Command::Start => self.request.debug || self.is_second,
-            Command::Restart | Command::TryRestart | Command::Reload | Command::ForceReload => true,
-        }
+    /// Whether another process will have its say about the file; not known yet of `supervised`.
+    fn is_first_of_two(&self) -> bool {
+        self.request.command == Command::Start && !self.request.debug && !self.is_second
     }
 
     fn follow(&self, reading: Reading) -> Exit {
-        let is_first_of_two = self.request.command == Command::Start && !self.is_second;
-        if reading.desired.is_none() || !is_first_of_two {
+        if reading.desired.is_none() || !self.is_first_of_two() {
             output::remark(&reading.remarks);
         }
         let Some(mut desired) = reading.desired else {
@@ -116,6 +115,8 @@ impl Call<'_> {
         };
         if !self.is_second {
             tracing::info!("Invoking ldirectord invoked as: {}", self.invocation());
+            // Before another process writes what came of it.
+            log.flush();
         }
         let seen = reading.seen;
         let exit = match self.request.command {

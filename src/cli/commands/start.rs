@@ -9,8 +9,7 @@ use crate::{
         self, Settings,
         clock::Deadline,
         detach::{self, Outcome},
-        load,
-        names::SystemNames,
+        load::{self, Purpose},
         pidfile::{self, ClaimError, PidFile},
         watch::Seen,
     },
@@ -55,7 +54,7 @@ fn launch(call: &Call<'_>, desired: Desired, seen: Seen, log: &Log) -> Exit {
     }
     if desired.process.supervised {
         // It was read without host names.
-        return match load::load(&call.instance.config, &SystemNames) {
+        return match load::load(&call.instance.config, Purpose::Follow) {
             Ok(reading) => {
                 output::remark(&reading.remarks);
                 match reading.desired {
@@ -69,8 +68,6 @@ fn launch(call: &Call<'_>, desired: Desired, seen: Seen, log: &Log) -> Exit {
             }
         };
     }
-    // So that lines of the two processes come in their order.
-    log.flush();
     match detach::start_second(&call.path_of_program(), &call.words_of_daemon()) {
         Ok(Outcome::Serves | Outcome::Ended(0)) => Exit::Success,
         Ok(Outcome::Ended(code)) => Exit::Code(code),

@@ -9,7 +9,7 @@ use crate::{
         instance::{Instance, Places},
         output,
     },
-    daemon::{load, names::SystemNames},
+    daemon::load::{self, Purpose},
 };
 
 /// `validate`.
@@ -19,7 +19,7 @@ pub(super) fn run(file: Option<&Path>) -> Exit {
         output::complain(format!("Config file {} not found", file.display()));
         return Exit::Failure;
     };
-    let reading = match load::load(&instance.config, &SystemNames) {
+    let reading = match load::load(&instance.config, Purpose::Examine) {
         Ok(reading) => reading,
         Err(error) => {
             output::complain(load::cannot_open(&instance.config, &error));

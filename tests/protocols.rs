@@ -1,0 +1,659 @@
+//! Every protocol of the catalogue against the same bad peers, and https against old servers, over real sockets.
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use ldirectord::{
+    checks::{Checker, catalogue},
+    model::{
+        Carrier, CheckKind, CheckSpec, HttpMethod, Negotiate, Reason, Secret, Stage, Transport,
+        Verdict,
+    },
+    pattern::Pattern,
+};
+use openssl::{
+    asn1::Asn1Time,
+    dh::Dh,
+    hash::MessageDigest,
+    pkey::{PKey, Private},
+    rsa::Rsa,
+    ssl::{NameType, Ssl, SslContext, SslContextBuilder, SslMethod, SslVersion},
+    x509::{X509, X509NameBuilder},
+};
+use socket2::SockRef;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::mpsc,
+    task::JoinSet,
+    time::{Instant, sleep},
+};
+use tokio_openssl::SslStream;
+
+/// How long a check may take with a peer that makes it wait.
+const SHORT: Duration = Duration::from_secs(1);
+
+/// How long it may take where it should not wait; long enough for a busy machine.
+const LONG: Duration = Duration::from_secs(30);
+
+/// What a bad peer may get rid of before nobody listens any more: what we look at, and the buffers of the sockets.
+const ENDLESS: u64 = 32 * 1024 * 1024;
+
+fn negotiate(protocol: &'static str, target: SocketAddr, receive: Option<&str>) -> Negotiate {
+    let scheme = if protocol == "https" { "https" } else { "http" };
+    Negotiate {
+        protocol,
+        transport: Transport::Tcp,
+        request: match protocol {
+            "http" | "https" | "http_proxy" => format!("{scheme}://{target}/").into_bytes(),
+            _ => b"/".to_vec(),
+        },
+        receive: receive.map(|receive| Pattern::new(receive.as_bytes()).unwrap()),
+        method: HttpMethod::Get,
+        virtualhost: None,
+        login: String::new(),
+        passwd: Secret::default(),
+        database: String::new(),
+        secret: Secret::default(),
+    }
+}
+
+fn spec(target: SocketAddr, kind: CheckKind, timeout: Duration) -> CheckSpec {
+    CheckSpec { target, kind, interval: Duration::from_secs(10), timeout }
+}
+
+/// A peer that has been connected to.
+trait Conversation: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Conversation for T {}
+
+type Behaviour =
+    fn(Box<dyn Conversation>, Arc<AtomicU64>) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Writes until it cannot or should not, and counts it.
+async fn pour(stream: &mut Box<dyn Conversation>, bytes: &[u8], poured: &AtomicU64) -> bool {
+    let length = u64::try_from(bytes.len()).unwrap();
+    stream.write_all(bytes).await.is_ok() && poured.fetch_add(length, Ordering::Relaxed) < ENDLESS
+}
+
+/// The bad peers, and why a check over HTTP says that they are bad.
+fn bad_peers() -> BTreeMap<&'static str, (Behaviour, Reason)> {
+    const OK: &[u8] = b"HTTP/1.1 200 OK\r\n";
+    let mut peers: BTreeMap<&'static str, (Behaviour, Reason)> = BTreeMap::new();
+    peers.insert(
+        "silent",
+        (
+            |stream, _| {
+                Box::pin(async move {
+                    let _open = stream;
+                    std::future::pending().await
+                })
+            },
+            Reason::Timeout,
+        ),
+    );
+    peers.insert(
+        "closes at once",
+        (|stream, _| Box::pin(async move { drop(stream) }), Reason::Reset),
+    );
+    peers.insert(
+        "listens and closes",
+        (
+            |mut stream, _| {
+                Box::pin(async move {
+                    stream.read_buf(&mut Vec::with_capacity(1000)).await.unwrap();
+                })
+            },
+            Reason::Reset,
+        ),
+    );
+    peers.insert(
+        "closes in the middle",
+        (
+            |mut stream, _| {
+                Box::pin(async move {
+                    stream.read_buf(&mut Vec::with_capacity(1000)).await.unwrap();
+                    stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Le").await.unwrap();
+                })
+            },
+            Reason::Mismatch,
+        ),
+    );
+    peers.insert(
+        "slow",
+        (
+            |mut stream, _| {
+                Box::pin(async move {
+                    for byte in OK.iter().cycle() {
+                        if stream.write_all(&[*byte]).await.is_err()
+                            || stream.flush().await.is_err()
+                        {
+                            return;
+                        }
+                        sleep(Duration::from_millis(50)).await;
+                    }
+                })
+            },
+            Reason::Timeout,
+        ),
+    );
+    peers.insert(
+        "slow body",
+        (
+            |mut stream, _| {
+                Box::pin(async move {
+                    stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+                    while stream.write_all(b"x").await.is_ok() && stream.flush().await.is_ok() {
+                        sleep(Duration::from_millis(50)).await;
+                    }
+                })
+            },
+            Reason::Timeout,
+        ),
+    );
+    peers.insert(
+        "endless body",
+        (
+            |mut stream, poured| {
+                Box::pin(async move {
+                    stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+                    while pour(&mut stream, &[b'x'; 65536], &poured).await {}
+                })
+            },
+            Reason::Mismatch,
+        ),
+    );
+    peers.insert("endless chunk", (|mut stream, poured| Box::pin(async move {
+        stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffffffff\r\n").await.unwrap();
+        while pour(&mut stream, &[b'x'; 65536], &poured).await {}
+    }), Reason::Mismatch));
+    peers.insert(
+        "endless line",
+        (
+            |mut stream, poured| {
+                Box::pin(async move { while pour(&mut stream, &[b'x'; 65536], &poured).await {} })
+            },
+            Reason::Protocol,
+        ),
+    );
+    peers.insert(
+        "endless header",
+        (
+            |mut stream, poured| {
+                Box::pin(async move {
+                    stream.write_all(OK).await.unwrap();
+                    while pour(&mut stream, b"X: y\r\n".repeat(10_000).as_slice(), &poured).await {}
+                })
+            },
+            Reason::Protocol,
+        ),
+    );
+    peers.insert(
+        "huge header line",
+        (
+            |mut stream, poured| {
+                Box::pin(async move {
+                    stream.write_all(b"HTTP/1.1 200 OK\r\nX: ").await.unwrap();
+                    while pour(&mut stream, &[b'x'; 65536], &poured).await {}
+                })
+            },
+            Reason::Protocol,
+        ),
+    );
+    peers.insert(
+        "interim answers without end",
+        (
+            |mut stream, poured| {
+                Box::pin(async move {
+                    while pour(
+                        &mut stream,
+                        b"HTTP/1.1 100 Continue\r\n\r\n".repeat(1000).as_slice(),
+                        &poured,
+                    )
+                    .await
+                    {}
+                })
+            },
+            Reason::Protocol,
+        ),
+    );
+    peers.insert(
+        "garbage",
+        (
+            |mut stream, _| {
+                Box::pin(async move {
+                    stream.read_buf(&mut Vec::with_capacity(1000)).await.unwrap();
+                    let garbage: Vec<u8> = (0..4000_u32)
+                        .map(|number| u8::try_from(number * 7919 % 251).unwrap())
+                        .collect();
+                    stream.write_all(&garbage).await.unwrap();
+                })
+            },
+            Reason::Mismatch,
+        ),
+    );
+    peers.insert(
+        "redirects for ever",
+        (
+            |mut stream, _| {
+                Box::pin(async move {
+                    stream.read_buf(&mut Vec::with_capacity(1000)).await.unwrap();
+                    stream.write_all(b"HTTP/1.1 302 Found\r\nLocation: /\r\n\r\n").await.unwrap();
+                })
+            },
+            Reason::Protocol,
+        ),
+    );
+    peers
+}
+
+/// How a peer takes a connection before it behaves badly.
+#[derive(Clone)]
+enum Welcome {
+    Plain,
+    Tls(SslContext),
+    /// Says this once it has heard something, and resets the connection.
+    Reset(&'static [u8]),
+    /// Answers the start of a TLS handshake with this, and stays or goes.
+    Answer(&'static [u8], bool),
+}
+
+/// A server on loopback that behaves so to everybody.
+async fn serve(
+    address: &str,
+    welcome: Welcome,
+    behaviour: Behaviour,
+    poured: Arc<AtomicU64>,
+) -> SocketAddr {
+    let listener = TcpListener::bind((address, 0)).await.unwrap();
+    let target = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (welcome, poured) = (welcome.clone(), Arc::clone(&poured));
+            tokio::spawn(async move {
+                match welcome {
+                    Welcome::Plain => behaviour(Box::new(stream), poured).await,
+                    Welcome::Tls(context) => {
+                        if let Some(stream) = accept(&context, stream).await {
+                            behaviour(Box::new(stream), poured).await;
+                        }
+                    }
+                    Welcome::Reset(bytes) => {
+                        let mut stream = stream;
+                        stream.read_buf(&mut Vec::with_capacity(4000)).await.unwrap();
+                        stream.write_all(bytes).await.unwrap();
+                        SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+                    }
+                    Welcome::Answer(bytes, stays) => {
+                        let mut stream = stream;
+                        stream.read_buf(&mut Vec::with_capacity(4000)).await.unwrap();
+                        stream.write_all(bytes).await.unwrap();
+                        if stays {
+                            std::future::pending().await
+                        }
+                    }
+                }
+            });
+        }
+    });
+    target
+}
+
+async fn accept(context: &SslContext, stream: TcpStream) -> Option<SslStream<TcpStream>> {
+    let mut stream = SslStream::new(Ssl::new(context).unwrap(), stream).unwrap();
+    Pin::new(&mut stream).accept().await.ok().map(|()| stream)
+}
+
+/// A key and a certificate that nobody trusts.
+fn certificate(bits: u32, digest: MessageDigest) -> (PKey<Private>, X509) {
+    let key = PKey::from_rsa(Rsa::generate(bits).unwrap()).unwrap();
+    let mut name = X509NameBuilder::new().unwrap();
+    name.append_entry_by_text("CN", "nobody.example").unwrap();
+    let name = name.build();
+    let mut certificate = X509::builder().unwrap();
+    certificate.set_subject_name(&name).unwrap();
+    certificate.set_issuer_name(&name).unwrap();
+    certificate.set_pubkey(&key).unwrap();
+    certificate.set_not_before(&Asn1Time::from_unix(0).unwrap()).unwrap();
+    certificate.set_not_after(&Asn1Time::from_unix(1).unwrap()).unwrap();
+    certificate.sign(&key, digest).unwrap();
+    (key, certificate.build())
+}
+
+fn server_context(
+    identity: &(PKey<Private>, X509),
+    change: impl Fn(&mut SslContextBuilder),
+) -> SslContext {
+    let mut builder = SslContext::builder(SslMethod::tls_server()).unwrap();
+    builder.set_security_level(0);
+    builder.set_private_key(&identity.0).unwrap();
+    builder.set_certificate(&identity.1).unwrap();
+    change(&mut builder);
+    builder.build()
+}
+
+fn modern_context() -> SslContext {
+    server_context(&certificate(2048, MessageDigest::sha256()), |_| {})
+}
+
+/// One check of one bad peer, and what must come of it.
+struct Trial {
+    name: String,
+    target: SocketAddr,
+    protocol: &'static str,
+    poured: Arc<AtomicU64>,
+    /// None where any fault of the server will do.
+    expected: Option<Vec<Reason>>,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_bad_peer_keeps_a_check_or_passes_it() {
+    let context = modern_context();
+    let checker = Checker::new();
+    let mut trials = Vec::new();
+    let asked =
+        catalogue().into_iter().filter(|info| matches!(info.carrier, Carrier::Tcp | Carrier::Tls));
+    for info in asked {
+        let is_http = matches!(info.name, "http" | "https" | "http_proxy");
+        for address in ["127.0.0.1", "::1"] {
+            for (name, (behaviour, reason)) in bad_peers() {
+                let mut welcomes = vec![("", Welcome::Plain, vec![reason])];
+                if info.carrier == Carrier::Tls {
+                    let no_tls = vec![Reason::Tls, Reason::Reset, Reason::Timeout];
+                    welcomes = vec![
+                        (" over TLS", Welcome::Tls(context.clone()), vec![reason]),
+                        (" without TLS", Welcome::Plain, no_tls),
+                    ];
+                }
+                for (how, welcome, expected) in welcomes {
+                    let poured = Arc::new(AtomicU64::new(0));
+                    let target = serve(address, welcome, behaviour, Arc::clone(&poured)).await;
+                    let name = format!("{} of a peer on {address}: {name}{how}", info.name);
+                    let expected = is_http.then_some(expected);
+                    trials.push(Trial { name, target, protocol: info.name, poured, expected });
+                }
+            }
+            let silent = bad_peers()["silent"].0;
+            let welcomes = [
+                ("resets", Welcome::Reset(b""), Reason::Reset),
+                (
+                    "resets in the middle",
+                    Welcome::Reset(b"HTTP/1.1 200 OK\r\nContent-Le"),
+                    if info.carrier == Carrier::Tls { Reason::Tls } else { Reason::Mismatch },
+                ),
+                (
+                    "sends an alert",
+                    Welcome::Answer(b"\x15\x03\x03\x00\x02\x02\x28", false),
+                    Reason::Tls,
+                ),
+                (
+                    "stalls in the handshake",
+                    Welcome::Answer(b"\x16\x03\x03\x40\x00\x02", true),
+                    Reason::Timeout,
+                ),
+                (
+                    "breaks the handshake off",
+                    Welcome::Answer(b"\x16\x03\x03\x40\x00\x02", false),
+                    Reason::Reset,
+                ),
+                (
+                    "sends no handshake",
+                    Welcome::Answer(b"HTTP/1.1 400 Bad\r\n\r\n", false),
+                    Reason::Tls,
+                ),
+            ];
+            for (name, welcome, reason) in welcomes {
+                if info.carrier == Carrier::Tls || matches!(welcome, Welcome::Reset(_)) {
+                    let poured = Arc::new(AtomicU64::new(0));
+                    let target = serve(address, welcome, silent, Arc::clone(&poured)).await;
+                    let name = format!("{} of a peer on {address}: {name}", info.name);
+                    let expected = is_http.then_some(vec![reason]);
+                    trials.push(Trial { name, target, protocol: info.name, poured, expected });
+                }
+            }
+            let closed = TcpListener::bind((address, 0)).await.unwrap().local_addr().unwrap();
+            let name = format!("{} of a peer on {address}: not there", info.name);
+            let expected = Some(vec![Reason::Refused]);
+            trials.push(Trial {
+                name,
+                target: closed,
+                protocol: info.name,
+                poured: Arc::default(),
+                expected,
+            });
+        }
+    }
+    assert!(trials.len() > 100, "{}", trials.len());
+    let mut running = JoinSet::new();
+    for trial in trials {
+        let checker = checker.clone();
+        running.spawn(async move {
+            let kind =
+                CheckKind::Negotiate(negotiate(trial.protocol, trial.target, Some("never said")));
+            let check = spec(trial.target, kind, SHORT);
+            let start = Instant::now();
+            let verdict = checker.run(&check, Stage::Negotiate).await;
+            (trial, verdict, start.elapsed())
+        });
+    }
+    let mut faults = Vec::new();
+    while let Some(ended) = running.join_next().await {
+        let (trial, verdict, took) = ended.unwrap();
+        let is_expected = match (&verdict, &trial.expected) {
+            (Ok(_), _) => false,
+            (Err(fault), Some(expected)) => expected.contains(&fault.reason),
+            (Err(fault), None) => !matches!(fault.reason, Reason::Internal | Reason::Command),
+        };
+        // Exact times are the business of tests whose clock stands still.
+        if !is_expected || took > SHORT + Duration::from_secs(5) {
+            faults.push(format!("{}: {verdict:?} after {took:?}", trial.name));
+        }
+        let poured = trial.poured.load(Ordering::Relaxed);
+        if poured >= ENDLESS {
+            faults.push(format!("{}: took {poured} bytes", trial.name));
+        }
+    }
+    assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
+}
+
+/// A web server that tells us the name in each TLS handshake that succeeds, and of each that fails.
+async fn web(context: SslContext) -> (SocketAddr, mpsc::UnboundedReceiver<Option<Option<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let target = listener.local_addr().unwrap();
+    let (tell, told) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (context, tell) = (context.clone(), tell.clone());
+            tokio::spawn(async move {
+                let Some(mut stream) = accept(&context, stream).await else {
+                    tell.send(None).unwrap();
+                    return;
+                };
+                tell.send(Some(stream.ssl().servername(NameType::HOST_NAME).map(str::to_owned)))
+                    .unwrap();
+                let mut heard = Vec::new();
+                while !heard.ends_with(b"\r\n\r\n") {
+                    assert!(stream.read_buf(&mut heard).await.unwrap() > 0);
+                }
+                stream.write_all(b"HTTP/1.0 200 OK\r\n\r\nIt works!\n").await.unwrap();
+                // It closes without the closing alert, as many do.
+            });
+        }
+    });
+    (target, told)
+}
+
+async fn https(checker: &Checker, target: SocketAddr, virtualhost: Option<&str>) -> Verdict {
+    let mut negotiate = negotiate("https", target, Some("^It works!$"));
+    negotiate.virtualhost = virtualhost.map(str::to_owned);
+    checker.run(&spec(target, CheckKind::Negotiate(negotiate), LONG), Stage::Negotiate).await
+}
+
+#[tokio::test]
+async fn https_speaks_to_servers_old_and_new() {
+    let identity = certificate(2048, MessageDigest::sha256());
+    let weak = certificate(1024, MessageDigest::sha1());
+    let only = |version: SslVersion| {
+        server_context(&identity, move |builder| {
+            builder.set_cipher_list("ALL:@SECLEVEL=0").unwrap();
+            builder.set_min_proto_version(Some(version)).unwrap();
+            builder.set_max_proto_version(Some(version)).unwrap();
+        })
+    };
+    let cipher = |cipher: &str, identity| {
+        server_context(identity, |builder| {
+            builder.set_max_proto_version(Some(SslVersion::TLS1_2)).unwrap();
+            builder.set_cipher_list(&format!("{cipher}:@SECLEVEL=0")).unwrap();
+            builder.set_tmp_dh(&Dh::get_1024_160().unwrap()).unwrap();
+        })
+    };
+    let servers = [
+        ("TLS 1.0", true, only(SslVersion::TLS1)),
+        ("TLS 1.1", true, only(SslVersion::TLS1_1)),
+        ("RSA key exchange, CBC", true, cipher("AES128-SHA", &identity)),
+        ("RSA key exchange, GCM", true, cipher("AES128-GCM-SHA256", &identity)),
+        ("DHE with 1024 bits", true, cipher("DHE-RSA-AES128-SHA256", &identity)),
+        ("ECDHE, CBC", true, cipher("ECDHE-RSA-AES128-SHA", &identity)),
+        ("a weak certificate", false, cipher("ECDHE-RSA-AES128-GCM-SHA256", &weak)),
+        ("TLS 1.2", false, only(SslVersion::TLS1_2)),
+        ("TLS 1.3", false, only(SslVersion::TLS1_3)),
+    ];
+    let checker = Checker::new();
+    for (name, is_old, context) in servers {
+        let (target, mut told) = web(context).await;
+        for round in 0..2 {
+            let verdict = https(&checker, target, Some("www.example.com")).await;
+            assert_eq!(verdict.as_ref().map(|pass| pass.detail.as_str()), Ok("200 OK"), "{name}");
+            // An old server sees a handshake that fails, and only the first time.
+            if is_old && round == 0 {
+                assert_eq!(told.recv().await, Some(None), "{name}");
+            }
+            assert_eq!(told.recv().await, Some(Some(Some("www.example.com".to_owned()))), "{name}");
+        }
+        assert!(told.try_recv().is_err(), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn the_name_in_tls_is_the_virtual_host_if_that_is_a_name() {
+    let checker = Checker::new();
+    let (target, mut told) = web(modern_context()).await;
+    for (virtualhost, expected) in [
+        (Some("www.example.com:8443"), Some("www.example.com")),
+        (Some("192.0.2.1"), None),
+        (Some("no name of a host"), None),
+        (None, None),
+    ] {
+        assert!(https(&checker, target, virtualhost).await.is_ok(), "{virtualhost:?}");
+        assert_eq!(told.recv().await, Some(Some(expected.map(str::to_owned))), "{virtualhost:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_no_longer_old_is_found_again() {
+    let identity = certificate(2048, MessageDigest::sha256());
+    let old = server_context(&identity, |builder| {
+        builder.set_cipher_list("ALL:@SECLEVEL=0").unwrap();
+        builder.set_max_proto_version(Some(SslVersion::TLS1_1)).unwrap();
+    });
+    let checker = Checker::new();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let target = listener.local_addr().unwrap();
+    let serve_one = async |context: &SslContext| {
+        let (stream, _) = listener.accept().await.unwrap();
+        if let Some(mut stream) = accept(context, stream).await {
+            stream.read_buf(&mut Vec::with_capacity(1000)).await.unwrap();
+            stream.write_all(b"HTTP/1.0 200 OK\r\n\r\nIt works!").await.unwrap();
+        }
+    };
+    let twice = async {
+        serve_one(&old).await;
+        serve_one(&old).await;
+    };
+    assert!(tokio::join!(https(&checker, target, None), twice).0.is_ok());
+    // It breaks: OpenSSL fails, and the next attempt begins with rustls again, which this server wants.
+    let broken = async { drop(listener.accept().await.unwrap()) };
+    assert!(tokio::join!(https(&checker, target, None), broken).0.is_err());
+    let new = server_context(&identity, |builder| {
+        builder.set_min_proto_version(Some(SslVersion::TLS1_3)).unwrap();
+        builder.set_ciphersuites("TLS_CHACHA20_POLY1305_SHA256").unwrap();
+    });
+    assert!(tokio::join!(https(&checker, target, None), serve_one(&new)).0.is_ok());
+}
+
+#[tokio::test]
+async fn every_kind_of_check_passes_where_it_should() {
+    let checker = Checker::new();
+    let listener = TcpListener::bind("[::1]:0").await.unwrap();
+    let target = listener.local_addr().unwrap();
+    let connect = spec(target, CheckKind::Connect, LONG);
+    let (verdict, _) = tokio::join!(checker.run(&connect, Stage::Negotiate), listener.accept());
+    assert!(verdict.is_ok());
+
+    let ping = spec("[::1]:0".parse().unwrap(), CheckKind::Ping { attempts: 3 }, LONG);
+    assert!(checker.run(&ping, Stage::Negotiate).await.is_ok());
+
+    let program = |program: &str| CheckKind::External {
+        program: program.into(),
+        arguments: vec!["a".into()],
+    };
+    assert!(checker.run(&spec(target, program("/bin/true"), LONG), Stage::Negotiate).await.is_ok());
+    let verdict = checker.run(&spec(target, program("/bin/false"), LONG), Stage::Negotiate).await;
+    assert_eq!(verdict.unwrap_err().reason, Reason::Command);
+
+    let none = CheckKind::Negotiate(negotiate("none", target, None));
+    assert!(checker.run(&spec(target, none, LONG), Stage::Negotiate).await.is_ok());
+
+    let combined = CheckKind::Combined {
+        connects: 2,
+        connect_timeout: LONG,
+        negotiate: negotiate("http", target, Some("hello")),
+    };
+    let combined = spec(target, combined, LONG);
+    let (verdict, _) = tokio::join!(checker.run(&combined, Stage::Connect), listener.accept());
+    assert!(verdict.is_ok());
+    let answer = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut heard = Vec::new();
+        while !heard.ends_with(b"\r\n\r\n") {
+            assert!(stream.read_buf(&mut heard).await.unwrap() > 0);
+        }
+        stream.write_all(b"HTTP/1.1 200 OK\r\n\r\nhello").await.unwrap();
+        String::from_utf8(heard).unwrap()
+    };
+    let (verdict, heard) = tokio::join!(checker.run(&combined, Stage::Negotiate), answer);
+    assert_eq!(verdict.unwrap().detail, "200 OK");
+    assert!(heard.contains("\r\nHost: [::1]\r\n"), "{heard}");
+
+    drop(listener);
+    let verdict = checker.run(&combined, Stage::Connect).await;
+    assert_eq!(
+        verdict.unwrap_err().detail,
+        format!("cannot connect to {target}: connection refused (ECONNREFUSED)")
+    );
+}
+
+#[tokio::test]
+async fn a_check_that_is_dropped_lets_go_of_the_server() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let target = listener.local_addr().unwrap();
+    let check = spec(target, CheckKind::Negotiate(negotiate("http", target, None)), LONG);
+    let running = tokio::spawn(async move { Checker::new().run(&check, Stage::Negotiate).await });
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let mut heard = Vec::new();
+    while !heard.ends_with(b"\r\n\r\n") {
+        assert!(stream.read_buf(&mut heard).await.unwrap() > 0);
+    }
+    assert!(heard.starts_with(b"GET / HTTP/1.1\r\n"));
+    running.abort();
+    assert_eq!(stream.read_buf(&mut heard).await.unwrap(), 0);
+}
