@@ -14,6 +14,7 @@ mod diagnostic;
 pub mod codes;
 mod render;
 pub mod syntax;
+mod secret;
 mod value;
 mod draft;
 pub mod directives;

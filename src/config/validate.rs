@@ -105,7 +105,6 @@ impl Reader<'_> {
     fn line(&mut self, start: usize, line: &Line<'_>) {
         let text_start = start + line.indent.len();
         let end = start + line.len() - line.ending.len();
-        let raw: Vec<u8> = line.parts().flatten().copied().take(end - start).collect();
         let stray = line.place == Place::Global && !line.indent.is_empty();
         let in_block = line.place == Place::Block || (stray && self.draft.block.is_some());
         match &line.content {
@@ -115,13 +114,13 @@ impl Reader<'_> {
                 return;
             }
             Content::Unreadable(text) => {
-                self.unreadable(text, line, text_start..end, &raw);
+                self.unreadable(text, line, text_start..end);
             }
             Content::Directive { key, equals, value, tail } => {
                 let key_place = text_start..text_start + key.len();
                 let known = Directive::find(key);
                 if stray && known.is_some() {
-                    self.stray(&shown(key), line, key_place.clone(), &raw);
+                    self.stray(&shown(key), line, key_place.clone());
                 }
                 match known {
                     Some(directive) if directive.fits(in_block) && (in_block || !stray) => {
@@ -138,14 +137,14 @@ impl Reader<'_> {
                             key: key_place,
                             in_block,
                             carriage_return: line.ending.len() == 2,
-                            line: &raw,
+                            line,
                         };
                         (directive.set)(&mut self.draft, &value);
                     }
                     Some(_) if stray => {}
                     known => {
                         let fault = misplaced(known, key, in_block);
-                        let fault = fault.says(unknown_command(&raw, line.place == Place::Block));
+                        let fault = fault.says(unknown_command(line, line.place == Place::Block));
                         self.draft.findings.push(Diagnostic { span: key_place, ..fault });
                     }
                 }
@@ -176,7 +175,7 @@ impl Reader<'_> {
     }
 
     /// A line that is indented and belongs to no virtual service.
-    fn stray(&mut self, name: &str, line: &Line<'_>, span: std::ops::Range<usize>, raw: &[u8]) {
+    fn stray(&mut self, name: &str, line: &Line<'_>, span: std::ops::Range<usize>) {
         let width: usize = without_tabs(&line.indent).len();
         if width >= 4 && self.told {
             return;
@@ -198,17 +197,11 @@ impl Reader<'_> {
             (false, _) if for_all => fault.hint("put it in the first column"),
             (false, _) => fault.hint("a virtual service begins with a `virtual` line in the first column"),
         };
-        self.draft.findings.push(fault.says(unknown_command(raw, false)));
+        self.draft.findings.push(fault.says(unknown_command(line, false)));
     }
 
     /// A line without a directive.
-    fn unreadable(
-        &mut self,
-        text: &[u8],
-        line: &Line<'_>,
-        span: std::ops::Range<usize>,
-        raw: &[u8],
-    ) {
+    fn unreadable(&mut self, text: &[u8], line: &Line<'_>, span: std::ops::Range<usize>) {
         let in_block = line.place == Place::Block || self.draft.block.is_some();
         let trimmed = text.trim_ascii_end();
         let span = span.start..span.start + trimmed.len();
@@ -236,7 +229,7 @@ impl Reader<'_> {
             None => Diagnostic::error("E0103", span, "this line is neither a directive nor a comment")
                 .hint("a directive reads NAME=VALUE; a comment begins with #"),
         };
-        self.draft.findings.push(fault.says(unknown_command(raw, line.place == Place::Block)));
+        self.draft.findings.push(fault.says(unknown_command(line, line.place == Place::Block)));
     }
 }
 
