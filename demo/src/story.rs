@@ -316,7 +316,7 @@ impl Scene<'_> {
                 format!("{strays} requests were given to a server that had weight 0").into()
             );
         }
-        self.page.line("The story held. To do the same with your own servers: README.md, \"On your own machine\".");
+        self.page.line("The story held. To do the same with your own servers: demo/own-machine.md");
         Ok(())
     }
 
