@@ -286,7 +286,7 @@ pub const DIRECTIVES: &[Directive] = &[
         value: ValueKind::Special("a word of the letters a to z"),
         range: "up to 15 letters",
         default: "wrr",
-        example: "wlc",
+        example: "sh",
         doc: "Which real server gets a new connection: the name of one of the kernel's schedulers, such as rr, wrr, lc, \
               wlc, sh, dh, mh, sed, nq, fo, ovf, lblc or lblcr.",
         says: Says::Same("invalid scheduler, should be only lowercase letters (a-z)"),
