@@ -2,7 +2,7 @@
 
 PREFIX ?= /usr/local
 DESTDIR ?=
-CARGO ?= cargo
+CARGO ?= tests/lab/cargo
 INSTALL ?= install
 
 .DEFAULT_GOAL := help
