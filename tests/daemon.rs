@@ -256,6 +256,31 @@ fn of_many_starts_at_a_time_one_wins() {
 }
 
 #[test]
+fn a_start_that_is_given_up_does_not_come_true_later() {
+    let site = Site::with(&service(&[]));
+    // Opening a log that nobody reads holds the start up.
+    assert!(Command::new("mkfifo").arg(site.path("log")).status().unwrap().success());
+    let mut first = site.program().args(["--table=memory", "web.cf", "start"]).spawn().unwrap();
+    let second = wait("the second process", || {
+        let children = format!("/proc/{0}/task/{0}/children", first.id());
+        let children = fs::read_to_string(children).unwrap();
+        children.trim().parse().map_err(|_| children)
+    });
+    wait("its own work", || {
+        let line = command_line(second);
+        if line.ends_with("web.cf start") && fs::read_link(format!("/proc/{second}/cwd")).is_ok() {
+            Ok(())
+        } else {
+            Err(line)
+        }
+    });
+    first.kill().unwrap();
+    first.wait().unwrap();
+    wait_for_end(second);
+    assert!(!site.pid_file().exists());
+}
+
+#[test]
 fn restart_is_another_process_and_looks_like_a_start() {
     let site = Site::with(&service(&[]));
     assert_eq!(site.ldirectord("try-restart").code, 0);

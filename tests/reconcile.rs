@@ -7,7 +7,7 @@
 )]
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard},
 };
 
@@ -54,10 +54,19 @@ struct State {
     services: usize,
     /// Every change that was asked for.
     asked: Vec<Op>,
+    /// Services that must not be without a serving server, not for one moment.
+    serve: BTreeSet<ServiceKey>,
+    /// The changes that left one of them without.
+    left_without: Vec<Op>,
 }
 
 fn error(kind: KernelErrorKind) -> KernelError {
     KernelError { kind, message: "a test said so".to_owned(), hint: None }
+}
+
+fn serves(table: &Table, service: &ServiceKey) -> bool {
+    let servers = table.services.get(service).map(|entry| entry.servers.values());
+    servers.into_iter().flatten().any(|share| share.weight > Weight::ZERO)
 }
 
 impl State {
@@ -105,6 +114,9 @@ impl Kernel for Shared {
                 Trouble::None | Trouble::MadeAndLost | Trouble::After(_) => {}
             }
             let result = state.memory.apply(std::slice::from_ref(op)).remove(0);
+            if state.serve.contains(&op.service()) && !serves(&state.memory.table, &op.service()) {
+                state.left_without.push(op.clone());
+            }
             match trouble {
                 Trouble::MadeAndLost => Err(error(KernelErrorKind::Lost)),
                 _ => result,
@@ -369,6 +381,92 @@ fn what_failed_is_not_taken_for_the_work_of_a_person() {
 }
 
 #[test]
+fn the_last_server_that_serves_stays_when_none_can_take_over() {
+    let (kernel, mut reconciler) = settled(&target(&[(80, &[(1, present(1)), (2, present(0))])]));
+    // The other one cannot be added: the first stays, and what has nothing to do with serving is done.
+    kernel.will([Trouble::None, Trouble::Fails]);
+    let next = target(&[(80, &[(3, present(1))])]);
+    let report = reconciler.run(&Job::Everything(next.clone()));
+    let add = Op::AddServer(service(80), server(3), share(1));
+    let expected = [
+        (add.clone(), Err(KernelErrorKind::Other)),
+        (Op::DelServer(service(80), server(2)), Ok(())),
+    ];
+    assert_eq!(done(&report), expected);
+    // It goes as soon as somebody else can serve, and is not taken for a stranger until then.
+    let report = reconciler.run(&Job::Drift(next));
+    assert_eq!(done(&report), ok(&[add, Op::DelServer(service(80), server(1))]));
+    assert_eq!(report.drifted, []);
+}
+
+#[test]
+fn it_stays_also_when_the_rest_is_planned_once_more() {
+    let (kernel, mut reconciler) = settled(&target(&[(80, &[(1, present(1))])]));
+    let mut next = target(&[(80, &[(2, present(1))])]);
+    next.services.get_mut(&service(80)).unwrap().settings = settings("rr");
+    // The table is read, the service changed with the answer lost, and the other server refused.
+    kernel.will([Trouble::None, Trouble::MadeAndLost, Trouble::Fails]);
+    let report = reconciler.run(&Job::Everything(next));
+    let expected = [
+        (Op::SetService(service(80), settings("rr")), Ok(())),
+        (Op::AddServer(service(80), server(2), share(1)), Err(KernelErrorKind::Other)),
+    ];
+    assert_eq!(done(&report), expected);
+    assert!(serves(&kernel.table(), &service(80)));
+}
+
+#[test]
+fn a_server_that_is_never_accepted_keeps_no_other_from_being_taken_out() {
+    let both = [(1, present(1)), (2, present(1))];
+    let (kernel, mut reconciler) = settled(&target(&[(80, &both)]));
+    kernel.will([Trouble::None, Trouble::Fails]);
+    let next = target(&[(80, &[(1, present(0)), (2, present(1)), (3, present(1))])]);
+    let report = reconciler.run(&Job::Everything(next));
+    let expected = [
+        (Op::AddServer(service(80), server(3), share(1)), Err(KernelErrorKind::Other)),
+        (Op::SetServer(service(80), server(1), share(0)), Ok(())),
+    ];
+    assert_eq!(done(&report), expected);
+    // Nor does a scheduler that there is none of.
+    let mut next = target(&[(80, &[(1, present(0))])]);
+    next.services.get_mut(&service(80)).unwrap().settings = settings("nope");
+    let report = reconciler.run(&Job::Everything(next));
+    let expected = [
+        (Op::SetService(service(80), settings("nope")), Err(KernelErrorKind::Unsupported)),
+        (Op::DelServer(service(80), server(2)), Ok(())),
+    ];
+    assert_eq!(done(&report), expected);
+}
+
+#[test]
+fn services_are_made_without_the_others() {
+    let all = target(&[(80, &[(1, present(1))]), (81, &[(1, present(1))]), (82, &[])]);
+    let (kernel, mut reconciler) = settled(&all);
+    kernel.person(&Op::SetServer(service(80), server(1), share(0)));
+    kernel.person(&Op::SetServer(service(81), server(1), share(0)));
+    let some = Target {
+        services: target(&[(80, &[(1, present(1)), (2, present(1))])]).services,
+        owned: [service(80), service(82)].into(),
+    };
+    let report = reconciler.run(&Job::Services(some));
+    let written = [
+        Op::SetServer(service(80), server(1), share(1)),
+        Op::AddServer(service(80), server(2), share(1)),
+        Op::DelService(service(82)),
+    ];
+    assert_eq!(done(&report), ok(&written));
+    assert_eq!(report.found, []);
+    assert_eq!(kernel.readings(), (0, 2));
+    // They are part of the last target from now on.
+    kernel.person(&Op::DelService(service(80)));
+    let report = reconciler.run(&Job::Changes(vec![change(80, 1, present(3))]));
+    assert_eq!(report.done.len(), 3);
+    kernel.will([Trouble::Fails]);
+    let report = reconciler.run(&Job::Services(all));
+    assert_eq!(report.unread.map(|error| error.kind), Some(KernelErrorKind::Other));
+}
+
+#[test]
 fn a_table_that_cannot_be_read_is_written_when_it_can() {
     let kernel = Shared::default();
     let mut reconciler = kernel.reconciler();
@@ -394,7 +492,7 @@ fn deleting_what_is_gone_is_deleting() {
     kernel.person(&Op::DelService(service(81)));
     kernel.will([Trouble::MadeAndLost]);
     let report = reconciler.run(&Job::Delete(vec![service(80), service(81)]));
-    assert_eq!(done(&report), ok(&[Op::DelService(service(80)), Op::DelService(service(81))]));
+    assert_eq!(done(&report), ok(&[Op::DelService(service(80))]), "81 was gone before");
     assert_eq!(kernel.table(), Table::default());
     // Nothing brings it back.
     let report = reconciler.run(&Job::Changes(vec![change(80, 1, present(1))]));
@@ -473,6 +571,7 @@ fn trouble() -> impl Strategy<Value = Trouble> {
 enum Round {
     Everything(Target),
     Changes(Vec<Change>),
+    Services(Vec<ServiceKey>),
     Drift,
     Table,
 }
@@ -481,6 +580,7 @@ fn rounds() -> impl Strategy<Value = Vec<(Round, Vec<Trouble>)>> {
     let round = prop_oneof![
         1 => some_target().prop_map(Round::Everything),
         4 => some_changes().prop_map(Round::Changes),
+        1 => prop::collection::vec((80_u16..83).prop_map(service), 1..3).prop_map(Round::Services),
         1 => Just(Round::Drift),
         1 => Just(Round::Table),
     ];
@@ -516,6 +616,14 @@ fn run(
             Round::Changes(changes) => {
                 target = with_changes(target, &changes);
                 reconciler.run(&Job::Changes(changes));
+            }
+            Round::Services(keys) => {
+                let services = keys.iter();
+                let services =
+                    services.filter_map(|key| Some((*key, target.services.get(key)?.clone())));
+                let part =
+                    Target { services: services.collect(), owned: keys.iter().copied().collect() };
+                reconciler.run(&Job::Services(part));
             }
             Round::Drift => {
                 reconciler.run(&Job::Drift(target.clone()));
@@ -601,6 +709,39 @@ proptest! {
         prop_assert_eq!(plan(&kernel.table(), &target), vec![]);
     }
 
+    /// Whatever fails: a service that serves and that should serve in the end does so all the time.
+    #[test]
+    fn what_serves_serves_throughout(
+        first in some_target(),
+        next in some_target(),
+        changes in some_changes(),
+        whole in any::<bool>(),
+        troubles in prop::collection::vec(trouble(), 0..12),
+    ) {
+        let first = possible(first);
+        let (kernel, mut reconciler) = settled(&first);
+        let target = if whole { next } else { with_changes(first, &changes) };
+        let before = kernel.table();
+        let goal = |key: &ServiceKey| {
+            let servers = target.services.get(key)?.servers.values();
+            let mut shares = servers.filter_map(|wanted| match wanted {
+                Wanted::Present(share) => Some(share.weight),
+                _ => None,
+            });
+            shares.any(|weight| weight > Weight::ZERO).then_some(*key)
+        };
+        let serving = before.services.keys().filter(|key| serves(&before, key));
+        kernel.lock().serve = serving.filter_map(goal).collect();
+        // The table itself is read first, if everything is to be done.
+        let reading = whole.then_some(Trouble::None);
+        let troubles = troubles.into_iter().filter(|it| !matches!(it, Trouble::After(_)));
+        kernel.will(reading.into_iter().chain(troubles));
+        reconciler.run(&if whole { Job::Everything(target.clone()) } else { Job::Changes(changes) });
+        kernel.will([]);
+        reconciler.run(&Job::Drift(target));
+        prop_assert_eq!(&kernel.lock().left_without, &vec![]);
+    }
+
     /// A report tells no piece twice as failed, and what it tells as made is in the table unless a person came.
     #[test]
     fn a_report_is_true(first in some_target(), changes in some_changes(), troubles in prop::collection::vec(trouble(), 0..12)) {
@@ -608,7 +749,7 @@ proptest! {
         let alone = !troubles.iter().any(|trouble| matches!(trouble, Trouble::After(_)));
         kernel.will(troubles);
         let report = reconciler.run(&Job::Changes(changes));
-        let mut pieces = std::collections::BTreeSet::new();
+        let mut pieces = BTreeSet::new();
         for (op, result) in &report.done {
             if alone {
                 prop_assert!(pieces.insert(op.piece()), "twice {op:?} in {report:?}");

@@ -11,7 +11,7 @@ use crate::machines::{self, DIRECTOR, SERVICES, WEBS, Web};
 use crate::page::{Page, seconds};
 use crate::table::{Table, Window};
 use crate::tally::{self, Count, Moments, Outage};
-use crate::traffic::{RATE, Request, Traffic};
+use crate::traffic::{self, RATE, Request, Traffic};
 
 /// Why the story ends early.
 pub(crate) type Problem = Box<dyn Error + Send + Sync>;
@@ -19,7 +19,7 @@ pub(crate) type Problem = Box<dyn Error + Send + Sync>;
 /// How often the table is read while a change is awaited.
 const GLANCE: Duration = Duration::from_millis(10);
 /// A director that takes longer than this for anything has failed.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(20);
 /// Where the director logs when its configuration does not say.
 const LOG: &str = "/var/log/ldirectord.log";
 
@@ -56,6 +56,7 @@ pub(crate) fn tell(page: &mut Page, folder: &Path, ldirectord: &Path) -> Result<
         window: Window::open()?,
         ldirectord: ldirectord.to_string_lossy().into_owned(),
         configuration: folder.join("ldirectord.cf").to_string_lossy().into_owned(),
+        began: Instant::now(),
         requests: Vec::new(),
         outages: Vec::new(),
     };
@@ -74,6 +75,7 @@ struct Scene<'p> {
     window: Window,
     ldirectord: String,
     configuration: String,
+    began: Instant,
     requests: Vec<Request>,
     outages: Vec<Outage>,
 }
@@ -81,6 +83,9 @@ struct Scene<'p> {
 impl Scene<'_> {
     fn tell(&mut self) -> Result<(), Problem> {
         self.start()?;
+        for service in &SERVICES {
+            traffic::try_once(service)?;
+        }
         let traffic = Traffic::start()?;
         let [_, web2, web3] = &WEBS;
         self.send_requests(&traffic)?;
@@ -139,11 +144,10 @@ impl Scene<'_> {
             &format!("The client sends {RATE} HTTP requests a second to each virtual address."),
             &["Each is a new connection, and the kernel gives connections to the servers in turn (rr)."],
         );
-        let began = Instant::now();
         self.watch_traffic(traffic, Duration::from_secs(3));
-        let count = Count::since(&self.requests, began);
+        let count = Count::since(&self.requests, traffic.began);
         self.page.answers(&count);
-        no_loss(&count)?;
+        self.no_loss(&count)?;
         for web in &WEBS {
             everywhere(&count, web)?;
         }
@@ -191,7 +195,7 @@ impl Scene<'_> {
         // Longer than a request may take, so that what was lost is known.
         self.watch_traffic(traffic, Duration::from_secs(3));
         let count = Count::during(&self.requests, &weight_zero);
-        no_loss(&count)?;
+        self.no_loss(&count)?;
         if count.answered_by(web) > 0 {
             return Err(
                 format!("{} answered though it is broken and has weight 0", web.name).into()
@@ -245,7 +249,7 @@ impl Scene<'_> {
         let began = Instant::now();
         self.watch_traffic(traffic, Duration::from_secs(2));
         let count = Count::since(&self.requests, began);
-        no_loss(&count)?;
+        self.no_loss(&count)?;
         everywhere(&count, web)?;
         let (answers, all) = (count.answered_by(web), count.total());
         self.page.seen(&format!(
@@ -305,14 +309,14 @@ impl Scene<'_> {
         self.page.line("   and may take 2 s, so a refusal is found within about 1 s and silence within about 3 s.");
         self.page.line("");
 
-        no_loss(&unexplained)?;
+        self.no_loss(&unexplained)?;
         let strays = tally::sent_to_the_dead(&self.requests, &self.outages);
         if strays > 0 {
             return Err(
                 format!("{strays} requests were given to a server that had weight 0").into()
             );
         }
-        self.page.line("The story held. To do the same with your own servers: README.md, \"On your own machine\".");
+        self.page.line("The story held. To do the same with your own servers: demo/own-machine.md");
         Ok(())
     }
 
@@ -350,6 +354,20 @@ impl Scene<'_> {
         self.requests.extend(traffic.ended());
     }
 
+    fn no_loss(&self, count: &Count<'_>) -> Result<(), Problem> {
+        let lost = count.list_lost(self.began);
+        if lost.is_empty() {
+            return Ok(());
+        }
+        let first: Vec<_> = lost.iter().take(10).map(|line| format!("\n     {line}")).collect();
+        Err(format!(
+            "{} requests were lost that should not have been:{}",
+            lost.len(),
+            first.concat()
+        )
+        .into())
+    }
+
     fn others_serve(&self, broken: &Web) -> Result<(), Problem> {
         let table = self.window.look()?;
         for service in &SERVICES {
@@ -367,6 +385,20 @@ impl Scene<'_> {
     }
 
     fn show_evidence(&self) {
+        for outage in &self.outages {
+            let after = |at: Instant| seconds(at.saturating_duration_since(self.began));
+            let moments = |moments: &Moments| {
+                moments.iter().flatten().map(|at| after(*at)).collect::<Vec<_>>().join(", ")
+            };
+            self.page.line(&format!(
+                "     {} at {}, weight 0 at {}; repaired at {}, full weight at {}",
+                outage.what,
+                after(outage.broken),
+                moments(&outage.weight_zero),
+                after(outage.repaired),
+                moments(&outage.weight_full)
+            ));
+        }
         match machines::run_on(DIRECTOR, &["ipvsadm", "-Ln"]) {
             Ok(text) => self.page.quote("$ ipvsadm -Ln", &text),
             Err(error) => self.page.line(&error.to_string()),
@@ -376,17 +408,6 @@ impl Scene<'_> {
         let lines: Vec<_> = log.lines().rev().take(20).collect();
         let lines: Vec<_> = lines.into_iter().rev().collect();
         self.page.quote(&format!("the end of {LOG}"), &lines.join("\n"));
-    }
-}
-
-fn no_loss(count: &Count<'_>) -> Result<(), Problem> {
-    match count.first_loss() {
-        None => Ok(()),
-        Some(first) => Err(format!(
-            "{} requests were lost that should not have been, the first to {first}",
-            count.all_lost()
-        )
-        .into()),
     }
 }
 

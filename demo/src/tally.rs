@@ -111,17 +111,15 @@ impl<'r> Count<'r> {
         self.to(service.address).filter(|request| request.outcome.is_err()).count()
     }
 
-    /// Requests that nobody answered.
-    pub(crate) fn all_lost(&self) -> usize {
-        SERVICES.iter().map(|service| self.lost(service)).sum()
-    }
-
-    /// What the first lost request met.
-    pub(crate) fn first_loss(&self) -> Option<String> {
-        self.requests.iter().find_map(|request| {
+    /// The lost requests, each with when it was sent after `beginning` and what it met.
+    pub(crate) fn list_lost(&self, beginning: Instant) -> Vec<String> {
+        let describe = |request: &&Request| {
+            let (address, method) = (request.service.address, request.service.method);
             let reason = request.outcome.as_ref().err()?;
-            Some(format!("{}:80 ({}): {reason}", request.service.address, request.service.method))
-        })
+            let sent = request.sent.saturating_duration_since(beginning).as_secs_f64();
+            Some(format!("sent at {sent:.3} s to {address}:80 ({method}): {reason}"))
+        };
+        self.requests.iter().filter_map(describe).collect()
     }
 
     fn to(&self, address: Ipv4Addr) -> impl Iterator<Item = &&'r Request> {

@@ -7,9 +7,9 @@
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -19,8 +19,9 @@ use crate::machines::{SERVICES, Service, WEBS, Web};
 pub(crate) const RATE: u32 = 40;
 /// A request without a whole answer after this long is lost.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
-/// As many requests to one service can wait at the same time: all that are sent within `PATIENCE`.
-const WORKERS: u32 = RATE * 2 + 8;
+/// As many requests to one service can wait at the same time: more than a third of what is sent
+/// within `PATIENCE`, which is what one silent server of three can hold up.
+const WORKERS: u32 = 48;
 
 /// One request.
 #[derive(Debug, Clone)]
@@ -35,6 +36,8 @@ pub(crate) struct Request {
 
 /// The client at work; it stops when dropped.
 pub(crate) struct Traffic {
+    /// When the first requests were due.
+    pub began: Instant,
     records: Receiver<Request>,
     stop: Arc<AtomicBool>,
     workers: Vec<JoinHandle<()>>,
@@ -45,17 +48,23 @@ impl Traffic {
     pub(crate) fn start() -> io::Result<Self> {
         let (sender, records) = mpsc::channel();
         let stop = Arc::new(AtomicBool::new(false));
+        let started = Arc::new(OnceLock::new());
         let mut workers = Vec::new();
         for service in &SERVICES {
             let next = Arc::new(AtomicU32::new(0));
-            let started = Instant::now();
             for _ in 0..WORKERS {
-                let (next, stop, sender) = (Arc::clone(&next), Arc::clone(&stop), sender.clone());
+                let (started, next, stop, sender) =
+                    (Arc::clone(&started), Arc::clone(&next), Arc::clone(&stop), sender.clone());
                 let worker = thread::Builder::new().stack_size(128 * 1024);
-                workers.push(worker.spawn(move || work(service, started, &next, &stop, &sender))?);
+                workers.push(
+                    worker.spawn(move || work(service, *started.wait(), &next, &stop, &sender))?,
+                );
             }
         }
-        Ok(Self { records, stop, workers })
+        // All begin together: a thread takes long to make on a slow machine, and requests that are
+        // overdue would come in a burst.
+        let began = *started.get_or_init(Instant::now);
+        Ok(Self { began, records, stop, workers })
     }
 
     /// The requests that ended since the last call.
@@ -77,6 +86,14 @@ impl Drop for Traffic {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
     }
+}
+
+/// One request to a service, outside the steady rate.
+pub(crate) fn try_once(service: &'static Service) -> Result<(), String> {
+    let answer = ask(service, Instant::now() + PATIENCE);
+    answer.map(drop).map_err(|reason| {
+        format!("the first request to {}:80 ({}): {reason}", service.address, service.method)
+    })
 }
 
 /// Takes the next number, waits until that request is due, sends it; until told to stop.

@@ -60,15 +60,21 @@ fn is_port(byte: u8) -> bool {
 
 /// The port behind the `:` at this place.
 fn port_after(text: &[u8], colon: usize) -> Option<Range<usize>> {
+    if text.get(colon) != Some(&b':') {
+        return None;
+    }
     let length = run_from(text, colon + 1, is_port);
-    (text.get(colon) == Some(&b':') && length > 0).then_some(colon + 1..colon + 1 + length)
+    (length > 0).then_some(colon + 1..colon + 1 + length)
 }
 
 /// `[`, hexadecimal digits and colons, `]`: how many bytes they take at this place.
 fn bracketed(text: &[u8], from: usize) -> Option<usize> {
+    if text.get(from) != Some(&b'[') {
+        return None;
+    }
     let length = run_from(text, from + 1, |byte| byte.is_ascii_hexdigit() || byte == b':');
     let closed = text.get(from + 1 + length) == Some(&b']');
-    (text.get(from) == Some(&b'[') && length > 0 && closed).then_some(length + 2)
+    (length > 0 && closed).then_some(length + 2)
 }
 
 // === virtual, virtual6 ===
@@ -325,9 +331,11 @@ fn wrong_form(text: &[u8]) -> Fault {
         return fault("the real server has no address")
             .hint("for example: real=192.0.2.10:80 masq");
     }
-    if !slice(text, whole.clone()).iter().any(|byte| is_blank(*byte)) {
-        return fault("the forwarding method is missing")
-            .hint(format!("write {} gate (or masq, or ipip)", shown(slice(text, whole.clone()))));
+    let line = slice(text, whole.clone());
+    if !line.iter().any(|byte| is_blank(*byte)) {
+        let address = shown(line.split(|byte| *byte == b',').next().unwrap_or_default());
+        return fault("no forwarding method follows the address")
+            .hint(format!("write {address} gate (or masq, or ipip)"));
     }
     fault("no ADDRESS:PORT is found in this").hint("for example: real=192.0.2.10:80 masq")
 }

@@ -18,7 +18,7 @@ pub enum Severity {
 pub enum Ldirectord {
     /// It finds the same fault, and prints this after `at line N: `.
     Says(String),
-    /// It refuses the file, though no harm is in it; `validate --strict` does so too.
+    /// It refuses the file, though no harm is in it.
     Refuses,
     /// It says nothing.
     Silent,

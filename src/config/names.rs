@@ -52,10 +52,13 @@ impl<'a> Lookup<'a> {
     /// The first address of a host, or the address that the text itself is.
     pub(super) fn host(&self, name: &str, family: Family) -> Result<IpAddr, NameError> {
         if let Ok(address) = name.parse::<IpAddr>() {
-            return match Family::of(address) == family {
-                true => Ok(address),
-                false => {
-                    Err(NameError { message: "it is an address of the other family".to_owned() })
+            return match (Family::of(address) == family, family) {
+                (true, _) => Ok(address),
+                (false, Family::V4) => {
+                    Err(NameError { message: "it is an IPv6 address".to_owned() })
+                }
+                (false, Family::V6) => {
+                    Err(NameError { message: "it is an IPv4 address".to_owned() })
                 }
             };
         }

@@ -20,7 +20,10 @@ use std::{
     process::{Command, Stdio},
 };
 
-use nix::unistd;
+use nix::{
+    sys::{prctl, signal::Signal},
+    unistd,
+};
 
 /// The environment variable that tells the second process what it is: the first one's process number.
 ///
@@ -33,6 +36,15 @@ const READY: &str = "ready\n";
 /// Whether this is the second process.
 pub fn is_second() -> bool {
     env::var(MARK).is_ok_and(|first| first == unistd::getppid().to_string())
+}
+
+/// In the second process, first thing: has it end with the first as long as that waits.
+///
+/// A start that was given up, by a person or by a resource agent whose patience ended, must not come true later.
+pub fn end_with_first() -> io::Result<()> {
+    prctl::set_pdeathsig(Signal::SIGTERM)?;
+    // It may have ended before it was watched.
+    if is_second() { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
 }
 
 /// How the second process fared.
@@ -69,7 +81,7 @@ pub fn start_second(program: &OsStr, arguments: &[OsString]) -> io::Result<Outco
     })
 }
 
-/// In the second process, first thing: leaves the terminal and the directory.
+/// In the second process: leaves the terminal and the directory.
 pub fn leave() -> io::Result<()> {
     unistd::setsid()?;
     env::set_current_dir(Path::new("/"))
@@ -83,6 +95,7 @@ pub(super) fn say_ready() -> io::Result<()> {
     unistd::dup2_stdin(&nowhere)?;
     unistd::dup2_stdout(&nowhere)?;
     unistd::dup2_stderr(&nowhere)?;
+    prctl::set_pdeathsig(None)?;
     // It may have been killed in the meantime; that is its own business.
     first.write_all(READY.as_bytes()).unwrap_or_default();
     Ok(())

@@ -53,6 +53,9 @@ const STOP_LIMIT: Duration = Duration::from_secs(8);
 /// How many file descriptors we ask for, at most: what 2,000 checks at a time take, twice over.
 const FILES: u64 = 8_192;
 
+/// The shortest time between two looks at the configuration file.
+const SHORTEST_LOOK: Duration = Duration::from_secs(1);
+
 /// How many verdicts are taken before anything else is looked at.
 const VERDICTS_AT_ONCE: usize = 256;
 
@@ -75,8 +78,10 @@ pub struct Settings {
 
 /// Directs until a signal says to end.
 pub fn run(settings: Settings) -> io::Result<()> {
-    std::panic::set_hook(Box::new(|panic| {
-        tracing::error!("This is a fault of ldirectord: {panic}")
+    let log = settings.log.clone();
+    std::panic::set_hook(Box::new(move |panic| {
+        tracing::error!("This is a fault of ldirectord: {panic}");
+        log.flush();
     }));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let ended = runtime.block_on(async {
@@ -174,7 +179,7 @@ impl Daemon {
         let now = clock.now();
         Ok(Daemon {
             director: Director::new(desired, &observed, now),
-            look_at: now.after(process.interval),
+            look_at: now.after(process.interval.max(SHORTEST_LOOK)),
             watch: Watch::new(config.clone(), Some(seen)),
             hooks: Hooks::default(),
             reload: Reload::None,
@@ -323,7 +328,7 @@ impl Daemon {
 /// Reading the configuration again.
 impl Daemon {
     fn look(&mut self) {
-        self.look_at = self.clock.now().after(self.process.interval);
+        self.look_at = self.clock.now().after(self.process.interval.max(SHORTEST_LOOK));
         match self.watch.look() {
             Look::Same => {}
             Look::Unreadable => {
@@ -401,7 +406,7 @@ impl Daemon {
         self.process = desired.process.clone();
         self.outlets.follow(&desired);
         let now = self.clock.now();
-        self.look_at = now.after(self.process.interval);
+        self.look_at = now.after(self.process.interval.max(SHORTEST_LOOK));
         self.director.handle(Event::Reloaded { desired, observed: Box::new(observed) }, now);
         self.after_reload();
     }

@@ -16,6 +16,7 @@ use crate::{
     checks::Checker,
     director::Attempt,
     model::{CheckKind, CheckSpec, Failure, Reason, Stage, Verdict},
+    sinks::notice::tame,
 };
 
 /// How many checks run at a time, at most; each takes a socket or two.
@@ -39,6 +40,7 @@ struct Lane {
 #[derive(Debug)]
 struct Task {
     attempt: Attempt,
+    check: Arc<CheckSpec>,
     is_program: bool,
     cancelled: bool,
 }
@@ -128,6 +130,9 @@ impl Runner {
             return None;
         }
         self.handles.remove(&task.attempt);
+        if tracing::enabled!(tracing::Level::DEBUG) {
+            tell(&task, &verdict);
+        }
         Some((task.attempt, verdict))
     }
 
@@ -136,8 +141,9 @@ impl Runner {
             && let Some((attempt, (check, stage))) = self.lane(is_program).waiting.pop_first()
         {
             let checker = Arc::clone(&self.checker);
+            let task = Task { attempt, check: Arc::clone(&check), is_program, cancelled: false };
             let handle = self.tasks.spawn(async move { checker.run(&check, stage).await });
-            self.running.insert(handle.id(), Task { attempt, is_program, cancelled: false });
+            self.running.insert(handle.id(), task);
             self.handles.insert(attempt, handle);
             self.lane(is_program).running += 1;
         }
@@ -148,7 +154,90 @@ impl Runner {
     }
 }
 
+/// For a person who looks for a fault.
+fn tell(task: &Task, verdict: &Verdict) {
+    let (attempt, target) = (task.attempt, task.check.target);
+    match verdict {
+        Ok(pass) => {
+            tracing::debug!(%attempt, %target, "Checked {target}: up {}", tame(&pass.detail))
+        }
+        Err(failure) => {
+            tracing::debug!(%attempt, %target, "Checked {target}: down {}", tame(&failure.to_string()));
+        }
+    }
+}
+
 /// A check that panicked has found nothing out about the server, but must not take the daemon with it.
 fn broken(error: &JoinError) -> Failure {
     Failure { reason: Reason::Internal, detail: format!("the check broke off: {error}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, time::Duration};
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    fn check(target: std::net::SocketAddr, kind: CheckKind) -> Arc<CheckSpec> {
+        let (interval, timeout) = (Duration::from_secs(1), Duration::from_secs(600));
+        Arc::new(CheckSpec { target, kind, interval, timeout })
+    }
+
+    fn program(words: &[&str]) -> CheckKind {
+        let (program, arguments) = words.split_first().unwrap();
+        CheckKind::External {
+            program: program.into(),
+            arguments: arguments.iter().map(Into::into).collect(),
+        }
+    }
+
+    #[tokio::test]
+    async fn every_attempt_ends_though_few_run_at_a_time() {
+        let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let connect = check(server.local_addr().unwrap(), CheckKind::Connect);
+        let mut runner = Runner::new(Checker::new(), 0);
+        for number in 0..100 {
+            runner.start(Attempt(number), Arc::clone(&connect), Stage::Negotiate);
+        }
+        assert!(runner.running.len() < 100);
+        let mut ended = BTreeSet::new();
+        while ended.len() < 100 {
+            let (attempt, verdict) = runner.next().await;
+            verdict.unwrap();
+            assert!(ended.insert(attempt));
+        }
+        assert!(runner.try_next().is_none());
+        assert!(runner.running.is_empty() && runner.handles.is_empty());
+    }
+
+    #[tokio::test]
+    async fn cancelled_attempts_free_their_place_and_say_nothing() {
+        let nowhere = "127.0.0.1:0".parse().unwrap();
+        let mut runner = Runner::new(Checker::new(), 0);
+        let sleep = check(nowhere, program(&["/bin/sleep", "600"]));
+        for number in 0..20 {
+            runner.start(Attempt(number), Arc::clone(&sleep), Stage::Negotiate);
+        }
+        runner.start(Attempt(20), check(nowhere, program(&["/bin/true"])), Stage::Negotiate);
+        for number in 0..20 {
+            runner.cancel(Attempt(number));
+        }
+        let (attempt, verdict) = runner.next().await;
+        assert_eq!(attempt, Attempt(20));
+        verdict.unwrap();
+        assert!(runner.programs.waiting.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_check_that_breaks_is_a_verdict() {
+        let mut runner = Runner::new(Checker::new(), 0);
+        let handle = runner.tasks.spawn(async { panic!("on purpose") });
+        let check = check("127.0.0.1:0".parse().unwrap(), CheckKind::Connect);
+        let task = Task { attempt: Attempt(7), check, is_program: false, cancelled: false };
+        runner.running.insert(handle.id(), task);
+        let (attempt, verdict) = runner.next().await;
+        assert_eq!((attempt, verdict.unwrap_err().reason), (Attempt(7), Reason::Internal));
+    }
 }

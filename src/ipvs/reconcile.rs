@@ -6,13 +6,13 @@
 //! exception: an answer that says that somebody else was here, or that answers were lost, has the services
 //! concerned read and planned once more.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Change, Job, Kernel, KernelError, KernelErrorKind, Op, Piece, Report, Table, Target, plan,
     plan_changes, plan_missing,
 };
-use crate::model::ServiceKey;
+use crate::model::{ServiceKey, Weight};
 
 /// The owner of the kernel's table.
 pub struct Reconciler {
@@ -87,7 +87,7 @@ impl Reconciler {
         if self.due {
             return self.everything();
         }
-        match self.read() {
+        match self.refresh(&target.owned) {
             Ok(()) => Report { found: Vec::new(), ..self.make(target) },
             Err(error) => Report { unread: Some(error), ..Report::default() },
         }
@@ -178,34 +178,28 @@ impl Reconciler {
             let mut second = self.kernel.apply(&again).into_iter();
             for result in results.iter_mut().filter(|result| is_lost(result)) {
                 if let Some(second) = second.next() {
-                    *result = second;
+                    *result = if is_gone(&second) { Ok(()) } else { second };
                 }
             }
         }
-        let done: Done = ops
-            .into_iter()
-            .zip(results)
-            .map(|(op, result)| match result {
-                Err(error) if error.kind == KernelErrorKind::NotThere => (op, Ok(())),
-                result => (op, result),
-            })
-            .collect();
-        for (op, result) in &done {
-            let service = op.service();
-            self.target.services.remove(&service);
-            self.target.owned.remove(&service);
-            self.owed.retain(|(owed, _)| *owed != service);
-            if result.is_ok() {
-                self.mirror.record(op);
-            }
+        for service in services {
+            self.target.services.remove(service);
+            self.target.owned.remove(service);
+            self.owed.retain(|(owed, _)| owed != service);
         }
+        let mut done: Done = ops.into_iter().zip(results).collect();
+        for (op, _) in done.iter().filter(|(_, result)| result.is_ok() || is_gone(result)) {
+            self.mirror.record(op);
+        }
+        // Nobody is told of the deletion of what was not there.
+        done.retain(|(_, result)| !is_gone(result));
         Report { done, ..Report::default() }
     }
 
     /// Writes a plan. Where somebody else was here or answers were lost, the services concerned are read anew and
     /// `again` plans for the target of just those; what comes of that is final.
     fn settle(&mut self, ops: Vec<Op>, again: &dyn Fn(&Table, &Target) -> Vec<Op>) -> Done {
-        let mut done = self.write(ops);
+        let mut done = self.write(ops, &BTreeSet::new());
         let contested = contested_services(&done);
         if !contested.is_empty() {
             let unread = self.reread(&contested);
@@ -230,7 +224,7 @@ impl Reconciler {
                 tried.1 = Ok(());
                 lost && !planned.contains(&tried.0.piece())
             });
-            let mut second = self.write(ops);
+            let mut second = self.write(ops, &failed);
             // What is contested again is told as it is, but the mirror has to know.
             self.reread(&contested_services(&second));
             done.append(&mut second);
@@ -245,8 +239,9 @@ impl Reconciler {
     }
 
     /// Writes changes in their order and notes in the mirror which were made. The servers of a service that is
-    /// not there, because it could not be added, are not tried: they would tell its failure over and over.
-    fn write(&mut self, ops: Vec<Op>) -> Done {
+    /// not there, because it could not be added, are not tried: they would tell its failure over and over. What has
+    /// `failed` before and is not tried again counts when it is asked who could serve.
+    fn write(&mut self, ops: Vec<Op>, failed: &BTreeSet<Piece>) -> Done {
         let (services, mut others): (Vec<Op>, Vec<Op>) =
             ops.into_iter().partition(|op| matches!(op, Op::AddService(..)));
         let mut done = self.write_all(services);
@@ -255,11 +250,11 @@ impl Reconciler {
             others.into_iter().partition(|op| self.gives(op));
         done.append(&mut self.write_all(giving));
 
-        // Where a server could not be raised, none may be lowered: it could be the last that serves.
-        let failed = done.iter().filter(|(_, result)| result.is_err());
-        let failed: BTreeSet<ServiceKey> = failed.map(|(op, _)| op.service()).collect();
+        let failing = done.iter().filter(|(_, result)| result.is_err()).map(|(op, _)| op.piece());
+        let failed = failing.chain(failed.iter().copied()).collect();
+        let bereft = self.bereft(&failed, &taking);
         taking.retain(|op| {
-            let held_back = failed.contains(&op.service());
+            let held_back = bereft.contains(&op.service()) && self.is_serving(op);
             if held_back {
                 self.owed.insert(op.piece());
             }
@@ -282,6 +277,33 @@ impl Reconciler {
         }
     }
 
+    /// The services in which something could not be added or raised, and which would be left without any serving
+    /// server if the rest was done nevertheless. One server that the kernel never accepts must not keep the others
+    /// of its service from being taken out.
+    fn bereft(&self, failed: &BTreeSet<Piece>, taking: &[Op]) -> BTreeSet<ServiceKey> {
+        let servers = failed.iter().filter(|(_, server)| server.is_some());
+        let failed: BTreeSet<ServiceKey> = servers.map(|(service, _)| *service).collect();
+        let mut taken: BTreeMap<ServiceKey, usize> = BTreeMap::new();
+        for op in taking.iter().filter(|op| failed.contains(&op.service()) && self.is_serving(op)) {
+            if !matches!(op, Op::SetServer(_, _, share) if share.weight > Weight::ZERO) {
+                *taken.entry(op.service()).or_default() += 1;
+            }
+        }
+        let all_taken = |(service, taken): (ServiceKey, usize)| {
+            let servers = self.mirror.services.get(&service)?.servers.values();
+            let serving = servers.filter(|share| share.weight > Weight::ZERO).count();
+            (serving <= taken).then_some(service)
+        };
+        taken.into_iter().filter_map(all_taken).collect()
+    }
+
+    /// Whether a change is made to a server that gets connections.
+    fn is_serving(&self, op: &Op) -> bool {
+        let entry = self.mirror.services.get(&op.service());
+        let share = entry.and_then(|entry| entry.servers.get(&op.server()?));
+        share.is_some_and(|share| share.weight > Weight::ZERO)
+    }
+
     fn write_all(&mut self, ops: Vec<Op>) -> Done {
         if ops.is_empty() {
             return Vec::new();
@@ -301,6 +323,14 @@ impl Reconciler {
         self.mirror = self.kernel.table()?;
         self.known = true;
         Ok(())
+    }
+
+    /// Makes sure that the mirror knows these services as they are.
+    fn refresh(&mut self, services: &BTreeSet<ServiceKey>) -> Result<(), KernelError> {
+        if !self.known {
+            return self.read();
+        }
+        self.reread(services).into_iter().try_for_each(|(_, result)| result)
     }
 
     /// Reads these services into the mirror. Those that could not be read come back with the reason, as if their
@@ -346,6 +376,11 @@ fn is_contested(result: &Result<(), KernelError>) -> bool {
 fn contested_services(done: &Done) -> BTreeSet<ServiceKey> {
     let contested = done.iter().filter(|(_, result)| is_contested(result));
     contested.map(|(op, _)| op.service()).collect()
+}
+
+/// Whether a failure says that there is no such service.
+fn is_gone(result: &Result<(), KernelError>) -> bool {
+    matches!(result, Err(error) if error.kind == KernelErrorKind::NotThere)
 }
 
 /// Whether nobody knows if the change was made.

@@ -9,7 +9,6 @@
 use crate::{
     director::{News, Notice, Phase, Place},
     ipvs::KernelError,
-    model::Verdict,
 };
 
 /// The most of a server's own words that a line carries, in characters.
@@ -18,9 +17,8 @@ const DETAIL_CHARACTERS: usize = 300;
 /// Writes the line of a notice to the log, if it has one.
 pub fn log(notice: &Notice) {
     match &notice.news {
-        News::Checked(place, verdict) => {
-            tracing::debug!(service = %place.service, server = %place.server, "{}", checked(place, verdict));
-        }
+        // The daemon tells of every attempt itself, and these are only those of monitor files.
+        News::Checked(..) => {}
         News::FallbackNeeded(service, needed) => {
             tracing::debug!(%service, needed, "Fallback of {} {}", service.with_protocol(), begins_or_ends(*needed));
         }
@@ -127,15 +125,6 @@ fn mapped(place: &Place) -> String {
 /// `10.0.0.2:80 (tcp:192.0.2.1:80)`.
 fn checked_place(place: &Place) -> String {
     format!("{} ({})", place.written, place.service.with_protocol())
-}
-
-fn checked(place: &Place, verdict: &Verdict) -> String {
-    match verdict {
-        Ok(pass) => format!("Checked {}: up {}", checked_place(place), tame(&pass.detail)),
-        Err(failure) => {
-            format!("Checked {}: down {}", checked_place(place), tame(&failure.to_string()))
-        }
-    }
 }
 
 fn begins_or_ends(needed: bool) -> &'static str {

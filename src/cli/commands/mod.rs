@@ -38,11 +38,16 @@ pub(super) fn own(command: &own::Command) -> Exit {
 
 /// Does a command of ldirectord's.
 pub(super) fn ldirectord(program: &OsStr, words: &[OsString], request: &Request) -> Exit {
+    let is_second = detach::is_second();
+    if is_second && let Err(error) = detach::end_with_first() {
+        output::complain(format!("cannot start the daemon: {error}"));
+        return Exit::Failure;
+    }
     let places = Places::here();
     let Some(instance) = Instance::find(request.config.as_deref(), &places) else {
         return not_found(request, &places);
     };
-    let call = Call { program, words, request, places, instance, is_second: detach::is_second() };
+    let call = Call { program, words, request, places, instance, is_second };
     match call.read() {
         Ok(reading) => call.follow(reading),
         Err(error) => {
@@ -110,6 +115,8 @@ impl Call<'_> {
         };
         if !self.is_second {
             tracing::info!("Invoking ldirectord invoked as: {}", self.invocation());
+            // Before another process writes what came of it.
+            log.flush();
         }
         let seen = reading.seen;
         let exit = match self.request.command {

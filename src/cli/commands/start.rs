@@ -68,8 +68,6 @@ fn launch(call: &Call<'_>, desired: Desired, seen: Seen, log: &Log) -> Exit {
             }
         };
     }
-    // So that lines of the two processes come in their order.
-    log.flush();
     match detach::start_second(&call.path_of_program(), &call.words_of_daemon()) {
         Ok(Outcome::Serves | Outcome::Ended(0)) => Exit::Success,
         Ok(Outcome::Ended(code)) => Exit::Code(code),

@@ -40,14 +40,15 @@ pub(super) fn in_block(draft: &mut Draft<'_>, act: impl FnOnce(&mut Block, &mut 
 
 /// Says that a part of the value is not read.
 fn ignored(value: &Value<'_>, part: Range<usize>, findings: &mut Findings) {
-    let text = slice(&value.text, part.clone());
-    let text = text.trim_ascii_end();
-    let part = part.start..part.start + text.len();
-    if !text.trim_ascii().is_empty() && text.trim_ascii().first() != Some(&b'#') {
+    let whole = slice(&value.text, part.clone());
+    let text = whole.trim_ascii();
+    let start = part.start + whole.len() - whole.trim_ascii_start().len();
+    let part = start..start + text.len();
+    if !text.is_empty() && text.first() != Some(&b'#') {
         findings.push(Diagnostic::warning(
             "W0103",
             value.part(part),
-            format!("`{}` is ignored", shown(text.trim_ascii())),
+            format!("`{}` is ignored", shown(text)),
         ));
     }
 }
@@ -212,6 +213,7 @@ pub(super) fn real(draft: &mut Draft<'_>, value: &Value<'_>) {
     let own = match server.own {
         None => None,
         Some((request, receive)) => {
+            // Differs from ldirectord: there a `/` at the start makes it lose the rest of the line.
             if text.get(request.start) == Some(&b'/') {
                 draft.findings.push(
                     Diagnostic::warning(

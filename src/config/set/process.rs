@@ -137,7 +137,10 @@ pub(in crate::config) fn smtp(draft: &mut Draft<'_>, value: &Value<'_>) {
         draft.findings.push(
             value
                 .wrong("E0206", "`smtp` needs the name or address of a mail server, without quotes")
-                .hint(format!("write smtp={}", plain.trim())),
+                .hint(match plain.trim() {
+                    "" => "for example: smtp=mail.example.org".to_owned(),
+                    plain => format!("write smtp={plain}"),
+                }),
         );
         return;
     };
