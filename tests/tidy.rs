@@ -1,5 +1,5 @@
 //! The design, held to by a program: who may use whom, how long a file may be, which differences are listed.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
     collections::BTreeMap,

@@ -4,7 +4,7 @@
 //! Nothing here counts failures, decides, logs, knows the virtual service or touches the kernel.
 //!
 //! A protocol of the `service` directive is one file here and one word in the list below.
-//! Such a file offers a table `PROTOCOLS`; its dialogue is given a [`Link`](link::Link) and returns at the first fault.
+//! Such a file offers a table `PROTOCOLS`; its dialogue is given a `Link` and returns at the first fault.
 //! An open connection, TLS, the deadline, cancellation and the limit on what is read come with the link.
 
 mod connect;

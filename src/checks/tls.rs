@@ -78,6 +78,9 @@ impl Tls {
         name: Option<&str>,
         phase: &mut Phase,
     ) -> Result<Box<dyn Stream>, Failure> {
+        // What is no name of a host is not sent as one.
+        let name =
+            name.filter(|name| matches!(ServerName::try_from(*name), Ok(ServerName::DnsName(_))));
         if self.old_servers.contains(peer) {
             let opened = self.open_old(peer, name, phase).await;
             if let Err(Fault { maybe_old: true, .. }) = &opened {

@@ -60,15 +60,21 @@ fn is_port(byte: u8) -> bool {
 
 /// The port behind the `:` at this place.
 fn port_after(text: &[u8], colon: usize) -> Option<Range<usize>> {
+    if text.get(colon) != Some(&b':') {
+        return None;
+    }
     let length = run_from(text, colon + 1, is_port);
-    (text.get(colon) == Some(&b':') && length > 0).then_some(colon + 1..colon + 1 + length)
+    (length > 0).then_some(colon + 1..colon + 1 + length)
 }
 
 /// `[`, hexadecimal digits and colons, `]`: how many bytes they take at this place.
 fn bracketed(text: &[u8], from: usize) -> Option<usize> {
+    if text.get(from) != Some(&b'[') {
+        return None;
+    }
     let length = run_from(text, from + 1, |byte| byte.is_ascii_hexdigit() || byte == b':');
     let closed = text.get(from + 1 + length) == Some(&b']');
-    (text.get(from) == Some(&b'[') && length > 0 && closed).then_some(length + 2)
+    (length > 0 && closed).then_some(length + 2)
 }
 
 // === virtual, virtual6 ===

@@ -134,6 +134,11 @@ pub const CODES: &[(&str, &str)] = &[
         "`netmask` says which clients count as one for `persistent`, and has no effect without it.",
     ),
     (
+        "W0208",
+        "sh-port and sh-fallback are flags of the scheduler sh, mh-port and mh-fallback those of mh. ipvsadm refuses \
+         them for others; flag-1 to flag-3 it takes for all.",
+    ),
+    (
         "W0301",
         "ldirectord loses the receive, the limits and the URL of a real server whose request begins with `/`. Here \
                they are followed, so that a server which was never really checked now is.",
@@ -153,6 +158,11 @@ pub const CODES: &[(&str, &str)] = &[
                changes (at 5.245.225.0 and 59.154.202.0).",
     ),
     (
+        "W0305",
+        "The number of connections below which a server takes new ones again (l:) must not be above the number at which \
+         it stops (u:), and there is no l: without u:. The kernel refuses such a server.",
+    ),
+    (
         "W0401",
         "The check needs a port, and neither the server nor `checkport` nor `service` gives one.",
     ),
@@ -162,3 +172,39 @@ pub const CODES: &[(&str, &str)] = &[
                made, so that a server which was never really checked now is.",
     ),
 ];
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, fs, path::Path};
+
+    use super::*;
+
+    /// Every code that stands in quotes in a file of this folder, but for this file.
+    fn used(folder: &Path, codes: &mut BTreeSet<String>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                used(&path, codes);
+            } else if !path.ends_with("codes.rs") {
+                let text = fs::read_to_string(path).unwrap();
+                let words = text.split('"').filter(|word| {
+                    word.len() == 5
+                        && word.starts_with(['E', 'W'])
+                        && word.bytes().skip(1).all(|byte| byte.is_ascii_digit())
+                });
+                codes.extend(words.map(str::to_owned));
+            }
+        }
+    }
+
+    #[test]
+    fn every_code_has_a_paragraph_and_every_paragraph_a_use() {
+        let mut codes = BTreeSet::new();
+        used(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/config"), &mut codes);
+        let known: Vec<&str> = CODES.iter().map(|(code, _)| *code).collect();
+        assert!(known.is_sorted(), "the paragraphs stand in order");
+        assert_eq!(known, codes.iter().map(String::as_str).collect::<Vec<_>>());
+        assert!(explain("E0101").is_some_and(|text| text.contains("directive")));
+        assert_eq!(explain("E9999"), None);
+    }
+}

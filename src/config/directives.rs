@@ -286,7 +286,7 @@ pub const DIRECTIVES: &[Directive] = &[
         value: ValueKind::Special("a word of the letters a to z"),
         range: "up to 15 letters",
         default: "wrr",
-        example: "wlc",
+        example: "sh",
         doc: "Which real server gets a new connection: the name of one of the kernel's schedulers, such as rr, wrr, lc, \
               wlc, sh, dh, mh, sed, nq, fo, ovf, lblc or lblcr.",
         says: Says::Same("invalid scheduler, should be only lowercase letters (a-z)"),
@@ -852,3 +852,46 @@ pub const DIRECTIVES: &[Directive] = &[
         set: |draft, value| set::in_block(draft, |block, _| block.comment = Some(value.remark())),
     },
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_has_each_name_once_and_a_text_for_all() {
+        for (index, directive) in DIRECTIVES.iter().enumerate() {
+            assert!(
+                !directive.doc.is_empty() && !directive.doc.contains("  "),
+                "{}",
+                directive.name
+            );
+            let first = DIRECTIVES.iter().position(|other| other.name == directive.name);
+            assert_eq!(first, Some(index), "{}", directive.name);
+        }
+        let services: Vec<&str> = SERVICES.iter().map(|(name, _)| *name).collect();
+        assert_eq!(services, SERVICE_WORDS);
+    }
+
+    #[test]
+    fn a_misspelt_name_is_recognised_where_it_may_stand() {
+        let nearest = |name: &str, in_block| {
+            Directive::nearest(name.as_bytes(), in_block).map(|directive| directive.name)
+        };
+        assert_eq!(nearest("recieve", true), Some("receive"));
+        assert_eq!(nearest("recieve", false), None);
+        assert_eq!(nearest("QUIESCENT", false), Some("quiescent"));
+        assert_eq!(nearest("maintenance_dir", false), Some("maintenancedir"));
+        assert_eq!(nearest("", false), None);
+        assert_eq!(nearest(&"x".repeat(1_000_000), true), None);
+    }
+
+    #[test]
+    fn words_are_as_far_apart_as_a_person_finds_them() {
+        assert_eq!(distance(b"real", b"real"), 0);
+        assert_eq!(distance(b"rael", b"real"), 1);
+        assert_eq!(distance(b"rea", b"real"), 1);
+        assert_eq!(distance(b"reall", b"real"), 1);
+        assert_eq!(distance(b"", b"real"), 4);
+        assert_eq!(distance(b"service", b"virtual"), 6);
+    }
+}

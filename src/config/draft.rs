@@ -102,7 +102,8 @@ pub(super) struct Block {
     pub(super) database: String,
     pub(super) secret: String,
     pub(super) scheduler: Option<String>,
-    pub(super) scheduler_flags: SchedulerFlags,
+    /// The flags, the scheduler that alone knows them, and where they stand.
+    pub(super) scheduler_flags: Option<(SchedulerFlags, Option<&'static str>, Range<usize>)>,
     pub(super) persistent: Option<(u32, Range<usize>)>,
     pub(super) netmask: Option<(Result<Mask, String>, Range<usize>)>,
     pub(super) one_packet: bool,
@@ -177,7 +178,7 @@ impl Block {
             database: String::new(),
             secret: String::new(),
             scheduler: None,
-            scheduler_flags: SchedulerFlags::default(),
+            scheduler_flags: None,
             persistent: None,
             netmask: None,
             one_packet: false,

@@ -176,7 +176,7 @@ fn settings(service: &Service) -> Settings {
     let udp = matches!(service.key, ServiceKey::Address { transport: Transport::Udp, .. });
     Settings {
         scheduler: block.scheduler.clone().map_or_else(Scheduler::default, Scheduler),
-        flags: block.scheduler_flags,
+        flags: service.flags,
         persistence: block.persistent.as_ref().map(|(timeout_s, _)| Persistence {
             timeout_s: *timeout_s,
             mask: service.mask.unwrap_or_else(|| Mask::whole(service.key.family())),

@@ -14,6 +14,7 @@ mod diagnostic;
 pub mod codes;
 mod render;
 pub mod syntax;
+mod secret;
 mod value;
 mod draft;
 pub mod directives;
@@ -27,7 +28,6 @@ pub use diagnostic::{Diagnostic, Ldirectord, Severity};
 pub use names::{NameError, Names, World};
 pub use render::render;
 
-use self::syntax::Document;
 use crate::model::Desired;
 
 /// What came of reading a file.
@@ -41,8 +41,7 @@ pub struct Loaded {
 
 /// Reads a file. Finds every fault, not only the first.
 pub fn load(source: &[u8], world: &World<'_>) -> Loaded {
-    let document = Document::parse(source);
-    let (config, mut findings) = validate::validate(&document, world);
+    let (config, mut findings) = validate::validate(source, world);
     let desired = expand::expand(config, &mut findings);
     let diagnostics = findings.finish();
     let refused = diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);

@@ -1,21 +1,15 @@
 //! Diagnostics as text: ldirectord's line, which tools look for, then the fault drawn at its place.
 //!
-//! Values of `passwd` and `secret` are never shown.
+//! Values of `passwd` and `secret` are never shown, nor those of what looks like a misspelling of them.
 
-use std::{borrow::Cow, fmt::Write as _, ops::Range};
+use std::{fmt::Write as _, ops::Range};
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
-use super::{
-    Diagnostic, Ldirectord, Severity,
-    syntax::{Content, Document},
-};
+use super::{Diagnostic, Ldirectord, Severity, secret::masked};
 
 /// The most of a line that is drawn, in bytes; what is wrong with a longer one is told without it.
 const WIDEST: usize = 400;
-
-/// Directives whose values are nobody's business.
-const HIDDEN: [&[u8]; 2] = [b"passwd", b"secret"];
 
 /// All diagnostics of a file, as ldirectord and as we tell them.
 pub fn render(path: &str, pid: u32, source: &[u8], diagnostics: &[Diagnostic]) -> String {
@@ -48,17 +42,12 @@ fn one(
         Severity::Warning => ("Warning", Level::WARNING),
     };
     let known = match &diagnostic.ldirectord {
-        // The line that ldirectord repeats may hold a password.
-        Ldirectord::Says(text) if text.starts_with("Unknown command \"") => {
-            format!("Unknown command \"{}\"", String::from_utf8_lossy(line))
-        }
-        Ldirectord::Says(text) if text.starts_with("Unknown command ") => {
-            format!("Unknown command {}", String::from_utf8_lossy(line))
-        }
         Ldirectord::Says(text) if !text.is_empty() => text.clone(),
         _ => diagnostic.message.clone(),
     };
-    let known: String = known.chars().take(WIDEST).map(visible).collect();
+    // `Unknown command` has the line with its ending; a line of the log is one line.
+    let known = short(&known.replace('\n', ""));
+    let known = known.trim_end();
     // Writing to a string cannot fail.
     writeln!(out, "{word} [{pid}] reading file {path} at line {number}: {known}")
         .unwrap_or_default();
@@ -67,10 +56,8 @@ fn one(
         line,
         diagnostic.span.start.saturating_sub(start)..diagnostic.span.end.saturating_sub(start),
     );
-    let message: String = diagnostic.message.chars().map(visible).collect();
-    let title = level.clone().primary_title(message).id(diagnostic.code);
-    let hints: Vec<String> =
-        diagnostic.hints.iter().map(|hint| hint.chars().map(visible).collect()).collect();
+    let title = level.clone().primary_title(short(&diagnostic.message)).id(diagnostic.code);
+    let hints: Vec<String> = diagnostic.hints.iter().map(|hint| short(hint)).collect();
     let refuses = (diagnostic.ldirectord == Ldirectord::Refuses)
         .then(|| Level::NOTE.message("ldirectord refuses the file for this"));
     let mut group = title.element(
@@ -103,6 +90,11 @@ fn drawn(line: &[u8], at: Range<usize>) -> (String, Range<usize>) {
     (format!("{before}{inside}{behind}"), place)
 }
 
+/// A sentence, cut where it repeats an endless value.
+fn short(text: &str) -> String {
+    text.chars().take(WIDEST).map(visible).collect()
+}
+
 /// Control characters would act on the terminal.
 fn visible(letter: char) -> char {
     match letter {
@@ -111,38 +103,4 @@ fn visible(letter: char) -> char {
         letter if letter.is_control() => char::REPLACEMENT_CHARACTER,
         letter => letter,
     }
-}
-
-/// A line with a star for every letter of a secret.
-fn masked(line: &[u8]) -> Cow<'_, [u8]> {
-    let document = Document::parse(line);
-    let Some((start, parsed)) = document.positioned().next() else { return Cow::Borrowed(line) };
-    let secret = match &parsed.content {
-        Content::Directive { key, equals, .. } if HIDDEN.iter().any(|name| is_like(key, name)) => {
-            start + parsed.indent.len() + key.len() + equals.len()
-        }
-        Content::Unreadable(text) if HIDDEN.iter().any(|name| contains(text, name)) => {
-            start + parsed.indent.len() + text.len().min(6)
-        }
-        _ => return Cow::Borrowed(line),
-    };
-    let mut masked = line.to_vec();
-    for byte in masked.get_mut(secret..).unwrap_or_default() {
-        if !byte.is_ascii_whitespace() && *byte != b'"' {
-            *byte = b'*';
-        }
-    }
-    Cow::Owned(masked)
-}
-
-/// Whether a key is this name or a misspelling of it.
-fn is_like(key: &[u8], name: &[u8]) -> bool {
-    let key = key.to_ascii_lowercase();
-    super::directives::distance(&key, name) <= 3
-        || contains(&key, b"pass")
-        || contains(&key, b"secret")
-}
-
-fn contains(text: &[u8], name: &[u8]) -> bool {
-    text.to_ascii_lowercase().windows(name.len()).any(|part| part == name)
 }

@@ -17,7 +17,7 @@ use super::{
     draft::{Block, CheckType, FallbackText, Globals, ServerText, VirtualText},
     names::Lookup,
 };
-use crate::model::{Family, Forwarding, Mask, ServiceKey, Transport};
+use crate::model::{Family, Forwarding, Mask, SchedulerFlags, ServiceKey, Transport};
 
 /// The whole file, with numbers for names and without defaults.
 pub(super) struct Config {
@@ -38,6 +38,7 @@ pub(super) struct Service {
     /// The servers; each is told by the place of its line in `block.servers`.
     pub(super) servers: Vec<(usize, SocketAddr)>,
     pub(super) mask: Option<Mask>,
+    pub(super) flags: SchedulerFlags,
     pub(super) block: Block,
 }
 
@@ -132,6 +133,7 @@ impl<'w> Resolver<'w> {
         let protocol = protocol(&block, key.as_ref());
         self.check(&block, protocol, findings);
         let mask = mask(&block, findings);
+        let flags = flags(&block, findings);
         let Some(key) = key else { return };
         match self.known.get(&key) {
             Some(line_number) => {
@@ -148,12 +150,15 @@ impl<'w> Resolver<'w> {
             }
             None => self.known.insert(key, self.line_number),
         };
+        warn_of_limits(&block, findings);
         warn_of_twins(&block, &servers, &key, findings);
         warn_of_port_zero(&block, &servers, protocol, findings);
-        self.services.push(Service { key, protocol, fallback, servers, mask, block });
+        self.services.push(Service { key, protocol, fallback, servers, mask, flags, block });
     }
 
     /// The address or mark of a virtual service; nothing if it is wrong, or none that the kernel takes.
+    ///
+    /// Differs from ldirectord: the latter is not even tried, and an address without a port is no mark.
     fn key(
         &self,
         block: &Block,
@@ -395,6 +400,7 @@ fn check_range(
             ),
         ));
     }
+    // Differs from ldirectord: the ends are compared as numbers; there as text, so that this range is empty.
     if range.start.checked_ilog10() != range.end.checked_ilog10() {
         findings.push(
             Diagnostic::warning(
@@ -447,6 +453,33 @@ fn mask(block: &Block, findings: &mut Findings) -> Option<Mask> {
             );
             None
         }
+    }
+}
+
+/// The flags of the scheduler; those of another are left out.
+fn flags(block: &Block, findings: &mut Findings) -> SchedulerFlags {
+    let Some((flags, of, span)) = &block.scheduler_flags else { return SchedulerFlags::default() };
+    let scheduler = block.scheduler.as_deref().unwrap_or("wrr");
+    match of {
+        Some(of) if *of != scheduler => {
+            findings.push(
+                Diagnostic::warning("W0208", span.clone(), format!("the scheduler is {scheduler}, and these are flags of {of}; they are left out"))
+                    .hint(format!("write scheduler={of}, or take the line out"))
+                    .hint("ipvsadm refuses them, so that ldirectord never installs this service"),
+            );
+            SchedulerFlags::default()
+        }
+        _ => *flags,
+    }
+}
+
+/// Limits that the kernel refuses.
+fn warn_of_limits(block: &Block, findings: &mut Findings) {
+    for line in block.servers.iter().filter(|line| line.lower > line.upper) {
+        findings.push(
+            Diagnostic::warning("W0305", line.span.clone(), format!("the kernel refuses this server: `l:{}` is above `u:{}`", line.lower, line.upper))
+                .hint("l: is the number of connections below which a server resumes, u: that at which it stops"),
+        );
     }
 }
 

@@ -70,20 +70,8 @@ pub enum Content<'a> {
 impl<'a> Document<'a> {
     /// Cuts bytes into lines.
     pub fn parse(source: &'a [u8]) -> Document<'a> {
-        const MARK: &[u8] = b"\xef\xbb\xbf";
-        let (mark, rest) = source.split_at(if source.starts_with(MARK) { MARK.len() } else { 0 });
-        let mut in_block = false;
-        let lines = rest
-            .split_inclusive(|byte| *byte == b'\n')
-            .map(|text| {
-                let line = Line::parse(text, in_block);
-                in_block = match (line.place, &line.content) {
-                    (Place::Global, _) => false,
-                    (Place::Opening | Place::Block, _) => true,
-                };
-                line
-            })
-            .collect();
+        let mark = source.get(..byte_order_mark(source)).unwrap_or_default();
+        let lines = lines(source).map(|(_, line)| line).collect();
         Document { mark: Cow::Borrowed(mark), lines }
     }
 
@@ -105,6 +93,31 @@ impl<'a> Document<'a> {
             (start, line)
         })
     }
+}
+
+/// How many bytes the byte order mark takes that the file begins with; 0 without one.
+pub(super) fn byte_order_mark(source: &[u8]) -> usize {
+    const MARK: &[u8] = b"\xef\xbb\xbf";
+    if source.starts_with(MARK) { MARK.len() } else { 0 }
+}
+
+/// The lines of a [`Document`], one at a time, each with the place of its first byte in the file.
+///
+/// For readers that keep nothing: a document takes many times the size of a file that is all line ends.
+pub(super) fn lines(source: &[u8]) -> impl Iterator<Item = (usize, Line<'_>)> {
+    let mut in_block = false;
+    let mut at = byte_order_mark(source);
+    let rest = source.get(at..).unwrap_or_default();
+    rest.split_inclusive(|byte| *byte == b'\n').map(move |text| {
+        let line = Line::parse(text, in_block);
+        in_block = match line.place {
+            Place::Global => false,
+            Place::Opening | Place::Block => true,
+        };
+        let start = at;
+        at += text.len();
+        (start, line)
+    })
 }
 
 // === impl Line ===

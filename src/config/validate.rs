@@ -1,4 +1,4 @@
-//! A [`Document`] in, a [`Config`] and everything that is wrong with it out.
+//! The lines of a file in, a [`Config`] and everything that is wrong with it out.
 //!
 //! Goes through the lines in order, gives every directive to its row of the table, and hands a virtual
 //! service to `resolve` where it ends. Stops at no fault: what is wrong is as if it were not there.
@@ -11,13 +11,13 @@ use super::{
     draft::{Draft, Globals},
     resolve::{Config, Resolver},
     set,
-    syntax::{Content, Document, Line, Place},
+    syntax::{Content, Line, Place, byte_order_mark, lines},
     value::{Value, shown, unknown_command, without_tabs},
 };
 use crate::config::diagnostic::Findings;
 
-/// Checks a document, line by line.
-pub(super) fn validate(document: &Document<'_>, world: &World<'_>) -> (Config, Findings) {
+/// Checks a file, line by line.
+pub(super) fn validate(source: &[u8], world: &World<'_>) -> (Config, Findings) {
     let mut draft = Draft {
         globals: Globals::default(),
         block: None,
@@ -25,34 +25,30 @@ pub(super) fn validate(document: &Document<'_>, world: &World<'_>) -> (Config, F
         host_name: world.host_name,
         patterns: std::collections::HashMap::new(),
     };
-    if !document.mark.is_empty() {
+    let mark = byte_order_mark(source);
+    if mark > 0 {
         draft.findings.push(
-            Diagnostic::warning(
-                "W0107",
-                0..document.mark.len(),
-                "the file begins with a byte order mark",
-            )
-            .refused()
-            .hint("save it without; ldirectord does not know the first line then"),
+            Diagnostic::warning("W0107", 0..mark, "the file begins with a byte order mark")
+                .refused()
+                .hint("save it without; ldirectord does not know the first line then"),
         );
     }
     let mut resolver = Resolver::new(world);
     let mut reader = Reader { draft, ended: None, line_number: 0, told: false };
-    let n_lines = document.lines.len();
-    for (start, line) in document.positioned() {
+    for (start, line) in lines(source) {
         reader.line_number += 1;
         if reader.draft.findings.are_too_many() {
             break;
         }
-        if ends_service(line)
+        if ends_service(&line)
             && let Some(block) = reader.draft.block.take()
         {
             resolver.service(block, &mut reader.draft.findings);
         }
-        reader.line(start, line);
+        reader.line(start, &line);
         if line.place == Place::Opening {
             resolver.opened_at(reader.line_number);
-            if reader.line_number == n_lines {
+            if start + line.len() == source.len() {
                 reader.draft.findings.push(
                     Diagnostic::warning("W0106", start..start + line.len(), "nothing follows this line")
                         .refused()
@@ -105,7 +101,6 @@ impl Reader<'_> {
     fn line(&mut self, start: usize, line: &Line<'_>) {
         let text_start = start + line.indent.len();
         let end = start + line.len() - line.ending.len();
-        let raw: Vec<u8> = line.parts().flatten().copied().take(end - start).collect();
         let stray = line.place == Place::Global && !line.indent.is_empty();
         let in_block = line.place == Place::Block || (stray && self.draft.block.is_some());
         match &line.content {
@@ -115,13 +110,13 @@ impl Reader<'_> {
                 return;
             }
             Content::Unreadable(text) => {
-                self.unreadable(text, line, text_start..end, &raw);
+                self.unreadable(text, line, text_start..end);
             }
             Content::Directive { key, equals, value, tail } => {
                 let key_place = text_start..text_start + key.len();
                 let known = Directive::find(key);
                 if stray && known.is_some() {
-                    self.stray(&shown(key), line, key_place.clone(), &raw);
+                    self.stray(&shown(key), line, key_place.clone());
                 }
                 match known {
                     Some(directive) if directive.fits(in_block) && (in_block || !stray) => {
@@ -138,14 +133,14 @@ impl Reader<'_> {
                             key: key_place,
                             in_block,
                             carriage_return: line.ending.len() == 2,
-                            line: &raw,
+                            line,
                         };
                         (directive.set)(&mut self.draft, &value);
                     }
                     Some(_) if stray => {}
                     known => {
                         let fault = misplaced(known, key, in_block);
-                        let fault = fault.says(unknown_command(&raw, line.place == Place::Block));
+                        let fault = fault.says(unknown_command(line, line.place == Place::Block));
                         self.draft.findings.push(Diagnostic { span: key_place, ..fault });
                     }
                 }
@@ -176,7 +171,7 @@ impl Reader<'_> {
     }
 
     /// A line that is indented and belongs to no virtual service.
-    fn stray(&mut self, name: &str, line: &Line<'_>, span: std::ops::Range<usize>, raw: &[u8]) {
+    fn stray(&mut self, name: &str, line: &Line<'_>, span: std::ops::Range<usize>) {
         let width: usize = without_tabs(&line.indent).len();
         if width >= 4 && self.told {
             return;
@@ -198,17 +193,11 @@ impl Reader<'_> {
             (false, _) if for_all => fault.hint("put it in the first column"),
             (false, _) => fault.hint("a virtual service begins with a `virtual` line in the first column"),
         };
-        self.draft.findings.push(fault.says(unknown_command(raw, false)));
+        self.draft.findings.push(fault.says(unknown_command(line, false)));
     }
 
     /// A line without a directive.
-    fn unreadable(
-        &mut self,
-        text: &[u8],
-        line: &Line<'_>,
-        span: std::ops::Range<usize>,
-        raw: &[u8],
-    ) {
+    fn unreadable(&mut self, text: &[u8], line: &Line<'_>, span: std::ops::Range<usize>) {
         let in_block = line.place == Place::Block || self.draft.block.is_some();
         let trimmed = text.trim_ascii_end();
         let span = span.start..span.start + trimmed.len();
@@ -236,7 +225,7 @@ impl Reader<'_> {
             None => Diagnostic::error("E0103", span, "this line is neither a directive nor a comment")
                 .hint("a directive reads NAME=VALUE; a comment begins with #"),
         };
-        self.draft.findings.push(fault.says(unknown_command(raw, line.place == Place::Block)));
+        self.draft.findings.push(fault.says(unknown_command(line, line.place == Place::Block)));
     }
 }
 

@@ -2,12 +2,17 @@
 //!
 //! Each method reads one shape, as loosely or strictly as ldirectord does, and says what is wrong with it.
 //! A fault gives `None`, and the directive then is as if it were not there, so that reading can go on.
+//!
+//! Differs from ldirectord: what makes it refuse a value and does no harm (blanks, a comment or a carriage return
+//! behind `yes`, a `#` inside of quotes) gives a warning.
 
 use std::{borrow::Cow, ops::Range};
 
 use super::{
     diagnostic::{Diagnostic, Findings},
     directives::Directive,
+    secret::masked,
+    syntax::Line,
 };
 
 /// What stands after the `=` of a directive.
@@ -28,8 +33,8 @@ pub(super) struct Value<'a> {
     pub(super) in_block: bool,
     /// Whether the line ends the way of Windows.
     pub(super) carriage_return: bool,
-    /// The whole line without its ending, for ldirectord's `Unknown command`.
-    pub(super) line: &'a [u8],
+    /// The whole line, for ldirectord's `Unknown command`.
+    pub(super) line: &'a Line<'a>,
 }
 
 /// The first run of digits in a value.
@@ -384,10 +389,15 @@ impl Value<'_> {
     }
 }
 
-/// What ldirectord says of a line that it does not know.
-pub(super) fn unknown_command(line: &[u8], in_block: bool) -> String {
+/// The most of a line that is repeated, in bytes.
+const REPEATED: usize = 500;
+
+/// What ldirectord says of a line that it does not know; it shows passwords, we do not.
+pub(super) fn unknown_command(line: &Line<'_>, in_block: bool) -> String {
+    let text: Vec<u8> = line.parts().take(5).flatten().copied().take(REPEATED).collect();
+    let text = masked(&text);
     match in_block {
-        true => format!("Unknown command \"{}\n\"", shown(line)),
-        false => format!("Unknown command {}\n ", shown(line)),
+        true => format!("Unknown command \"{}\n\"", shown(&text)),
+        false => format!("Unknown command {}\n ", shown(&text)),
     }
 }

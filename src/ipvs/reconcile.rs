@@ -178,34 +178,28 @@ impl Reconciler {
             let mut second = self.kernel.apply(&again).into_iter();
             for result in results.iter_mut().filter(|result| is_lost(result)) {
                 if let Some(second) = second.next() {
-                    *result = second;
+                    *result = if is_gone(&second) { Ok(()) } else { second };
                 }
             }
         }
-        let done: Done = ops
-            .into_iter()
-            .zip(results)
-            .map(|(op, result)| match result {
-                Err(error) if error.kind == KernelErrorKind::NotThere => (op, Ok(())),
-                result => (op, result),
-            })
-            .collect();
-        for (op, result) in &done {
-            let service = op.service();
-            self.target.services.remove(&service);
-            self.target.owned.remove(&service);
-            self.owed.retain(|(owed, _)| *owed != service);
-            if result.is_ok() {
-                self.mirror.record(op);
-            }
+        for service in services {
+            self.target.services.remove(service);
+            self.target.owned.remove(service);
+            self.owed.retain(|(owed, _)| owed != service);
         }
+        let mut done: Done = ops.into_iter().zip(results).collect();
+        for (op, _) in done.iter().filter(|(_, result)| result.is_ok() || is_gone(result)) {
+            self.mirror.record(op);
+        }
+        // Nobody is told of the deletion of what was not there.
+        done.retain(|(_, result)| !is_gone(result));
         Report { done, ..Report::default() }
     }
 
     /// Writes a plan. Where somebody else was here or answers were lost, the services concerned are read anew and
     /// `again` plans for the target of just those; what comes of that is final.
     fn settle(&mut self, ops: Vec<Op>, again: &dyn Fn(&Table, &Target) -> Vec<Op>) -> Done {
-        let mut done = self.write(ops);
+        let mut done = self.write(ops, &BTreeSet::new());
         let contested = contested_services(&done);
         if !contested.is_empty() {
             let unread = self.reread(&contested);
@@ -230,7 +224,7 @@ impl Reconciler {
                 tried.1 = Ok(());
                 lost && !planned.contains(&tried.0.piece())
             });
-            let mut second = self.write(ops);
+            let mut second = self.write(ops, &failed);
             // What is contested again is told as it is, but the mirror has to know.
             self.reread(&contested_services(&second));
             done.append(&mut second);
@@ -245,8 +239,9 @@ impl Reconciler {
     }
 
     /// Writes changes in their order and notes in the mirror which were made. The servers of a service that is
-    /// not there, because it could not be added, are not tried: they would tell its failure over and over.
-    fn write(&mut self, ops: Vec<Op>) -> Done {
+    /// not there, because it could not be added, are not tried: they would tell its failure over and over. What has
+    /// `failed` before and is not tried again counts when it is asked who could serve.
+    fn write(&mut self, ops: Vec<Op>, failed: &BTreeSet<Piece>) -> Done {
         let (services, mut others): (Vec<Op>, Vec<Op>) =
             ops.into_iter().partition(|op| matches!(op, Op::AddService(..)));
         let mut done = self.write_all(services);
@@ -255,7 +250,9 @@ impl Reconciler {
             others.into_iter().partition(|op| self.gives(op));
         done.append(&mut self.write_all(giving));
 
-        let bereft = self.bereft(&done, &taking);
+        let failing = done.iter().filter(|(_, result)| result.is_err()).map(|(op, _)| op.piece());
+        let failed = failing.chain(failed.iter().copied()).collect();
+        let bereft = self.bereft(&failed, &taking);
         taking.retain(|op| {
             let held_back = bereft.contains(&op.service()) && self.is_serving(op);
             if held_back {
@@ -283,9 +280,9 @@ impl Reconciler {
     /// The services in which something could not be added or raised, and which would be left without any serving
     /// server if the rest was done nevertheless. One server that the kernel never accepts must not keep the others
     /// of its service from being taken out.
-    fn bereft(&self, done: &Done, taking: &[Op]) -> BTreeSet<ServiceKey> {
-        let failed = done.iter().filter(|(op, result)| result.is_err() && op.server().is_some());
-        let failed: BTreeSet<ServiceKey> = failed.map(|(op, _)| op.service()).collect();
+    fn bereft(&self, failed: &BTreeSet<Piece>, taking: &[Op]) -> BTreeSet<ServiceKey> {
+        let servers = failed.iter().filter(|(_, server)| server.is_some());
+        let failed: BTreeSet<ServiceKey> = servers.map(|(service, _)| *service).collect();
         let mut taken: BTreeMap<ServiceKey, usize> = BTreeMap::new();
         for op in taking.iter().filter(|op| failed.contains(&op.service()) && self.is_serving(op)) {
             if !matches!(op, Op::SetServer(_, _, share) if share.weight > Weight::ZERO) {
@@ -379,6 +376,11 @@ fn is_contested(result: &Result<(), KernelError>) -> bool {
 fn contested_services(done: &Done) -> BTreeSet<ServiceKey> {
     let contested = done.iter().filter(|(_, result)| is_contested(result));
     contested.map(|(op, _)| op.service()).collect()
+}
+
+/// Whether a failure says that there is no such service.
+fn is_gone(result: &Result<(), KernelError>) -> bool {
+    matches!(result, Err(error) if error.kind == KernelErrorKind::NotThere)
 }
 
 /// Whether nobody knows if the change was made.

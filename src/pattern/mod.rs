@@ -3,7 +3,8 @@
 //! In goes a pattern as the configuration has it, out comes a matcher, or a fault with its place.
 //! Perl's dialect is translated to a small common one, and that is given to one of two engines: `regex`, whose time
 //! is linear in the text, for most; `fancy-regex`, which backtracks, for look-around, back-references and the like.
-//! Backtracking is bounded: a match that takes too long counts as none.
+//! Backtracking is bounded: a match that takes too long counts as none. It is only tried where a relaxed form of the
+//! pattern, without all that, is found by the linear engine; so most texts that do not match cost no backtracking.
 //!
 //! The text is bytes: no character set is assumed, classes and case are ASCII's, as in ldirectord, which does not
 //! decode what servers say.
@@ -19,10 +20,12 @@ use std::{
     sync::Arc,
 };
 
-use translate::Dialect;
+/// How often `fancy-regex` may turn back in one place of the text.
+const BACKTRACK_LIMIT: usize = 250_000;
 
-/// How far `fancy-regex` may go before it gives up: about a tenth of a second.
-const BACKTRACK_LIMIT: usize = 1_000_000;
+/// How many bytes of text may be looked at again and again, from one place after another, before we give up; each
+/// time it may be all the text that is left. A text of 8 KiB can be tried in every place; the worst takes half a second.
+const EFFORT: usize = 32 * 1024 * 1024;
 
 /// A compiled pattern. Two are equal when they were written alike. Cheap to clone.
 #[derive(Clone)]
@@ -37,7 +40,7 @@ struct Inner {
 
 enum Engine {
     Linear(regex::bytes::Regex),
-    Backtracking(Box<fancy_regex::Regex>),
+    Backtracking { exact: Box<fancy_regex::Regex>, relaxed: Option<regex::bytes::Regex> },
 }
 
 /// Why a pattern could not be understood.
@@ -54,19 +57,18 @@ impl Pattern {
     /// Understands a pattern in Perl's syntax.
     pub fn new(source: &[u8]) -> Result<Pattern, PatternError> {
         let translation = translate::translate(source)?;
+        let linear = |text: &str| regex::bytes::RegexBuilder::new(text).unicode(false).build();
         let text = &translation.text;
-        let engine = match translation.dialect {
-            Dialect::Linear => {
-                let built = regex::bytes::RegexBuilder::new(text).unicode(false).build();
-                Engine::Linear(built.map_err(|error| refused(&error))?)
-            }
-            Dialect::Backtracking => {
+        let engine = match translation.relaxed {
+            None => Engine::Linear(linear(text).map_err(|error| refused(&error))?),
+            Some(relaxed) => {
                 let built = fancy_regex::RegexBuilder::new(text)
                     .unicode_mode(false)
                     .bytes_mode(fancy_regex::BytesMode::Ascii)
                     .backtrack_limit(BACKTRACK_LIMIT)
                     .build();
-                Engine::Backtracking(Box::new(built.map_err(|error| refused(&error))?))
+                let exact = Box::new(built.map_err(|error| refused(&error))?);
+                Engine::Backtracking { exact, relaxed: linear(&relaxed).ok() }
             }
         };
         Ok(Pattern { inner: Arc::new(Inner { source: source.to_owned(), engine }) })
@@ -81,7 +83,37 @@ impl Pattern {
     pub fn is_match(&self, text: &[u8]) -> bool {
         match &self.inner.engine {
             Engine::Linear(regex) => regex.is_match(text),
-            Engine::Backtracking(regex) => regex.is_match(text).unwrap_or(false),
+            Engine::Backtracking { exact, relaxed } => {
+                search(exact, relaxed.as_ref(), text, EFFORT)
+            }
+        }
+    }
+}
+
+/// Tries the pattern where its relaxed form is found, until the effort is spent.
+fn search(
+    exact: &fancy_regex::Regex,
+    relaxed: Option<&regex::bytes::Regex>,
+    text: &[u8],
+    mut effort: usize,
+) -> bool {
+    let mut at = 0;
+    loop {
+        // Without a relaxed form, which may be too large, every place is tried.
+        let start = match relaxed {
+            Some(relaxed) => relaxed.find_at(text, at).map(|found| found.start()),
+            None => Some(at),
+        };
+        let Some(start) = start else { return false };
+        let left = text.len().saturating_sub(start);
+        let Some(rest) = effort.checked_sub(left) else { return false };
+        effort = rest;
+        match exact
+            .is_match_input(fancy_regex::RegexInput::new(text).from_pos(start).anchored(true))
+        {
+            Ok(true) => return true,
+            Ok(false) if left > 0 => at = start.saturating_add(1),
+            Ok(false) | Err(_) => return false,
         }
     }
 }

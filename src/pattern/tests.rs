@@ -508,8 +508,26 @@ fn a_match_without_end_is_none() {
     // Perl would try two to the power of thirty ways.
     let pattern = Pattern::new(br"^(?:(a|a)\1?)*$(?<=b)").unwrap();
     assert!(!pattern.is_match(&[b"a".repeat(60), b"c".to_vec()].concat()));
+}
+
+#[test]
+fn a_large_text_is_not_looked_at_again_and_again() {
+    let is_match = |pattern: &[u8], text: &[u8]| Pattern::new(pattern).unwrap().is_match(text);
     let text = b"x".repeat(1 << 20);
-    assert!(!Pattern::new(b"(?=y)y").unwrap().is_match(&text));
+    // What must be there is not, and so nothing is tried.
+    assert!(!is_match(b"(?=.*load)(?=.*users)HTTP", &text));
+    assert!(is_match(b"(?<=x)y", &[text.clone(), b"y".to_vec()].concat()));
+    assert!(is_match(br"(y)\1", &[text.clone(), b"yzyy".to_vec()].concat()));
+    // It may be anywhere, and each place costs a look at all that follows: that ends when the effort is spent.
+    let pattern = Pattern::new(b"(?s)(?=.*load).*x(?!x*y)").unwrap();
+    let Engine::Backtracking { exact, relaxed } = &pattern.inner.engine else {
+        panic!("{pattern:?}")
+    };
+    let text = [b"x".repeat(1000), b"xy".to_vec(), b"load x".to_vec()].concat();
+    assert!(search(exact, relaxed.as_ref(), &text, text.len()));
+    let text = b"x".repeat(1000);
+    assert!(!search(exact, relaxed.as_ref(), &text, EFFORT));
+    assert!(!search(exact, relaxed.as_ref(), &b"x".repeat(100_000), 300_000));
 }
 
 #[test]

@@ -3,7 +3,6 @@
 use std::{
     fs,
     net::TcpListener,
-    path::Path,
     process::{Command, Stdio},
 };
 
@@ -117,7 +116,7 @@ impl Site {
              \treal = 127.0.0.2:{port} masq 3\n\
              \treal = 127.0.0.3:{port} masq 4\n\
              \tservice = none\n\tchecktype = connect\n\tscheduler = wlc\n\tprotocol = tcp\n",
-            Path::new(folder.path()).join("log").display()
+            folder.path().join("log").display()
         );
         fs::write(&file, text).unwrap();
         Site { _folder: folder, file: file.display().to_string(), alive }

@@ -226,7 +226,7 @@ impl Site {
             8 => format!("closing {}", servers(rng)),
             9 => "reload".into(),
             10 => "kill KILL ; start".into(),
-            11 => "stop ; wait 3 ; start".into(),
+            11 => "stop ; gone ; start".into(),
             12 => {
                 let service = &self.virtuals[rng.usize(..self.virtuals.len())];
                 let real = &service.reals[rng.usize(..service.reals.len())];

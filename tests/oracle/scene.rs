@@ -48,6 +48,7 @@
 //! | `ipvsadm? ARGUMENT…` | the same, and it may fail |
 //! | `write PATH TEXT`, `remove PATH` | another file is written or removed |
 //! | `wait SECONDS` | |
+//! | `gone` | waits for the end of the daemon: ldirectord's `stop` does not |
 //! | `passes N` | from here on a table counts as settled when N check passes changed nothing (2 when not said) |
 //! | `stalled`, `running` | from here on ldirectord makes no check passes any more; it does again |
 //! | `mark-log` | log lines up to here do not count in the next `compare-log` |
@@ -112,6 +113,7 @@ pub enum Action {
     Write(PathBuf, String),
     Remove(PathBuf),
     Wait(Duration),
+    Gone,
     Passes(u32),
     Stalled(bool),
     MarkLog,
@@ -350,6 +352,7 @@ fn action(text: &str) -> Result<Action, String> {
         "wait" => Action::Wait(Duration::from_secs_f64(
             rest.parse().map_err(|_| "not a number of seconds")?,
         )),
+        "gone" => Action::Gone,
         "passes" => Action::Passes(rest.parse().map_err(|_| "not a number")?),
         "stalled" => Action::Stalled(true),
         "running" => Action::Stalled(false),

@@ -6,6 +6,7 @@
 use std::{
     collections::BTreeSet,
     fs,
+    io::Read as _,
     net::SocketAddr,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
@@ -284,6 +285,12 @@ impl Inside {
                         .map_err(|error| format!("cannot remove {}: {error}", path.display()))?;
                 }
                 Action::Wait(duration) => thread::sleep(*duration),
+                Action::Gone => {
+                    let started = Instant::now();
+                    while alive() && started.elapsed() < Duration::from_secs(60) {
+                        thread::sleep(Duration::from_millis(100));
+                    }
+                }
                 Action::MarkLog => self.log_mark = log().len(),
                 Action::Passes(_) | Action::Stalled(_) | Action::CompareLog => {}
             }
@@ -326,8 +333,7 @@ impl Inside {
     }
 
     fn sample(&self) -> Result<Sample, String> {
-        let table = fs::read_to_string("/proc/thread-self/net/ip_vs")
-            .map_err(|error| format!("no IPVS table: {error}"))?;
+        let table = kernel_table().map_err(|error| format!("no IPVS table: {error}"))?;
         let pid_file = Path::new(PID_FILE).exists();
         // An empty file is one whose daemon is about to write it.
         let empty = fs::read_to_string(PID_FILE).is_ok_and(|text| text.trim().is_empty());
@@ -394,6 +400,14 @@ impl Inside {
             thread::sleep(Duration::from_millis(20));
         }
     }
+}
+
+/// `/proc/net/ip_vs` in one read: where a second one goes on the kernel counts the services of other namespaces
+/// too, and skips some of ours. One read gives a page, which is more than any scene has.
+fn kernel_table() -> std::io::Result<String> {
+    let mut bytes = [0; 4096];
+    let length = fs::File::open("/proc/thread-self/net/ip_vs")?.read(&mut bytes)?;
+    Ok(String::from_utf8_lossy(bytes.get(..length).unwrap_or_default()).into_owned())
 }
 
 /// Messages without date, name and pid.

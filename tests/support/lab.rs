@@ -12,7 +12,7 @@
 use std::{
     cell::RefCell,
     fs::{self, File},
-    io::Write as _,
+    io::{Read as _, Seek as _, Write as _},
     os::unix::process::CommandExt as _,
     path::Path,
     process::{Child, Command, ExitCode, Output, Stdio},
@@ -26,6 +26,7 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
+use tempfile::tempfile;
 
 /// The lab sets it for what runs inside.
 const INSIDE: &str = "LDIRECTORD_LAB_INSIDE";
@@ -187,11 +188,17 @@ impl Namespace {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// A command run to its end, whatever that is.
+    /// A command run to its end, whatever that is. A daemon that it leaves behind goes on.
     #[track_caller]
     pub(crate) fn output(&self, command: &mut Command) -> Output {
-        self.enter(|| command.output())
-            .unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"))
+        // Files, because a daemon that keeps a pipe open would make us wait for its end.
+        let (mut stdout, mut stderr) = (tempfile().unwrap(), tempfile().unwrap());
+        command.stdin(Stdio::null());
+        command.stdout(stdout.try_clone().unwrap()).stderr(stderr.try_clone().unwrap());
+        let status = self
+            .enter(|| command.status())
+            .unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
+        Output { status, stdout: written(&mut stdout), stderr: written(&mut stderr) }
     }
 
     /// Starts a command that goes on until the namespace is dropped, or [`Namespace::kill`] ends it.
@@ -245,6 +252,13 @@ impl Drop for Namespace {
             thread::sleep(Duration::from_millis(10));
         }
     }
+}
+
+fn written(file: &mut File) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    file.rewind().unwrap();
+    file.read_to_end(&mut bytes).unwrap();
+    bytes
 }
 
 fn end(mut child: Child) {

@@ -213,6 +213,7 @@ pub(super) fn real(draft: &mut Draft<'_>, value: &Value<'_>) {
     let own = match server.own {
         None => None,
         Some((request, receive)) => {
+            // Differs from ldirectord: there a `/` at the start makes it lose the rest of the line.
             if text.get(request.start) == Some(&b'/') {
                 draft.findings.push(
                     Diagnostic::warning(

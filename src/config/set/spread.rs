@@ -47,9 +47,15 @@ pub(in crate::config) fn scheduler_flags(draft: &mut Draft<'_>, value: &Value<'_
     };
     ignored(value, run.end..value.text.len(), &mut draft.findings);
     let mut flags = SchedulerFlags::default();
+    let mut of = None;
     let text = slice(&value.text, run).to_vec();
     let text: Vec<u8> = text.into_iter().filter(|byte| !matches!(byte, b'"' | b'\'')).collect();
     for word in text.split(|byte| *byte == b',').filter(|word| !word.is_empty()) {
+        if word.starts_with(b"sh-") {
+            of = Some("sh");
+        } else if word.starts_with(b"mh-") {
+            of = Some("mh");
+        }
         match word {
             b"flag-1" | b"sh-fallback" | b"mh-fallback" => flags.first = true,
             b"flag-2" | b"sh-port" | b"mh-port" => flags.second = true,
@@ -62,7 +68,7 @@ pub(in crate::config) fn scheduler_flags(draft: &mut Draft<'_>, value: &Value<'_
             }
         }
     }
-    in_block(draft, |block, _| block.scheduler_flags = flags);
+    in_block(draft, |block, _| block.scheduler_flags = Some((flags, of, value.span())));
 }
 
 /// The longest persistence that ipvsadm takes: 31 days.

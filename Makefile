@@ -1,0 +1,47 @@
+# What to do with this project, one word each.  `make` alone lists them.
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+CARGO ?= tests/lab/cargo
+INSTALL ?= install
+
+.DEFAULT_GOAL := help
+.PHONY: help build test lab lab-shell demo bench install clean-lab
+
+help:
+	@sed -n 's/^## //p' Makefile
+
+## make build      the program, optimised, in target/release
+build:
+	$(CARGO) build --release --locked
+
+## make test       everything, also on a real IPVS kernel (as root; makes the lab first)
+test:
+	tests/suite
+
+## make lab        what the tests and the demo need to run on a real kernel, in ~/.cache/ldirectord-lab
+lab:
+	tests/lab/setup
+
+## make lab-shell  a shell in the lab
+lab-shell:
+	tests/lab/run -i -- bash
+
+## make demo       a director at work on a real kernel, in a minute
+demo:
+	demo/run
+
+## make bench      the benchmarks of benches/
+bench:
+	$(CARGO) bench --locked
+
+## make install    the program to DESTDIR/PREFIX/sbin, the example to DESTDIR/PREFIX/share/doc
+install: build
+	target=$$($(CARGO) metadata --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p') && \
+	$(INSTALL) -D -m 755 "$$target/release/ldirectord" "$(DESTDIR)$(PREFIX)/sbin/ldirectord"
+	$(INSTALL) -D -m 644 ldirectord.cf.example "$(DESTDIR)$(PREFIX)/share/doc/ldirectord/ldirectord.cf.example"
+	$(INSTALL) -m 644 README.md LICENSE "$(DESTDIR)$(PREFIX)/share/doc/ldirectord/"
+
+## make clean-lab  removes the lab
+clean-lab:
+	tests/lab/setup --remove
