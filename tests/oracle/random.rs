@@ -56,10 +56,6 @@ impl Kind {
     fn is_ipv6(self) -> bool {
         matches!(self, Kind::Tcp6 | Kind::Mark6)
     }
-
-    fn is_mark(self) -> bool {
-        matches!(self, Kind::Mark | Kind::Mark6)
-    }
 }
 
 /// A real server. All but the weight follows from its address, so that it is the same in every service that has it.
@@ -336,7 +332,8 @@ impl Site {
             7 if !self.listening().is_empty() => format!("wrong {}", some(rng, self.listening())),
             8 if !self.listening().is_empty() => format!("closing {}", some(rng, self.listening())),
             9 => "reload".into(),
-            10 => "kill KILL ; start".into(),
+            // Without their parent ldirectord's other processes go on, and the clock with them.
+            10 if !self.globals.contains("fork") => "kill KILL ; start".into(),
             11 => "stop ; gone ; start".into(),
             12 => format!(
                 "ipvsadm? -e {} -r {} {} -w 0",
@@ -361,7 +358,7 @@ impl Site {
             }
             16 => {
                 self.change(rng);
-                "kill KILL ; start".into()
+                "stop ; gone ; start".into()
             }
             _ => {
                 self.change(rng);
