@@ -39,6 +39,7 @@ fn a_daemon_starts_directs_and_stops() {
     let pid = site.start();
     assert_eq!(fs::read_to_string(site.pid_file()).unwrap(), format!("{pid}\n"));
     assert!(command_line(pid).ends_with(&format!("ldirectord --table memory {config} start")));
+    assert_eq!(fs::read_to_string(format!("/proc/{pid}/comm")).unwrap(), "ldirectord\n");
     assert_eq!(fs::read_link(format!("/proc/{pid}/cwd")).unwrap().to_str(), Some("/"));
     for descriptor in 0..3 {
         let target = fs::read_link(format!("/proc/{pid}/fd/{descriptor}")).unwrap();

@@ -32,7 +32,7 @@ use tokio::{
 };
 
 use super::failure;
-use crate::model::{Failure, Pass, Reason, Verdict};
+use crate::model::{Failure, Pass, Reason, STARTED_BY, Verdict};
 
 /// How many programs run at once.
 const AT_ONCE: usize = 64;
@@ -143,6 +143,7 @@ impl Running {
         let mut command = Command::new(program);
         command
             .args(arguments)
+            .env_remove(STARTED_BY)
             .stdin(Stdio::null())
             .stdout(writer.try_clone()?)
             .stderr(writer)

@@ -25,22 +25,38 @@ use nix::{
     unistd,
 };
 
-/// The environment variable that tells the second process what it is: the first one's process number.
-///
-/// A program that the daemon starts may inherit it, and it means nothing there: its parent is another.
-pub const MARK: &str = "LDIRECTORD_STARTED_BY";
+use crate::model::STARTED_BY;
 
 /// Keeps glibc from holding on to what a start or reload needed for a moment: a fifth of the daemon's memory with
-/// 10,000 servers. The number is glibc's own, which it otherwise raises as it sees fit; in programs that the daemon
-/// starts it changes nothing else.
+/// 10,000 servers. The number is glibc's own, which it otherwise raises as it sees fit; programs that the daemon
+/// starts inherit it, and it does them as little harm. It is read when a program begins.
 const HEAP: (&str, &str) = ("MALLOC_MMAP_THRESHOLD_", "131072");
+
+/// This program, also where its file was replaced since.
+const SELF: &str = "/proc/self/exe";
 
 /// What the second process says when it serves.
 const READY: &str = "ready\n";
 
-/// Whether this is the second process.
+/// Begins the program once more, with the same words and number, unless it has what must be there when it begins.
+///
+/// Returns only if that could not be done, and then nothing is lost but some memory. ldirectord does the same for an
+/// environment variable of Perl's.
+pub fn begin_well(program: &OsStr, words: &[OsString]) {
+    if env::var_os(HEAP.0).is_none() {
+        let again = Command::new(SELF).arg0(program).args(words).env(HEAP.0, HEAP.1).exec();
+        tracing::debug!("cannot begin once more: {again}");
+    }
+}
+
+/// Has the kernel call the process what people look for with `pgrep`, and not by how it was begun.
+pub fn take_name() -> io::Result<()> {
+    Ok(prctl::set_name(c"ldirectord")?)
+}
+
+/// Whether this is the second process. A program that the daemon starts is not told of it.
 pub fn is_second() -> bool {
-    env::var(MARK).is_ok_and(|first| first == unistd::getppid().to_string())
+    env::var_os(STARTED_BY).is_some()
 }
 
 /// In the second process, first thing: has it end with the first as long as that waits.
@@ -49,7 +65,12 @@ pub fn is_second() -> bool {
 pub fn end_with_first() -> io::Result<()> {
     prctl::set_pdeathsig(Signal::SIGTERM)?;
     // It may have ended before it was watched.
-    if is_second() { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
+    let first = env::var(STARTED_BY).unwrap_or_default();
+    if first == unistd::getppid().to_string() {
+        Ok(())
+    } else {
+        Err(io::ErrorKind::BrokenPipe.into())
+    }
 }
 
 /// How the second process fared.
@@ -65,11 +86,10 @@ pub enum Outcome {
 
 /// Starts the second process with these words and waits until it serves or has ended.
 pub fn start_second(program: &OsStr, arguments: &[OsString]) -> io::Result<Outcome> {
-    let mut second = Command::new("/proc/self/exe")
+    let mut second = Command::new(SELF)
         .arg0(program)
         .args(arguments)
-        .env(MARK, std::process::id().to_string())
-        .env(HEAP.0, env::var_os(HEAP.0).unwrap_or_else(|| HEAP.1.into()))
+        .env(STARTED_BY, std::process::id().to_string())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()?;

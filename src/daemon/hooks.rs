@@ -16,8 +16,7 @@ use tokio::{
     task::{Id, JoinSet},
 };
 
-use super::detach;
-use crate::model::ServiceKey;
+use crate::model::{STARTED_BY, ServiceKey};
 
 /// How long a program may run.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -140,7 +139,7 @@ async fn status(program: &Program) -> std::io::Result<ExitStatus> {
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
-        .env_remove(detach::MARK)
+        .env_remove(STARTED_BY)
         .kill_on_drop(true)
         .status()
         .await

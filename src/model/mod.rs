@@ -23,6 +23,11 @@ pub use service::{
     VirtualService,
 };
 
+/// The environment variable that tells the second of a daemon's two processes what it is: the first one's number.
+///
+/// Whoever starts another program takes it away, or a start from there would take itself for a second process.
+pub const STARTED_BY: &str = "LDIRECTORD_STARTED_BY";
+
 /// Everything the operator asked for, resolved to numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Desired {

@@ -43,6 +43,9 @@ pub(super) fn ldirectord(program: &OsStr, words: &[OsString], request: &Request)
         output::complain(format!("cannot start the daemon: {error}"));
         return Exit::Failure;
     }
+    if matches!(request.command, Command::Start | Command::Restart | Command::TryRestart) {
+        detach::begin_well(program, words);
+    }
     let places = Places::here();
     let Some(instance) = Instance::find(request.config.as_deref(), &places) else {
         return not_found(request, &places);

@@ -121,6 +121,9 @@ fn direct(
     log: &Log,
     pid_file: Option<PidFile>,
 ) -> Exit {
+    if let Err(error) = detach::take_name() {
+        tracing::warn!("The process keeps the name that it has: {error}");
+    }
     match pid_file {
         Some(_) => tracing::info!("Starting Linux Director v1.186-ha as daemon"),
         None => {
