@@ -105,12 +105,15 @@ impl Call<'_> {
     }
 
     fn follow(&self, reading: Reading) -> Exit {
-        if reading.desired.is_none() || !self.is_first_of_two() {
-            output::remark(&reading.remarks);
+        let Reading { source, seen, desired, remarks } = reading;
+        if desired.is_none() || !self.is_first_of_two() {
+            output::remark(&remarks);
         }
-        let Some(mut desired) = reading.desired else {
-            return self.configuration_error(&reading.source);
+        let Some(mut desired) = desired else {
+            return self.configuration_error(&source);
         };
+        // A daemon stays for long; what it was read from does not.
+        drop((source, remarks));
         desired.process = self.places.adjust(desired.process);
         let Some(log) = start_log(self.request, &desired.process, self.instance.name.clone())
         else {
@@ -121,7 +124,6 @@ impl Call<'_> {
             // Before another process writes what came of it.
             log.flush();
         }
-        let seen = reading.seen;
         let exit = match self.request.command {
             _ if self.is_second => start::serve(self, desired, seen, &log),
             Command::Start => start::start(self, desired, seen, &log),

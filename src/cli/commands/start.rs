@@ -53,7 +53,8 @@ fn launch(call: &Call<'_>, desired: Desired, seen: Seen, log: &Log) -> Exit {
         return direct(call, desired, seen, log, None);
     }
     if desired.process.supervised {
-        // It was read without host names.
+        // It was read without host names; nobody needs it any more.
+        drop(desired);
         return match load::load(&call.instance.config, Purpose::Follow) {
             Ok(reading) => {
                 output::remark(&reading.remarks);
