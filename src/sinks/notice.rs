@@ -98,11 +98,13 @@ pub fn line(notice: &Notice) -> Option<String> {
             )
         }
         News::Drifted(service, None) => {
-            format!("Virtual server {service} was changed by somebody else and is left like that")
+            format!(
+                "Virtual server {service} was changed by somebody else and is left like that; a reload sets it as the file says"
+            )
         }
         News::Drifted(service, Some(server)) => {
             format!(
-                "Real server {server} of {service} was changed by somebody else and is left like that"
+                "Real server {server} of {service} was changed by somebody else and is left like that until its health changes; a reload sets it as the file says"
             )
         }
         News::KernelFault(error) => fault(error),
