@@ -336,7 +336,8 @@ impl Site {
             7 if !self.listening().is_empty() => format!("wrong {}", some(rng, self.listening())),
             8 if !self.listening().is_empty() => format!("closing {}", some(rng, self.listening())),
             9 => "reload".into(),
-            10 => "kill KILL ; start".into(),
+            // Without their parent ldirectord's other processes go on, and the clock with them.
+            10 if !self.globals.contains("fork") => "kill KILL ; start".into(),
             11 => "stop ; gone ; start".into(),
             12 => format!(
                 "ipvsadm? -e {} -r {} {} -w 0",
@@ -361,7 +362,7 @@ impl Site {
             }
             16 => {
                 self.change(rng);
-                "kill KILL ; start".into()
+                "stop ; gone ; start".into()
             }
             _ => {
                 self.change(rng);
