@@ -31,9 +31,9 @@ lab-shell:
 demo:
 	demo/run
 
-## make bench      the benchmarks of benches/
+## make bench      ldirectord measured against others, in two minutes
 bench:
-	$(CARGO) bench --locked
+	benches/run
 
 ## make install    the program to DESTDIR/PREFIX/sbin, the example to DESTDIR/PREFIX/share/doc
 install: build

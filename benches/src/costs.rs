@@ -1,7 +1,7 @@
-//! Processor time of an HTTP check: the daemon, the least client, and keepalived, one after the other.
+//! Processor time of an HTTP check: the daemon against the least client, and against keepalived.
 //!
-//! All three check the same servers every second over the same loopback interface; the server counts the checks,
-//! the kernel the time (user and system, of the checking processes only).
+//! The two of a pair check the same servers every second over the same loopback interface, one after the other; the
+//! server counts the checks, the kernel the time (user and system, of the checking processes only).
 
 use std::env;
 use std::path::Path;
@@ -13,53 +13,71 @@ use crate::process::{self, Running};
 use crate::server::Server;
 use crate::{Problem, head, load, print};
 
-/// Checks a second.
-const COUNT: u32 = 300;
 /// How long each is measured.
 const SPAN: Duration = Duration::from_secs(10);
 
-pub(crate) fn measure(program: &Path) -> Result<(), Problem> {
-    load::claim_addresses()?;
-    let server = Server::start()?;
-    head(&format!(
-        "Processor time of one HTTP check, {COUNT} checks a second for {} s",
-        SPAN.as_secs()
-    ));
-
-    let least = one(&server, || {
+/// Against a program that does nothing else, on the machine's own kernel.
+pub(crate) fn against_least(program: &Path) -> Result<(), Problem> {
+    const COUNT: u32 = 2000;
+    let server = begin(COUNT)?;
+    let least = one(&server, COUNT, || {
         Running::start(Command::new(env::current_exe()?).args(["least-client", &COUNT.to_string()]))
     })?;
     print("the least loop (one poll, no verdicts)", &microseconds(least), "");
-
-    let configuration = load::configuration(COUNT, "checkinterval=1\nchecktimeout=5", &load::HTTP);
-    let ours = one(&server, || Running::daemon(program, "kernel", &configuration))?;
+    let ours = one(&server, COUNT, || ours(program, "memory", COUNT))?;
     print(
         "ldirectord",
         &microseconds(ours),
         &format!("{:.2} times the least loop", ratio(ours, least)),
     );
+    Ok(())
+}
 
+/// Against keepalived, which needs a kernel with IPVS.
+pub(crate) fn against_keepalived(program: &Path) -> Result<(), Problem> {
+    const COUNT: u32 = 300;
+    let server = begin(COUNT)?;
     let file = env::temp_dir().join("keepalived.conf");
-    process::replace(&file, &keepalived())?;
-    let theirs = one(&server, || {
-        Running::start(
-            Command::new("keepalived")
-                .args(["--dont-fork", "--check", "--log-console", "--use-file"])
-                .arg(&file),
-        )
+    process::replace(&file, &keepalived(COUNT))?;
+    let theirs = one(&server, COUNT, || {
+        let words = ["--dont-fork", "--check", "--log-console", "--use-file"];
+        Running::start(Command::new("keepalived").args(words).arg(&file))
     })?;
+    print("keepalived (HTTP_GET, status code only)", &microseconds(theirs), "");
+    let ours = one(&server, COUNT, || ours(program, "kernel", COUNT))?;
     print(
-        "keepalived (HTTP_GET, status code only)",
-        &microseconds(theirs),
-        &format!("{:.2} times ours", ratio(theirs, ours)),
+        "ldirectord",
+        &microseconds(ours),
+        &format!("{:.2} times keepalived", ratio(ours, theirs)),
     );
     Ok(())
 }
 
+fn begin(count: u32) -> Result<Server, Problem> {
+    load::claim_addresses()?;
+    head(&format!(
+        "Processor time of one HTTP check, {count} checks a second for {} s",
+        SPAN.as_secs()
+    ));
+    Server::start()
+}
+
+fn ours(program: &Path, table: &str, count: u32) -> Result<Running, Problem> {
+    Running::daemon(
+        program,
+        table,
+        &load::configuration(count, "checkinterval=1\nchecktimeout=5", &load::HTTP),
+    )
+}
+
 /// Seconds of processor time that a check takes a program.
-fn one(server: &Server, start: impl Fn() -> Result<Running, Problem>) -> Result<f64, Problem> {
+fn one(
+    server: &Server,
+    count: u32,
+    start: impl Fn() -> Result<Running, Problem>,
+) -> Result<f64, Problem> {
     let mut running = start()?;
-    server.wait_for_all(COUNT, Duration::from_secs(60))?;
+    server.wait_for_all(count, Duration::from_secs(60))?;
     // What a program does at its start is not a check.
     thread::sleep(Duration::from_secs(2));
     let (before, _) = (running.processor_time()?, server.arrivals());
@@ -80,7 +98,7 @@ fn microseconds(seconds: f64) -> String {
     format!("{:.0} µs", seconds * 1e6)
 }
 
-fn keepalived() -> String {
+fn keepalived(count: u32) -> String {
     let server = |number: u32| {
         let address = load::address(number);
         format!(
@@ -91,12 +109,12 @@ fn keepalived() -> String {
     };
     let block = |first: u32| {
         let service = load::service(first / load::SERVERS_PER_SERVICE).replace(':', " ");
-        let last = (first + load::SERVERS_PER_SERVICE).min(COUNT);
+        let last = (first + load::SERVERS_PER_SERVICE).min(count);
         let servers: String = (first..last).map(server).collect();
         format!(
             "virtual_server {service} {{\n    delay_loop 1\n    lvs_sched wlc\n    lvs_method NAT\n    \
              protocol TCP\n{servers}}}\n"
         )
     };
-    (0..COUNT).step_by(load::STEP).map(block).collect()
+    (0..count).step_by(load::STEP).map(block).collect()
 }

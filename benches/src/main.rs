@@ -28,13 +28,14 @@ fn main() -> ExitCode {
     let words: Vec<String> = env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let outcome = match words.as_slice() {
-        ["costs", program] => costs::measure(&PathBuf::from(program)),
+        ["costs", program] => costs::against_least(&PathBuf::from(program)),
+        ["keepalived", program] => costs::against_keepalived(&PathBuf::from(program)),
         ["install", program] => install::measure(&PathBuf::from(program)),
         ["memory", program] => memory::measure(&PathBuf::from(program)),
         ["lateness", program] => lateness::measure(&PathBuf::from(program)),
         // A process of its own, so that its processor time can be told from the server's.
         ["least-client", count] => client::check_for_ever(count),
-        _ => Err("usage: ldirectord-bench costs|install|memory|lateness LDIRECTORD (benches/run starts it)".into()),
+        _ => Err("usage: ldirectord-bench costs|keepalived|install|memory|lateness LDIRECTORD (benches/run starts it)".into()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -117,11 +117,40 @@ impl Page {
         self.line("");
     }
 
+    /// A long text, in lines that fit.
+    pub(crate) fn wrapped(&self, text: &str) {
+        let mut line = String::new();
+        for word in text.split_whitespace() {
+            if !line.is_empty() && line.len() + word.len() > 80 {
+                self.line(&self.paint(FAINT, &format!("     {line}")));
+                line.clear();
+            }
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+        self.line(&self.paint(FAINT, &format!("     {line}")));
+    }
+
+    /// What the page is about.
+    pub(crate) fn title(&self, text: &str) {
+        self.line("");
+        self.line(&self.paint(BOLD, text));
+    }
+
     /// A row of the closing figures: a number a service and their sum.
     pub(crate) fn figures(&self, name: &str, numbers: &[usize]) {
         let cells: Vec<_> = numbers.iter().map(|number| format!("{number:>16}")).collect();
         let sum: usize = numbers.iter().sum();
         self.line(&format!("   {name:<34}{}{sum:>12}", cells.concat()));
+    }
+
+    /// The heading over such rows.
+    pub(crate) fn figures_heading(&self, name: &str, columns: &[&str]) {
+        let cells: Vec<_> = columns.iter().map(|column| format!("{column:>16}")).collect();
+        let text = format!("   {name:<34}{}{:>12}", cells.concat(), "together");
+        self.line(&self.paint(BOLD, &text));
     }
 
     /// A heading over columns.

@@ -1,5 +1,6 @@
 //! The story, step by step. Every step is verified: the first that does not hold ends the story.
 
+use std::env;
 use std::error::Error;
 use std::fs;
 use std::io;
@@ -25,6 +26,8 @@ const LOG: &str = "/var/log/ldirectord.log";
 
 /// Step 1, before there is a client to be: the machines.
 pub(crate) fn lay_out(page: &mut Page, folder: &Path) -> Result<(), Problem> {
+    page.title("A director at work: three web servers behind it, of which two fail under load.");
+    page.line(&format!("The kernel is {}.", kernel()));
     page.step(
         "Five machines are laid out, each a network namespace, with cables to one switch.",
         &[],
@@ -46,6 +49,14 @@ pub(crate) fn lay_out(page: &mut Page, folder: &Path) -> Result<(), Problem> {
         seconds(began.elapsed())
     ));
     Ok(())
+}
+
+fn kernel() -> String {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    match env::var("LDIRECTORD_LAB_KERNEL").as_deref() {
+        Ok("uml") => format!("User-Mode Linux {}: this machine's own has no IPVS", release.trim()),
+        _ => format!("this machine's own, {}", release.trim()),
+    }
 }
 
 /// The other steps, told from the client.
@@ -182,7 +193,8 @@ impl Scene<'_> {
         let table = self.window.look()?;
         self.page.weights(&table);
         if let Some(line) = logged_since(log, web) {
-            self.page.line(&format!("     in its log: {line}"));
+            self.page.line("     in its log:");
+            self.page.wrapped(&line);
             self.page.line("");
         }
         if let Some(at) = tally::last(&weight_zero) {
@@ -287,7 +299,7 @@ impl Scene<'_> {
 
         self.page.line("");
         let methods: Vec<_> = SERVICES.iter().map(|service| service.method).collect();
-        self.page.heading("Figures: requests", &methods);
+        self.page.figures_heading("Figures: requests", &methods);
         self.page.figures("sent", &each(&|service| all.sent(service)));
         self.page.figures("answered", &each(&|service| all.sent(service) - all.lost(service)));
         self.page.figures("lost", &each(&|service| all.lost(service)));
@@ -432,5 +444,7 @@ fn logged_since(length: usize, web: &Web) -> Option<String> {
     let log = fs::read(LOG).ok()?;
     let new = String::from_utf8_lossy(log.get(length..)?).into_owned();
     let address = web.address.to_string();
-    new.lines().find(|line| line.contains(&address)).map(str::to_owned)
+    let line = new.lines().find(|line| line.contains(&address))?;
+    // Without the date, which is in brackets.
+    Some(line.split_once("] ").map_or(line, |(_, text)| text).to_owned())
 }

@@ -35,6 +35,9 @@ use crate::{
     time::Moment,
 };
 
+/// For how many actions room is kept.
+const QUEUE: usize = 64;
+
 /// The decision core.
 #[derive(Debug)]
 pub struct Director {
@@ -42,8 +45,8 @@ pub struct Director {
     services: Vec<Service>,
     /// Where each service is in `services`.
     index: BTreeMap<ServiceKey, usize>,
-    /// For each check the servers that it speaks for: places of services, and of servers in them.
-    users: Vec<Vec<(usize, usize)>>,
+    /// Which servers each check speaks for, ordered by check: places of services, and of servers in them.
+    users: Vec<(CheckId, u32, u32)>,
     schedule: Schedule,
     rounds: Rounds,
     /// The services that we may change or delete: those of the configuration, and those that it had and the
@@ -120,7 +123,12 @@ impl Director {
     /// What the shell must do next; to be called until it answers `None`.
     #[must_use]
     pub fn poll_action(&mut self) -> Option<Action> {
-        self.actions.pop_front()
+        let action = self.actions.pop_front();
+        if action.is_none() {
+            // A mass event must not cost its memory for ever.
+            self.actions.shrink_to(QUEUE);
+        }
+        action
     }
 
     /// What the daemon is doing as a whole.
@@ -167,16 +175,7 @@ impl Director {
         self.owned.extend(self.index.keys());
         let index = &self.index;
         self.fallback_told.retain(|key, _| index.contains_key(key));
-        self.users = vec![Vec::new(); desired.checks.len()];
-        for (service_place, service) in self.services.iter().enumerate() {
-            for (server_place, server) in service.config().servers.iter().enumerate() {
-                if let Checked::By(check) = server.checked
-                    && let Some(users) = self.users.get_mut(check.index())
-                {
-                    users.push((service_place, server_place));
-                }
-            }
-        }
+        self.users = users(&self.services);
         self.fresh = true;
         self.rounds.note_everything();
         for place in 0..self.services.len() {
@@ -213,12 +212,12 @@ impl Director {
 
     fn take_verdict(&mut self, attempt: Attempt, verdict: &Verdict, now: Moment) {
         let Some(check) = self.schedule.finish(attempt, verdict.is_ok(), now) else { return };
-        let users = self.users.get_mut(check.index()).map(mem::take).unwrap_or_default();
-        for &(service_place, server_place) in &users {
-            self.judge(service_place, server_place, verdict);
-        }
-        if let Some(slot) = self.users.get_mut(check.index()) {
-            *slot = users;
+        let mut place = self.users.partition_point(|(user, ..)| *user < check);
+        while let Some(&(user, service, server)) = self.users.get(place)
+            && user == check
+        {
+            self.judge(index(service), index(server), verdict);
+            place = place.saturating_add(1);
         }
     }
 
@@ -370,4 +369,23 @@ impl Director {
             debug_assert!(self.index.keys().all(|key| self.owned.contains(key)));
         }
     }
+}
+
+/// Which servers each check speaks for, ordered by check and then as in the file.
+fn users(services: &[Service]) -> Vec<(CheckId, u32, u32)> {
+    let mut users = Vec::new();
+    for (service_place, service) in (0u32..).zip(services) {
+        for (server_place, server) in (0u32..).zip(&service.config().servers) {
+            if let Checked::By(check) = server.checked {
+                users.push((check, service_place, server_place));
+            }
+        }
+    }
+    users.sort_unstable();
+    users.shrink_to_fit();
+    users
+}
+
+fn index(place: u32) -> usize {
+    usize::try_from(place).unwrap_or(usize::MAX)
 }

@@ -56,10 +56,6 @@ impl Kind {
     fn is_ipv6(self) -> bool {
         matches!(self, Kind::Tcp6 | Kind::Mark6)
     }
-
-    fn is_mark(self) -> bool {
-        matches!(self, Kind::Mark | Kind::Mark6)
-    }
 }
 
 /// A real server. All but the weight follows from its address, so that it is the same in every service that has it.
