@@ -101,12 +101,18 @@ const SHARE: &str = "LDIRECTORD_ORACLE_SHARE";
 fn run_labs() -> ExitCode {
     let words: Vec<_> = std::env::args_os().skip(1).collect();
     let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    // Where the program is that we play with, wherever cargo builds.
+    let mut readable = std::env::var("LDIRECTORD_LAB_READABLE").unwrap_or_default();
+    if let Some(folder) = Path::new(env!("CARGO_BIN_EXE_ldirectord")).parent() {
+        readable = format!("{readable}:{}", folder.display());
+    }
     let labs = if words.is_empty() { processors.clamp(1, 4) } else { 1 };
     let running: Vec<_> = (0..labs)
         .map(|lab| {
             let mut command =
                 Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab/run"));
             command.arg(std::env::current_exe().unwrap()).args(&words).stdin(Stdio::null());
+            command.env("LDIRECTORD_LAB_READABLE", &readable);
             if labs > 1 {
                 command.env(SHARE, format!("{lab}/{labs}")).stdout(Stdio::piped());
             }
