@@ -377,6 +377,10 @@ impl Simulation {
             assert_eq!(table.services.get(key), Some(entry), "what is not ours was touched");
         }
         let target = self.director.target();
+        for key in table.services.keys() {
+            let ours = self.desired.services.iter().any(|service| service.key == *key);
+            assert!(ours || self.foreign.contains_key(key), "{key} has left the file, and stayed");
+        }
         for service in &self.desired.services {
             let entry = table.services.get(&service.key).expect("every service is there");
             for (server, wanted) in &target.services[&service.key].servers {

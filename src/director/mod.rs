@@ -282,17 +282,34 @@ impl Director {
                 self.publish(News::Drifted(service, server));
             }
         }
-        if round == Round::Everything && report.unread.is_none() {
-            let failed: BTreeSet<ServiceKey> = (report.done.iter())
-                .filter(|(_, result)| result.is_err())
-                .map(|(op, _)| op.service())
-                .collect();
-            let (index, owned) = (&self.index, &mut self.owned);
-            owned.retain(|key| index.contains_key(key) || failed.contains(key));
-            self.fresh = false;
+        // What a newer configuration asks for is still to be done, and to be owned.
+        if report.unread.is_none() && !self.rounds.wants_everything() {
+            self.disown(&round, report);
         }
         if self.end == End::Reached {
             self.actions.push_back(Action::Finish);
+        }
+    }
+
+    /// Lets go of services that have left the file and the kernel.
+    fn disown(&mut self, round: &Round, report: &Report) {
+        let failed: BTreeSet<ServiceKey> = (report.done.iter())
+            .filter(|(_, result)| result.is_err())
+            .map(|(op, _)| op.service())
+            .collect();
+        let (index, owned) = (&self.index, &mut self.owned);
+        match round {
+            Round::Everything => {
+                owned.retain(|key| index.contains_key(key) || failed.contains(key));
+                self.fresh = false;
+            }
+            Round::Services(keys) => {
+                let gone = |key: &ServiceKey| {
+                    keys.contains(key) && !index.contains_key(key) && !failed.contains(key)
+                };
+                owned.retain(|key| !gone(key));
+            }
+            Round::Servers(_) | Round::Drift => {}
         }
     }
 

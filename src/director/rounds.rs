@@ -70,6 +70,11 @@ impl Rounds {
         self.retry_at = None;
     }
 
+    /// Whether the whole table is still to be made as the configuration says.
+    pub(super) fn wants_everything(&self) -> bool {
+        self.everything
+    }
+
     /// One server should be otherwise.
     pub(super) fn note_server(&mut self, service: ServiceKey, server: ServerKey) {
         if !self.everything {
