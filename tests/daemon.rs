@@ -434,6 +434,24 @@ fn a_changed_file_is_noticed_and_the_callback_is_told() {
     wait_for_end(pid);
 }
 
+/// Or a start from there would take itself for the second process of this one.
+#[test]
+fn programs_are_not_told_what_the_daemon_is() {
+    let site = Site::new();
+    let (check, told) = (site.path("check"), site.path("told"));
+    fs::write(&check, format!("#!/bin/sh\nenv >{0}.new && mv {0}.new {0}\n", told.display()))
+        .unwrap();
+    fs::set_permissions(&check, fs::Permissions::from_mode(0o755)).unwrap();
+    site.configure(&format!(
+        "checkinterval=1\nvirtual=192.0.2.1:80\n\treal=127.0.0.1:1 masq\n\tchecktype=external\n\tcheckcommand={}\n",
+        check.display()
+    ));
+    site.start();
+    let environment = wait("the check", || fs::read_to_string(&told).map_err(|e| e.to_string()));
+    assert!(environment.contains("PATH="), "{environment}");
+    assert!(!environment.contains("LDIRECTORD_STARTED_BY"), "{environment}");
+}
+
 #[test]
 fn the_fallback_command_follows_the_servers() {
     let server = Server::up();
