@@ -449,9 +449,10 @@ fn expected(desired: &Desired, before: Option<(&Desired, &Shadows)>, observed: &
             let known = old.and_then(|(_, known)| known.get(&place));
             let shadow = match known {
                 _ if server.checked == Checked::AlwaysUp => Shadow::Works(0),
-                Some(known) => known.clone(),
-                None if at_work && !fallbacks.contains(&server.key) => Shadow::Works(0),
-                None => Shadow::Unproved,
+                // Where nothing checks it, only the kernel says how it is.
+                Some(known) if server.checked != Checked::Never => known.clone(),
+                _ if at_work && !fallbacks.contains(&server.key) => Shadow::Works(0),
+                _ => Shadow::Unproved,
             };
             shadows.insert(place, shadow);
         }

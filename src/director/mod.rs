@@ -11,6 +11,7 @@ mod action;
 mod announce;
 mod event;
 mod health;
+mod remembered;
 mod rounds;
 mod schedule;
 mod service;
@@ -169,6 +170,7 @@ impl Director {
                 }
             })
             .collect();
+        remembered::leave_the_others(&mut self.services, observed);
         self.index = (self.services.iter().enumerate())
             .map(|(place, service)| (service.config().key, place))
             .collect();

@@ -1,5 +1,7 @@
 //! What is known of one virtual service, and what the kernel should hold of it because of that.
 
+use std::collections::BTreeSet;
+
 use super::{
     Place, Role,
     health::{Health, Outcome},
@@ -20,6 +22,8 @@ pub(super) struct Service {
     up: usize,
     /// Places in `config.servers`, ordered by the server's key and then by place.
     by_key: Vec<usize>,
+    /// Servers that stay as the kernel has them until they come up; see [`super::remembered`].
+    left: BTreeSet<ServerKey>,
 }
 
 impl Service {
@@ -28,13 +32,9 @@ impl Service {
     ///
     /// The fallback's entry proves nothing of a real server with the same address.
     pub(super) fn warm(config: VirtualService, observed: Option<&Entry>) -> Service {
-        Service::begin(config, |config, _, server| {
-            let fallback = config.fallback.is_some_and(|fallback| fallback.key == server.key);
-            let share = observed.and_then(|entry| entry.servers.get(&server.key));
-            match share {
-                Some(share) if share.weight.get() > 0 && !fallback => Health::Up { failures: 0 },
-                _ => Health::Unknown,
-            }
+        Service::begin(config, |config, _, server| match at_work(config, server, observed) {
+            true => Health::Up { failures: 0 },
+            false => Health::Unknown,
         })
     }
 
@@ -48,6 +48,10 @@ impl Service {
             before.config.fallback.filter(|_| before.needs_fallback()).map(|fallback| fallback.key);
         let Service { config, health: warm, .. } = Service::warm(config, observed);
         let known = |server: &RealServer| {
+            if server.checked == Checked::Never {
+                // Nothing but the kernel's table says how it is.
+                return None;
+            }
             before
                 .with_key(server.key)
                 .find(|(_, other)| other.written == server.written)
@@ -73,7 +77,17 @@ impl Service {
         let mut by_key: Vec<usize> = (0..config.servers.len()).collect();
         by_key.sort_by_key(|&place| config.servers.get(place).map(|server| server.key));
         let up = health.iter().filter(|health| health.is_up()).count();
-        Service { config, health, up, by_key }
+        Service { config, health, up, by_key, left: BTreeSet::new() }
+    }
+
+    /// Whether the kernel, which has this of the service, has the server at work.
+    pub(super) fn is_at_work(&self, server: &RealServer, observed: Option<&Entry>) -> bool {
+        at_work(&self.config, server, observed)
+    }
+
+    /// These servers stay as the kernel has them until they come up.
+    pub(super) fn leave(&mut self, servers: BTreeSet<ServerKey>) {
+        self.left = servers;
     }
 
     /// What the operator said of it.
@@ -94,7 +108,12 @@ impl Service {
             Err(_) => health.fail(self.config.failure_count),
         };
         match outcome {
-            Outcome::CameUp => self.up = self.up.saturating_add(1),
+            Outcome::CameUp => {
+                self.up = self.up.saturating_add(1);
+                if let Some(server) = self.config.servers.get(place) {
+                    self.left.remove(&server.key);
+                }
+            }
             Outcome::WentDown => self.up = self.up.saturating_sub(1),
             _ => {}
         }
@@ -161,6 +180,9 @@ impl Service {
         }
         let Some((_, server)) = self.with_key(key).last() else { return Wanted::Absent };
         let quiesced = server.share.quiesced();
+        if self.left.contains(&key) {
+            return Wanted::IfPresent(quiesced);
+        }
         match self.config.quiesce {
             Quiesce::Remove => Wanted::Absent,
             Quiesce::ZeroWeight => Wanted::Present(quiesced),
@@ -211,4 +233,11 @@ impl Service {
         debug_assert_eq!(up, self.up, "servers up in {}", self.config.key);
         debug_assert_eq!(self.health.len(), self.config.servers.len());
     }
+}
+
+/// Whether the kernel has a server at work. The entry of the fallback says nothing of a real server at its address.
+fn at_work(config: &VirtualService, server: &RealServer, observed: Option<&Entry>) -> bool {
+    let share = observed.and_then(|entry| entry.servers.get(&server.key));
+    let fallback = config.fallback.is_some_and(|fallback| fallback.key == server.key);
+    share.is_some_and(|share| share.weight.get() > 0) && !fallback
 }
