@@ -132,11 +132,6 @@ impl Director {
         action
     }
 
-    /// What the daemon is doing as a whole.
-    pub fn phase(&self) -> Phase {
-        self.phase
-    }
-
     /// What the kernel should hold now.
     pub fn target(&self) -> Target {
         self.target_when(self.fresh)
