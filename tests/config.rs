@@ -9,21 +9,33 @@ mod dump;
 #[path = "support/world.rs"]
 mod world;
 
-use std::{cell::RefCell, fmt::Write as _, fs, net::IpAddr, path::Path};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+    fs,
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
 
 use ldirectord::{
-    config::{self, Loaded, NameError, Names, Severity, World},
+    config::{self, File, FileError, Files, Loaded, NameError, Names, Severity, World},
     model::{Family, Transport},
 };
+
+/// Snapshots stand beside the files that they are of.
+fn snapshots() -> insta::Settings {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path("config");
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings
+}
 
 #[test]
 fn files_mean_what_stands_beside_them() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config");
-    let mut settings = insta::Settings::clone_current();
-    settings.set_snapshot_path(&folder);
-    settings.set_prepend_module_to_snapshot(false);
-    settings.set_omit_expression(true);
-    let _scope = settings.bind_to_scope();
+    let _scope = snapshots().bind_to_scope();
     let mut files: Vec<_> =
         fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|file| file.extension().is_some_and(|extension| extension == "cf"));
@@ -38,8 +50,7 @@ fn files_mean_what_stands_beside_them() {
 
 fn load(source: &str) -> Loaded {
     let names = world::FewNames::default();
-    let world = World { names: &names, protocols: world::PROTOCOLS, host_name: "director" };
-    config::load(source.as_bytes(), &world)
+    config::load(File::new("x.cf", source), &world::world(&names))
 }
 
 /// A resolver that keeps what it is asked.
@@ -68,8 +79,7 @@ fn every_name_is_asked_for_once_and_addresses_never() {
         writeln!(source, "virtual=192.0.2.1:{number}\n\treal=web:http masq\n\treal=nosuch:80 masq\n\tfallback=127.0.0.1:81\n\tchecktype=off").unwrap();
     }
     let names = Asked::default();
-    let world = World { names: &names, protocols: world::PROTOCOLS, host_name: "director" };
-    let loaded = config::load(source.as_bytes(), &world);
+    let loaded = config::load(File::new("x.cf", source), &world::world(&names));
     assert_eq!(loaded.diagnostics.len(), 99);
     assert_eq!(names.0.into_inner(), ["http None", "web V4", "nosuch V4"]);
 }
@@ -117,15 +127,99 @@ fn an_error_behind_a_thousand_warnings_still_counts() {
     let warnings = "\treal=192.0.2.10:80 masq junk 1\n".repeat(2000);
     let loaded = load(&format!("virtual=192.0.2.1:80\n{warnings}\treal=192.0.2.10:80 nat\n"));
     assert_eq!(loaded.desired, None);
-    assert_eq!(loaded.diagnostics.last().unwrap().code, "E0001");
+    let codes: BTreeSet<&str> = loaded.diagnostics.iter().map(|fault| fault.code).collect();
+    assert_eq!(codes, BTreeSet::from(["W0103", "E0306", "W0001"]));
 }
 
 #[test]
 fn faults_know_their_line_and_come_in_its_order() {
     let source = "# c\n\nquiescent=maybe\nvirtual=192.0.2.1:80\n\treal=nosuch:80 gate\n\tscheduler=\nfork=no\nfallback=nosuch\n";
+    let Loaded { diagnostics, sources, .. } = load(source);
     let lines: Vec<usize> =
-        load(source).diagnostics.iter().map(|fault| fault.line(source.as_bytes())).collect();
+        diagnostics.iter().map(|fault| sources.line(&fault.span).unwrap().number).collect();
     assert_eq!(lines, [3, 5, 6, 8]);
+}
+
+/// Files that exist only here.
+struct Pages(BTreeMap<&'static str, &'static str>);
+
+impl Files for Pages {
+    fn find(&self, pattern: &Path) -> Result<Vec<PathBuf>, FileError> {
+        let pattern = glob::Pattern::new(pattern.to_str().unwrap()).unwrap();
+        Ok(self.0.keys().filter(|name| pattern.matches(name)).map(PathBuf::from).collect())
+    }
+
+    fn read(&self, path: &Path) -> Result<File, FileError> {
+        let place = self.0.keys().position(|name| Path::new(name) == path);
+        let place =
+            place.ok_or_else(|| FileError { message: "there is no such file".to_owned() })?;
+        let (name, text) = self.0.iter().nth(place).unwrap();
+        Ok(File { identity: (1, place as u64), ..File::new(*name, *text) })
+    }
+}
+
+/// What comes of the first of these files, with the others at hand.
+fn included(files: &[(&'static str, &'static str)]) -> String {
+    let pages = Pages(files.iter().copied().collect());
+    let names = world::FewNames::default();
+    let world = World { files: &pages, ..world::world(&names) };
+    let main = pages.read(Path::new(files.first().unwrap().0)).unwrap();
+    let Loaded { desired, diagnostics, sources, .. } = config::load(main, &world);
+    let mut text = config::render(&sources, 42, &diagnostics);
+    text.push_str(&desired.map_or("refused\n".to_owned(), |desired| dump::desired(&desired)));
+    text
+}
+
+#[test]
+fn included_files_are_read_as_if_they_stood_there() {
+    let whole = included(&[(
+        "/etc/a.cf",
+        "checktimeout=3\nvirtual=192.0.2.1:80\n\treal=192.0.2.11:80 masq\nvirtual=192.0.2.1:81\n\treal=192.0.2.11:81 masq\nquiescent=yes\n",
+    )]);
+    assert!(whole.contains("192.0.2.1:81"), "{whole}");
+    let parts = included(&[
+        ("/etc/a.cf", "include=\"lb/time.cf\"\ninclude = lb/[0-9]*.cf\nquiescent=yes\n"),
+        ("/etc/lb/time.cf", "checktimeout=3\n"),
+        ("/etc/lb/10.cf", "virtual=192.0.2.1:80\n\treal=192.0.2.11:80 masq"),
+        ("/etc/lb/20.cf", "include=more/20.cf\n"),
+        ("/etc/lb/more/20.cf", "virtual=192.0.2.1:81\n\treal=192.0.2.11:81 masq"),
+    ]);
+    assert_eq!(parts, whole);
+}
+
+#[test]
+fn faults_name_the_included_file_they_are_in() {
+    let text = included(&[
+        (
+            "/etc/a.cf",
+            "virtual=192.0.2.1:80\n\treal=192.0.2.11:80 masq\ninclude=b.cf\n\tscheduler=rr\n",
+        ),
+        (
+            "/etc/b.cf",
+            "# nothing\n\treal=192.0.2.12:80 masq\nvirtual=192.0.2.1:80\n\tpasswd=hunter2\n",
+        ),
+    ]);
+    snapshots().bind(|| insta::assert_snapshot!("include_faults", text));
+    assert!(!text.contains("hunter2"));
+}
+
+#[test]
+fn files_that_include_each_other_end() {
+    let text = included(&[
+        ("/etc/a.cf", "include=b.cf\ninclude=missing.cf\ninclude=missing*.cf\ninclude=\n"),
+        ("/etc/b.cf", "include=../etc/a.cf\ninclude=a.cf\ninclude=b.cf\n"),
+    ]);
+    snapshots().bind(|| insta::assert_snapshot!("include_cycle", text));
+    // Each file but the last includes the next one twice.
+    let names: Vec<(String, String)> = (0..20)
+        .map(|number| {
+            (format!("/{number}.cf"), format!("include={0}.cf\ninclude={0}.cf\n", number + 1))
+        })
+        .collect();
+    let files: Vec<(&'static str, &'static str)> =
+        names.into_iter().map(|(name, text)| (&*name.leak(), &*text.leak())).collect();
+    let text = included(&files);
+    assert!(text.contains("more than 16 files include each other"), "{text}");
 }
 
 #[test]
@@ -145,7 +239,7 @@ fn secrets_are_in_no_text() {
     ] {
         let source = format!("virtual=192.0.2.1:80\n{line}\n\treal=192.0.2.10:80 gate\n");
         let loaded = load(&source);
-        let text = config::render("x.cf", 1, source.as_bytes(), &loaded.diagnostics);
+        let text = config::render(&loaded.sources, 1, &loaded.diagnostics);
         assert!(!text.contains("hunter2"), "{text}");
         assert!(!format!("{:?}", loaded.desired).contains("hunter2"), "{line}");
         for fault in &loaded.diagnostics {

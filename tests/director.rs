@@ -259,8 +259,14 @@ impl Play {
 
 fn load(text: &str) -> Desired {
     let protocols = checks::catalogue();
-    let world = config::World { names: &Numbers, protocols: &protocols, host_name: "director" };
-    let loaded = config::load(text.as_bytes(), &world);
+    let world = config::World {
+        names: &Numbers,
+        files: &config::NoFiles,
+        protocols: &protocols,
+        host_name: "director",
+        expire_quiescent_template: None,
+    };
+    let loaded = config::load(config::File::new("scene.cf", text), &world);
     loaded.desired.unwrap_or_else(|| panic!("{:?}", loaded.diagnostics))
 }
 

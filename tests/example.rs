@@ -11,7 +11,7 @@ mod world;
 use std::{env, fmt::Write as _, fs, path::PathBuf};
 
 use ldirectord::config::{
-    self, Severity, World,
+    self, Diagnostic, File, Severity,
     directives::{DIRECTIVES, Directive, Scope, ValueKind},
 };
 
@@ -25,13 +25,9 @@ fn path() -> PathBuf {
 /// The codes of what is wrong with a file.
 fn faults(source: &str) -> Vec<(Severity, &'static str, usize)> {
     let names = world::FewNames::default();
-    let world = World { names: &names, protocols: world::PROTOCOLS, host_name: "director" };
-    let loaded = config::load(source.as_bytes(), &world);
-    loaded
-        .diagnostics
-        .iter()
-        .map(|fault| (fault.severity, fault.code, fault.line(source.as_bytes())))
-        .collect()
+    let loaded = config::load(File::new("x.cf", source), &world::world(&names));
+    let line = |fault: &Diagnostic| loaded.sources.line(&fault.span).unwrap().number;
+    loaded.diagnostics.iter().map(|fault| (fault.severity, fault.code, line(fault))).collect()
 }
 
 /// Text in lines of at most 90 letters, each with this before it.

@@ -1,6 +1,6 @@
 //! The kinds of fault, each with the paragraph that explains it.
 //!
-//! `E` is an error, `W` a warning. The number's first digit: 0 the file as a whole, 1 lines, 2 values,
+//! `E` is an error, `W` a warning, `A` advice. The number's first digit: 0 the file as a whole, 1 lines, 2 values,
 //! 3 addresses and servers, 4 checks. A code is never given a second meaning.
 
 /// The paragraph of a code, if there is such a code.
@@ -13,6 +13,20 @@ pub const CODES: &[(&str, &str)] = &[
     (
         "E0001",
         "The file has so many faults that the rest of it was not looked at. It is probably no ldirectord.cf.",
+    ),
+    (
+        "E0002",
+        "A file that `include` names cannot be read. A name without a folder is looked for in the folder of the file that \
+         includes it. Only a name with `*`, `?` or `[` in it may stand for no file at all.",
+    ),
+    ("E0003", "A file includes itself, at once or by way of others, which would never end."),
+    (
+        "E0004",
+        "Files include each other 16 deep at most, and a configuration has at most 4096 files with 64 MiB in all.",
+    ),
+    (
+        "E0005",
+        "A file that the log or the results of checks are to be written to cannot be opened.",
     ),
     (
         "E0101",
@@ -92,6 +106,12 @@ pub const CODES: &[(&str, &str)] = &[
     ("E0402", "The check is of a kind that ldirectord knows and this version does not yet."),
     ("E0403", "The file asks for more than four thousand million different checks."),
     ("W0001", "The file has so many doubtful places that the rest of them are not shown."),
+    (
+        "W0002",
+        "The program cannot be run: it is not there, or it is not executable. A check by a program that cannot be run \
+         always fails.",
+    ),
+    ("W0003", "The folder of `maintenancedir` does not exist."),
     (
         "W0101",
         "ldirectord compares this value to the end of the line, blanks and all, and refuses the file. Here the value \
@@ -189,7 +209,7 @@ mod tests {
                 let text = fs::read_to_string(path).unwrap();
                 let words = text.split('"').filter(|word| {
                     word.len() == 5
-                        && word.starts_with(['E', 'W'])
+                        && word.starts_with(['A', 'E', 'W'])
                         && word.bytes().skip(1).all(|byte| byte.is_ascii_digit())
                 });
                 codes.extend(words.map(str::to_owned));
@@ -200,7 +220,9 @@ mod tests {
     #[test]
     fn every_code_has_a_paragraph_and_every_paragraph_a_use() {
         let mut codes = BTreeSet::new();
-        used(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/config"), &mut codes);
+        for folder in ["src/config", "src/daemon"] {
+            used(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), &mut codes);
+        }
         let known: Vec<&str> = CODES.iter().map(|(code, _)| *code).collect();
         assert!(known.is_sorted(), "the paragraphs stand in order");
         assert_eq!(known, codes.iter().map(String::as_str).collect::<Vec<_>>());

@@ -11,6 +11,8 @@ pub enum Severity {
     Error,
     /// The file can be used.
     Warning,
+    /// The file means what it says, and people come to regret it.
+    Advice,
 }
 
 /// What ldirectord does at the same place; tools and people know its words.
@@ -31,12 +33,14 @@ pub struct Diagnostic {
     pub severity: Severity,
     /// The kind of fault, `E0201`; each has a paragraph in [`super::codes::CODES`].
     pub code: &'static str,
-    /// Where, in bytes of the source.
+    /// Where, as [`super::Sources::line`] counts.
     pub span: Range<usize>,
     /// What, in a sentence without a full stop.
     pub message: String,
     /// What to do about it, a sentence each.
     pub hints: Vec<String>,
+    /// Another place that has to do with it, and what it is: `the first description`.
+    pub elsewhere: Option<(Range<usize>, &'static str)>,
     /// What ldirectord does at the same place.
     pub ldirectord: Ldirectord,
 }
@@ -54,6 +58,7 @@ impl Diagnostic {
             span,
             message: message.into(),
             hints: Vec::new(),
+            elsewhere: None,
             ldirectord: Ldirectord::Silent,
         }
     }
@@ -67,10 +72,26 @@ impl Diagnostic {
         Diagnostic { severity: Severity::Warning, ..Diagnostic::error(code, span, message) }
     }
 
+    /// Advice.
+    pub(super) fn advice(
+        code: &'static str,
+        span: Range<usize>,
+        message: impl Into<String>,
+    ) -> Diagnostic {
+        Diagnostic { severity: Severity::Advice, ..Diagnostic::error(code, span, message) }
+    }
+
     /// The same, with something to do about it.
     #[must_use]
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Diagnostic {
         self.hints.push(hint.into());
+        self
+    }
+
+    /// The same, with another place that has to do with it.
+    #[must_use]
+    pub(super) fn elsewhere(mut self, span: Range<usize>, what: &'static str) -> Diagnostic {
+        self.elsewhere = Some((span, what));
         self
     }
 
@@ -87,49 +108,45 @@ impl Diagnostic {
         self.ldirectord = Ldirectord::Refuses;
         self
     }
-
-    /// The line it begins on, counted from 1.
-    pub fn line(&self, source: &[u8]) -> usize {
-        let before = source.get(..self.span.start).unwrap_or(source);
-        1 + before.iter().filter(|byte| **byte == b'\n').count()
-    }
 }
 
-/// How many diagnostics are kept. A binary file would otherwise give millions that nobody reads.
+/// How many diagnostics of one severity are kept. A binary file would otherwise give millions that nobody reads.
 const MOST: usize = 1000;
 
 /// The diagnostics found so far.
 #[derive(Default)]
 pub(super) struct Findings {
     list: Vec<Diagnostic>,
-    left_out: usize,
-    error_left_out: bool,
+    errors: usize,
+    others: usize,
 }
 
 impl Findings {
     pub(super) fn push(&mut self, diagnostic: Diagnostic) {
-        if self.list.len() < MOST {
+        let count = match diagnostic.severity {
+            Severity::Error => &mut self.errors,
+            Severity::Warning | Severity::Advice => &mut self.others,
+        };
+        *count += 1;
+        if *count <= MOST {
             self.list.push(diagnostic);
-        } else {
-            self.left_out += 1;
-            self.error_left_out |= diagnostic.severity == Severity::Error;
         }
     }
 
     /// Whether there are so many that looking for more serves nobody.
     pub(super) fn are_too_many(&self) -> bool {
-        self.error_left_out
+        self.errors > MOST
     }
 
     /// All of them, in the order of the file.
     pub(super) fn finish(mut self) -> Vec<Diagnostic> {
         self.list.sort_by_key(|diagnostic| diagnostic.span.start);
         if let Some(last) = self.list.last()
-            && self.left_out > 0
+            && self.errors.max(self.others) > MOST
         {
             let span = last.span.clone();
             let message = format!("more than {MOST} faults; the rest are not shown");
-            self.list.push(match self.error_left_out {
+            self.list.push(match self.errors > MOST {
                 true => Diagnostic::error("E0001", span, message),
                 false => Diagnostic::warning("W0001", span, message),
             });

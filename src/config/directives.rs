@@ -71,6 +71,10 @@ pub struct Directive {
     pub example: &'static str,
     /// The manual's paragraph.
     pub doc: &'static str,
+    /// Whether each of several counts; of others the last one counts.
+    pub repeats: bool,
+    /// Whether ldirectord does not know it.
+    pub extension: bool,
     /// What ldirectord prints when the value is wrong.
     pub(super) says: Says,
     /// Reads the value.
@@ -190,6 +194,21 @@ const SERVICE_WORDS: &[&str] = &[
     "submission",
 ];
 
+/// What most rows have in common.
+const ROW: Directive = Directive {
+    name: "",
+    scope: Scope::Virtual,
+    value: ValueKind::Text,
+    range: "",
+    default: "",
+    example: "",
+    doc: "",
+    repeats: false,
+    extension: false,
+    says: Says::Same(""),
+    set: |_, _| {},
+};
+
 /// Every directive, in the order of the manual.
 pub const DIRECTIVES: &[Directive] = &[
     Directive {
@@ -197,32 +216,32 @@ pub const DIRECTIVES: &[Directive] = &[
         scope: Scope::Opening,
         value: ValueKind::Special("ADDRESS:PORT | NAME:PORT | MARK"),
         range: "port 0 to 65535 or a service name; mark 1 to 4294967295",
-        default: "",
         example: "192.0.2.1:80",
         doc: "Begins a virtual service: an IPv4 address and port that clients reach, or a firewall mark that the packet \
               filter gives to their packets. The indented lines that follow belong to it; an empty line ends it.",
         says: Says::Same("invalid address for virtual server"),
         set: set::opening,
+        ..ROW
     },
     Directive {
         name: "virtual6",
         scope: Scope::Opening,
         value: ValueKind::Special("[ADDRESS]:PORT | NAME:PORT | MARK"),
         range: "port 0 to 65535 or a service name; mark 1 to 4294967295",
-        default: "",
         example: "[2001:db8::1]:80",
         doc: "As virtual, for IPv6: an address in brackets and a port, or a mark of IPv6 packets.",
         says: Says::Same("invalid address for virtual server"),
         set: set::opening,
+        ..ROW
     },
     Directive {
         name: "real",
+        repeats: true,
         scope: Scope::Virtual,
         value: ValueKind::Special(
             "ADDRESS[->ADDRESS][:PORT] gate|masq|ipip [WEIGHT] [\"REQUEST\",\"RECEIVE\"] [l:NUMBER] [u:NUMBER]",
         ),
         range: "weight 0 to 2147483647",
-        default: "",
         example: "192.0.2.10:80 masq 1",
         doc: "A real server, or with -> every address of a range, and how packets reach it: gate routes them directly, \
               masq rewrites their address, ipip tunnels them. The weight is its share of new connections (1 if not \
@@ -230,25 +249,26 @@ pub const DIRECTIVES: &[Directive] = &[
               numbers of connections below which it takes new ones again and at which it stops. May be repeated.",
         says: Says::Same("invalid address for real server (wrong format)"),
         set: set::real,
+        ..ROW
     },
     Directive {
         name: "real6",
+        repeats: true,
         scope: Scope::Virtual,
         value: ValueKind::Special(
             "[ADDRESS]:PORT gate|masq|ipip [WEIGHT] [\"REQUEST\",\"RECEIVE\"] [l:NUMBER] [u:NUMBER]",
         ),
         range: "weight 0 to 2147483647",
-        default: "",
         example: "[2001:db8::10]:80 masq 1",
         doc: "As real, in a service that virtual6 begins. Ranges are not possible.",
         says: Says::Same("invalid address for real server (wrong format)"),
         set: set::real,
+        ..ROW
     },
     Directive {
         name: "fallback",
         scope: Scope::Both,
         value: ValueKind::Special("ADDRESS[:PORT] [gate|masq|ipip]"),
-        range: "",
         default: "none",
         example: "127.0.0.1:80 gate",
         doc: "The server that takes the connections when no real server does, with weight 1. Without a port it has that \
@@ -256,29 +276,30 @@ pub const DIRECTIVES: &[Directive] = &[
               Outside of a service it is that of every IPv4 service that has none of its own. It is not checked.",
         says: Says::Same("invalid port for fallback server"),
         set: set::fallback,
+        ..ROW
     },
     Directive {
         name: "fallback6",
         scope: Scope::Both,
         value: ValueKind::Special("[ADDRESS][:PORT] [gate|masq|ipip]"),
-        range: "",
         default: "none",
         example: "[::1]:80 gate",
         doc: "As fallback, for services that virtual6 begins.",
         says: Says::Same("invalid port for fallback server"),
         set: set::fallback,
+        ..ROW
     },
     Directive {
         name: "fallbackcommand",
         scope: Scope::Both,
         value: ValueKind::Text,
-        range: "",
         default: "none",
         example: "/usr/local/sbin/fallback-changed",
         doc: "A program that is run when the fallback begins or ends to serve, with start or stop, the service and its \
               protocol as arguments.",
         says: Says::Same("invalid fallback command"),
         set: set::fallback_command,
+        ..ROW
     },
     Directive {
         name: "scheduler",
@@ -291,18 +312,19 @@ pub const DIRECTIVES: &[Directive] = &[
               wlc, sh, dh, mh, sed, nq, fo, ovf, lblc or lblcr.",
         says: Says::Same("invalid scheduler, should be only lowercase letters (a-z)"),
         set: set::scheduler,
+        ..ROW
     },
     Directive {
         name: "schedflags",
         scope: Scope::Virtual,
         value: ValueKind::Words(set::SCHEDULER_FLAGS),
-        range: "",
         default: "none",
         example: "sh-port,sh-fallback",
         doc: "Flags of the scheduler: sh-fallback and mh-fallback (choose another server where the chosen one is full or \
               has no weight), sh-port and mh-port (the client's port counts too), or flag-1, flag-2, flag-3.",
         says: Says::Same("invalid sched-flags"),
         set: set::scheduler_flags,
+        ..ROW
     },
     Directive {
         name: "persistent",
@@ -314,6 +336,7 @@ pub const DIRECTIVES: &[Directive] = &[
         doc: "A client keeps its real server until it has been silent for this long.",
         says: Says::Same("invalid persistent timeout"),
         set: set::persistent,
+        ..ROW
     },
     Directive {
         name: "netmask",
@@ -326,23 +349,23 @@ pub const DIRECTIVES: &[Directive] = &[
               Without persistent it says nothing.",
         says: Says::Same("invalid netmask: dotted quad notation is required"),
         set: set::netmask,
+        ..ROW
     },
     Directive {
         name: "protocol",
         scope: Scope::Virtual,
         value: ValueKind::Word(&["tcp", "udp", "fwm"]),
-        range: "",
         default: "fwm for a mark, udp for port 53, else tcp",
         example: "tcp",
         doc: "The protocol that clients speak to the virtual service: tcp or udp; fwm, and nothing else, for a mark.",
         says: Says::Same("invalid protocol"),
         set: set::protocol,
+        ..ROW
     },
     Directive {
         name: "ops",
         scope: Scope::Virtual,
         value: ValueKind::YesNo,
-        range: "",
         default: "no",
         example: "yes",
         doc: "Whether every packet of a udp service is scheduled anew instead of following the first of its connection.",
@@ -352,6 +375,7 @@ pub const DIRECTIVES: &[Directive] = &[
                 block.one_packet = value.yes_no(found).unwrap_or(block.one_packet);
             })
         },
+        ..ROW
     },
     Directive {
         name: "checktype",
@@ -369,12 +393,12 @@ pub const DIRECTIVES: &[Directive] = &[
              positive number",
         ),
         set: set::check_type,
+        ..ROW
     },
     Directive {
         name: "service",
         scope: Scope::Virtual,
         value: ValueKind::Word(SERVICE_WORDS),
-        range: "",
         default: "the one whose port the virtual service has, else none",
         example: "http",
         doc: "The protocol that negotiate speaks. none takes every server for working.",
@@ -383,12 +407,12 @@ pub const DIRECTIVES: &[Directive] = &[
              pops, radius, pgsql, simpletcp, sip, smtp or submission",
         ),
         set: set::service,
+        ..ROW
     },
     Directive {
         name: "checkcommand",
         scope: Scope::Virtual,
         value: ValueKind::Text,
-        range: "",
         default: "/bin/true",
         example: "/usr/local/lib/ldirectord/check",
         doc: "The program of checktype=external. It is run without a shell, with the virtual address or mark, the \
@@ -396,6 +420,7 @@ pub const DIRECTIVES: &[Directive] = &[
               the server works.",
         says: Says::Same("invalid check command"),
         set: set::check_command,
+        ..ROW
     },
     Directive {
         name: "checkport",
@@ -407,12 +432,12 @@ pub const DIRECTIVES: &[Directive] = &[
         doc: "The port of the real servers that is checked.",
         says: Says::Same("invalid port"),
         set: set::check_port,
+        ..ROW
     },
     Directive {
         name: "request",
         scope: Scope::Virtual,
         value: ValueKind::Quoted,
-        range: "",
         default: "\"/\"",
         example: "\"healthz\"",
         doc: "What a negotiation asks for: the path for http and https, the whole URL for http_proxy, the file for ftp, \
@@ -420,45 +445,44 @@ pub const DIRECTIVES: &[Directive] = &[
               for ldap, the bytes to send for simpletcp. A / is put before it where it has none.",
         says: Says::Same("no request string specified"),
         set: set::request,
+        ..ROW
     },
     Directive {
         name: "receive",
         scope: Scope::Virtual,
         value: ValueKind::Quoted,
-        range: "",
         default: "anything will do",
         example: "\"all is well\"",
         doc: "What the answer must contain: a regular expression of Perl.",
         says: Says::Same("invalid receive string"),
         set: set::receive,
+        ..ROW
     },
     Directive {
         name: "httpmethod",
         scope: Scope::Virtual,
         value: ValueKind::Word(&["GET", "HEAD"]),
-        range: "",
         default: "GET",
         example: "HEAD",
         doc: "The method of http and https checks. The answer to HEAD has no body, so receive can never be found in it.",
         says: Says::Same("httpmethod must be GET or HEAD"),
         set: set::http_method,
+        ..ROW
     },
     Directive {
         name: "virtualhost",
         scope: Scope::Virtual,
         value: ValueKind::Text,
-        range: "",
         default: "the real server's address",
         example: "\"www.example.org\"",
         doc: "The Host header of http and https checks.",
-        says: Says::Same(""),
         set: set::virtual_host,
+        ..ROW
     },
     Directive {
         name: "login",
         scope: Scope::Virtual,
         value: ValueKind::Quoted,
-        range: "",
         default: "\"anonymous\" after service=ftp, \"ldirectord@\" and the host name after service=sip, else empty",
         example: "\"monitor\"",
         doc: "The name to log in with, for the services that have logins; the caller's address for sip.",
@@ -468,12 +492,12 @@ pub const DIRECTIVES: &[Directive] = &[
                 set::quoted_text(value, found, &mut block.login);
             })
         },
+        ..ROW
     },
     Directive {
         name: "passwd",
         scope: Scope::Virtual,
         value: ValueKind::Quoted,
-        range: "",
         default: "\"ldirectord@\" and the host name after service=ftp, else empty",
         example: "\"a password\"",
         doc: "The password to log in with. A file with a password in it should be readable by root alone.",
@@ -483,12 +507,12 @@ pub const DIRECTIVES: &[Directive] = &[
                 set::quoted_text(value, found, &mut block.passwd);
             })
         },
+        ..ROW
     },
     Directive {
         name: "database",
         scope: Scope::Virtual,
         value: ValueKind::Quoted,
-        range: "",
         default: "empty",
         example: "\"monitoring\"",
         doc: "The database to ask, for mysql and pgsql; the SID for oracle.",
@@ -498,12 +522,12 @@ pub const DIRECTIVES: &[Directive] = &[
                 set::quoted_text(value, found, &mut block.database);
             })
         },
+        ..ROW
     },
     Directive {
         name: "secret",
         scope: Scope::Virtual,
         value: ValueKind::Quoted,
-        range: "",
         default: "empty",
         example: "\"a shared secret\"",
         doc: "The secret that radius servers share with us.",
@@ -513,17 +537,17 @@ pub const DIRECTIVES: &[Directive] = &[
                 set::quoted_text(value, found, &mut block.secret);
             })
         },
+        ..ROW
     },
     Directive {
         name: "load",
         scope: Scope::Virtual,
         value: ValueKind::Quoted,
-        range: "",
-        default: "",
         example: "\"load\"",
         doc: "Read and not used, as in ldirectord.",
         says: Says::Same("invalid string for load testing"),
         set: set::load,
+        ..ROW
     },
     Directive {
         name: "checktimeout",
@@ -539,6 +563,7 @@ pub const DIRECTIVES: &[Directive] = &[
                 draft.common().check_timeout_s = Some(seconds);
             }
         },
+        ..ROW
     },
     Directive {
         name: "negotiatetimeout",
@@ -554,30 +579,27 @@ pub const DIRECTIVES: &[Directive] = &[
                 draft.common().negotiate_timeout_s = Some(seconds);
             }
         },
+        ..ROW
     },
     Directive {
         name: "connecttimeout",
         scope: Scope::Both,
         value: ValueKind::Seconds,
-        range: "",
-        default: "",
-        example: "",
         doc: "Not known any more: use negotiatetimeout.",
         says: Says::Same("connecttimeout directive deprecated in favour of negotiatetimeout"),
         set: |draft, value| set::gone(draft, value, "negotiatetimeout"),
+        ..ROW
     },
     Directive {
         name: "timeout",
         scope: Scope::Global,
         value: ValueKind::Seconds,
-        range: "",
-        default: "",
-        example: "",
         doc: "Not known any more: use checktimeout and negotiatetimeout.",
         says: Says::Same(
             "timeout directive deprecated in favour of checktimeout and negotiatetimeout",
         ),
         set: |draft, value| set::gone(draft, value, "checktimeout"),
+        ..ROW
     },
     Directive {
         name: "checkinterval",
@@ -593,6 +615,7 @@ pub const DIRECTIVES: &[Directive] = &[
                 draft.common().interval_s = Some((seconds, value.key.clone()));
             }
         },
+        ..ROW
     },
     Directive {
         name: "checkcount",
@@ -604,6 +627,7 @@ pub const DIRECTIVES: &[Directive] = &[
         doc: "How many pings must go unanswered before a ping check has failed. Going out of use: see failurecount.",
         says: Says::Differ("invalid check count value", "invalid check count"),
         set: set::check_count,
+        ..ROW
     },
     Directive {
         name: "failurecount",
@@ -619,12 +643,12 @@ pub const DIRECTIVES: &[Directive] = &[
                 draft.common().failure_count = Some(count);
             }
         },
+        ..ROW
     },
     Directive {
         name: "quiescent",
         scope: Scope::Both,
         value: ValueKind::YesNo,
-        range: "",
         default: "no",
         example: "yes",
         doc: "What becomes of a server that is out of service: yes leaves it in the kernel with weight 0, so that its \
@@ -635,12 +659,12 @@ pub const DIRECTIVES: &[Directive] = &[
                 draft.common().quiescent = Some(answer);
             }
         },
+        ..ROW
     },
     Directive {
         name: "readdquiescent",
         scope: Scope::Global,
         value: ValueKind::YesNo,
-        range: "",
         default: "no",
         example: "yes",
         doc: "With quiescent=yes: whether a server that is out of service is put back with weight 0 when somebody took it \
@@ -651,12 +675,12 @@ pub const DIRECTIVES: &[Directive] = &[
                 draft.globals.readd_quiescent = answer;
             }
         },
+        ..ROW
     },
     Directive {
         name: "cleanstop",
         scope: Scope::Both,
         value: ValueKind::YesNo,
-        range: "",
         default: "yes",
         example: "no",
         doc: "Whether virtual services leave the kernel when the daemon ends.",
@@ -666,12 +690,12 @@ pub const DIRECTIVES: &[Directive] = &[
                 draft.common().clean_stop = Some(answer);
             }
         },
+        ..ROW
     },
     Directive {
         name: "autoreload",
         scope: Scope::Global,
         value: ValueKind::YesNo,
-        range: "",
         default: "no",
         example: "yes",
         doc: "Whether this file is read anew when it has changed.",
@@ -681,35 +705,48 @@ pub const DIRECTIVES: &[Directive] = &[
                 draft.globals.autoreload = answer;
             }
         },
+        ..ROW
     },
     Directive {
         name: "callback",
         scope: Scope::Global,
         value: ValueKind::Quoted,
-        range: "",
         default: "none",
         example: "\"/usr/local/sbin/copy-configuration\"",
         doc: "A program that is run with the name of this file when the file has changed.",
-        says: Says::Same(""),
         set: set::callback,
+        ..ROW
+    },
+    Directive {
+        name: "include",
+        repeats: true,
+        extension: true,
+        scope: Scope::Global,
+        value: ValueKind::Text,
+        default: "none",
+        example: "ldirectord.d/*.cf",
+        doc: "Other files, read as if their lines stood here; *, ? and [...] stand for any number of names, which are taken \
+              in alphabetical order. A name without a folder is looked for where this file is. Each file is a whole: \
+              a virtual service ends where its file ends.",
+        set: set::include,
+        ..ROW
     },
     Directive {
         name: "execute",
+        repeats: true,
         scope: Scope::Global,
         value: ValueKind::Rest,
-        range: "",
         default: "none",
         example: "other.cf",
         doc: "Another configuration, which a daemon of its own follows; it is started, reloaded and stopped with this one. \
               May be repeated.",
-        says: Says::Same(""),
         set: set::execute,
+        ..ROW
     },
     Directive {
         name: "fork",
         scope: Scope::Global,
         value: ValueKind::YesNo,
-        range: "",
         default: "no",
         example: "no",
         doc: "In ldirectord, whether every virtual service has a process of its own. Checks never wait for each other \
@@ -720,12 +757,12 @@ pub const DIRECTIVES: &[Directive] = &[
                 draft.globals.fork = answer;
             }
         },
+        ..ROW
     },
     Directive {
         name: "supervised",
         scope: Scope::Global,
         value: ValueKind::YesNo,
-        range: "",
         default: "no",
         example: "no",
         doc: "Whether to stay in the foreground and write the log to standard output.",
@@ -735,34 +772,33 @@ pub const DIRECTIVES: &[Directive] = &[
                 draft.globals.supervised = answer;
             }
         },
+        ..ROW
     },
     Directive {
         name: "logfile",
         scope: Scope::Global,
         value: ValueKind::Quoted,
-        range: "",
         default: "\"/var/log/ldirectord.log\"",
         example: "\"local0\"",
         doc: "Where the log goes: a file, if it begins with a /, else a facility of the system's log.",
-        says: Says::Same(""),
         set: set::log_file,
+        ..ROW
     },
     Directive {
         name: "monitorfile",
         scope: Scope::Virtual,
         value: ValueKind::Text,
-        range: "",
         default: "none",
         example: "\"/var/log/ldirectord/web.monitor\"",
         doc: "A file to which the result of every check is written, a line each.",
         says: Says::Same("unable to open monitorfile : No such file or directory"),
         set: set::monitor_file,
+        ..ROW
     },
     Directive {
         name: "maintenancedir",
         scope: Scope::Global,
         value: ValueKind::Rest,
-        range: "",
         default: "none",
         example: "/etc/ha.d/maintenance",
         doc: "A directory in which a file takes a real server out of service that has the server's address or name as \
@@ -773,28 +809,29 @@ pub const DIRECTIVES: &[Directive] = &[
                 draft.globals.maintenance_dir = Some(path);
             }
         },
+        ..ROW
     },
     Directive {
         name: "emailalert",
         scope: Scope::Both,
         value: ValueKind::Text,
-        range: "",
         default: "none",
         example: "\"admin@example.org\"",
         doc: "Who is mailed when a server goes into or out of service; several addresses with commas between.",
         says: Says::Same("no email address specified"),
         set: set::email_alert,
+        ..ROW
     },
     Directive {
         name: "emailalertfrom",
         scope: Scope::Global,
         value: ValueKind::Rest,
-        range: "",
         default: "root at this host",
         example: "ldirectord@example.org",
         doc: "The sender of these mails.",
         says: Says::Same("no email from address specified"),
         set: set::email_from,
+        ..ROW
     },
     Directive {
         name: "emailalertfreq",
@@ -806,50 +843,48 @@ pub const DIRECTIVES: &[Directive] = &[
         doc: "How often the mail about a server that stays out of service is repeated.",
         says: Says::Same("invalid email alert frequency"),
         set: set::email_frequency,
+        ..ROW
     },
     Directive {
         name: "emailalertstatus",
         scope: Scope::Both,
         value: ValueKind::Words(set::EMAIL_STATUSES),
-        range: "",
         default: "all",
         example: "running,stopping",
         doc: "What the daemon must be doing for a mail to be sent; all and none stand alone.",
-        says: Says::Same(""),
         set: set::email_status,
+        ..ROW
     },
     Directive {
         name: "smtp",
         scope: Scope::Both,
         value: ValueKind::Special("a host name or address"),
-        range: "",
         default: "the local sendmail",
         example: "mail.example.org",
         doc: "The mail server that these mails are handed to.",
         says: Says::Same("invalid SMTP server address"),
         set: set::smtp,
+        ..ROW
     },
     Directive {
         name: "servicename",
         scope: Scope::Virtual,
         value: ValueKind::Rest,
-        range: "",
         default: "none",
         example: "Web shop",
         doc: "A name of the service, for mails.",
-        says: Says::Same(""),
         set: |draft, value| set::in_block(draft, |block, _| block.name = Some(value.remark())),
+        ..ROW
     },
     Directive {
         name: "comment",
         scope: Scope::Virtual,
         value: ValueKind::Rest,
-        range: "",
         default: "none",
         example: "ask the shop team before a change",
         doc: "A remark on the service, for mails.",
-        says: Says::Same(""),
         set: |draft, value| set::in_block(draft, |block, _| block.comment = Some(value.remark())),
+        ..ROW
     },
 ];
 

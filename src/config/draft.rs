@@ -2,9 +2,11 @@
 //!
 //! A field is `None` where the file says nothing; which default then holds is `expand`'s business.
 
-use std::{collections::HashMap, ops::Range};
+use std::{
+    collections::HashMap, ffi::OsStr, ops::Range, os::unix::ffi::OsStrExt as _, path::PathBuf,
+};
 
-use super::diagnostic::Findings;
+use super::{Named, diagnostic::Findings, value::Value};
 use crate::{
     model::{AlertPhases, Forwarding, HttpMethod, LogTarget, Mask, SchedulerFlags, Weight},
     pattern::{Pattern, PatternError},
@@ -16,6 +18,10 @@ pub(super) struct Draft<'a> {
     pub(super) globals: Globals,
     /// The virtual service that is being described, if one is.
     pub(super) block: Option<Block>,
+    /// The files that were asked for and are to be read next, and where.
+    pub(super) includes: Vec<(PathBuf, Range<usize>)>,
+    /// The files that were named for other purposes.
+    pub(super) named: Vec<Named>,
     /// What was found wrong.
     pub(super) findings: Findings,
     /// This host's name.
@@ -25,6 +31,12 @@ pub(super) struct Draft<'a> {
 }
 
 impl Draft<'_> {
+    /// The shell is to look whether this file can be used.
+    pub(super) fn name_file(&mut self, value: &Value<'_>, path: &[u8]) {
+        let path = PathBuf::from(OsStr::from_bytes(path));
+        self.named.push(Named { directive: value.directive.name, path, span: value.span() });
+    }
+
     /// What may be said of everything and of one service: the part that is being described.
     pub(super) fn common(&mut self) -> &mut Common {
         match &mut self.block {

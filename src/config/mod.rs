@@ -4,11 +4,13 @@
 //! `validate` gives every directive to its row of [`directives::DIRECTIVES`], `resolve` turns names into
 //! numbers at the end of every virtual service, and `expand` applies defaults and inheritance.
 //!
-//! Pure: no file, socket, clock or log. What must be known from outside comes in as a [`World`].
-//! Whether a log or monitor file can be opened is for the caller to find out.
+//! Pure: no file, socket, clock or log. What must be known from outside comes in as a [`World`], the files that
+//! `include` names among it; all that were read are kept as [`Sources`], because a [`Diagnostic`] points into them.
+//! Whether a log or monitor file can be opened is for the caller to find out, who is told of each ([`Named`]).
 //!
 //! Sources: the behaviour of ldirectord 4.12, run as an oracle wherever its manual leaves a doubt.
 
+mod sources;
 mod names;
 mod diagnostic;
 pub mod codes;
@@ -25,8 +27,11 @@ mod resolve;
 mod expand;
 
 pub use diagnostic::{Diagnostic, Ldirectord, Severity};
-pub use names::{NameError, Names, World};
+pub use names::{FileError, Files, NameError, Names, NoFiles, World};
 pub use render::render;
+pub use sources::{File, Line, Sources};
+
+use std::{ops::Range, path::PathBuf};
 
 use crate::model::Desired;
 
@@ -35,15 +40,31 @@ use crate::model::Desired;
 pub struct Loaded {
     /// What the operator asked for; `None` when there is an error among the diagnostics.
     pub desired: Option<Desired>,
-    /// Everything that is wrong or doubtful, in the order of the file.
+    /// Everything that is wrong or doubtful, in the order of the file; then that of each file it includes.
     pub diagnostics: Vec<Diagnostic>,
+    /// The file, and those it includes.
+    pub sources: Sources,
+    /// Files that the configuration names to be written to, run or read; whether that is possible is for the shell to find out.
+    pub named: Vec<Named>,
 }
 
-/// Reads a file. Finds every fault, not only the first.
-pub fn load(source: &[u8], world: &World<'_>) -> Loaded {
-    let (config, mut findings) = validate::validate(source, world);
+/// A file that a directive names.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Named {
+    /// The name of the directive.
+    pub directive: &'static str,
+    /// The file.
+    pub path: PathBuf,
+    /// Where its name stands.
+    pub span: Range<usize>,
+}
+
+/// Reads a file and those it includes. Finds every fault, not only the first.
+pub fn load(file: File, world: &World<'_>) -> Loaded {
+    let validate::Validated { config, sources, named, mut findings } =
+        validate::validate(file, world);
     let desired = expand::expand(config, &mut findings);
     let diagnostics = findings.finish();
     let refused = diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
-    Loaded { desired: (!refused).then_some(desired), diagnostics }
+    Loaded { desired: (!refused).then_some(desired), diagnostics, sources, named }
 }

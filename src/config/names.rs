@@ -1,7 +1,13 @@
-//! Host and service names to numbers: a seam, because only the shell may ask the system's resolver.
+//! What the configuration cannot know by itself: seams, because only the shell may ask the system.
 
-use std::{cell::RefCell, collections::HashMap, net::IpAddr};
+use std::{
+    cell::RefCell,
+    collections::HashMap,
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
 
+use super::sources::File;
 use crate::model::{Family, ProtocolInfo, Transport};
 
 /// What the configuration cannot know by itself.
@@ -9,10 +15,15 @@ use crate::model::{Family, ProtocolInfo, Transport};
 pub struct World<'a> {
     /// The resolver.
     pub names: &'a dyn Names,
+    /// The files that the configuration may include.
+    pub files: &'a dyn Files,
     /// The protocols that we can speak.
     pub protocols: &'a [ProtocolInfo],
     /// This host's name, which the default logins of `ftp` and `sip` contain.
     pub host_name: &'a str,
+    /// Whether the kernel forgets which client had a server when the server gets weight 0
+    /// (`net.ipv4.vs.expire_quiescent_template`); `None` where there is no IPVS to ask.
+    pub expire_quiescent_template: Option<bool>,
 }
 
 /// Host and service names to numbers.
@@ -24,6 +35,37 @@ pub trait Names {
 
     /// The port of a service name, of any transport protocol if none is given.
     fn port(&self, service: &str, transport: Option<Transport>) -> Result<u16, NameError>;
+}
+
+/// The files that a configuration may include.
+pub trait Files {
+    /// The files that a pattern of `*`, `?` and `[…]` names, in the order of their names; there may be none.
+    fn find(&self, pattern: &Path) -> Result<Vec<PathBuf>, FileError>;
+
+    /// Reads a file. Only regular files can be read, and none that are too large to be a configuration.
+    fn read(&self, path: &Path) -> Result<File, FileError>;
+}
+
+/// Why a file could not be read.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct FileError {
+    /// The fault in a sentence without a full stop.
+    pub message: String,
+}
+
+/// There are no files to include.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoFiles;
+
+impl Files for NoFiles {
+    fn find(&self, _: &Path) -> Result<Vec<PathBuf>, FileError> {
+        Ok(Vec::new())
+    }
+
+    fn read(&self, _: &Path) -> Result<File, FileError> {
+        Err(FileError { message: "no file can be read here".to_owned() })
+    }
 }
 
 /// Why a name could not be turned into a number.

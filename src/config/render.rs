@@ -6,40 +6,28 @@ use std::{fmt::Write as _, ops::Range};
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
-use super::{Diagnostic, Ldirectord, Severity, secret::masked};
+use super::{Diagnostic, Ldirectord, Line, Severity, Sources, secret::masked};
 
 /// The most of a line that is drawn, in bytes; what is wrong with a longer one is told without it.
 const WIDEST: usize = 400;
 
-/// All diagnostics of a file, as ldirectord and as we tell them.
-pub fn render(path: &str, pid: u32, source: &[u8], diagnostics: &[Diagnostic]) -> String {
+/// All diagnostics of a configuration, as ldirectord and as we tell them.
+pub fn render(sources: &Sources, pid: u32, diagnostics: &[Diagnostic]) -> String {
     let mut out = String::new();
-    if diagnostics.is_empty() {
-        return out;
-    }
-    let ends = source.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1);
-    let starts: Vec<usize> = [0].into_iter().chain(ends).collect();
     for diagnostic in diagnostics {
-        let number = starts.partition_point(|start| *start <= diagnostic.span.start).max(1);
-        let start = starts.get(number - 1).copied().unwrap_or_default();
-        let end = starts.get(number).map_or(source.len(), |next| next - 1);
-        let line = source.get(start..end).unwrap_or_default();
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        one(&mut out, path, pid, (number, start, &masked(line)), diagnostic);
+        if let Some(line) = sources.line(&diagnostic.span) {
+            one(&mut out, sources, pid, &line, diagnostic);
+        }
     }
     out
 }
 
-fn one(
-    out: &mut String,
-    path: &str,
-    pid: u32,
-    (number, start, line): (usize, usize, &[u8]),
-    diagnostic: &Diagnostic,
-) {
+fn one(out: &mut String, sources: &Sources, pid: u32, line: &Line<'_>, diagnostic: &Diagnostic) {
+    let (path, number) = (line.file.path.to_string_lossy(), line.number);
     let (word, level) = match diagnostic.severity {
         Severity::Error => ("Error", Level::ERROR),
         Severity::Warning => ("Warning", Level::WARNING),
+        Severity::Advice => ("Advice", Level::INFO.with_name("advice")),
     };
     let known = match &diagnostic.ldirectord {
         Ldirectord::Says(text) if !text.is_empty() => text.clone(),
@@ -48,14 +36,13 @@ fn one(
     // `Unknown command` has the line with its ending; a line of the log is one line.
     let known = short(&known.replace('\n', ""));
     let known = known.trim_end();
-    // Writing to a string cannot fail.
-    writeln!(out, "{word} [{pid}] reading file {path} at line {number}: {known}")
-        .unwrap_or_default();
+    if diagnostic.severity != Severity::Advice {
+        // Writing to a string cannot fail.
+        writeln!(out, "{word} [{pid}] reading file {path} at line {number}: {known}")
+            .unwrap_or_default();
+    }
 
-    let (text, at) = drawn(
-        line,
-        diagnostic.span.start.saturating_sub(start)..diagnostic.span.end.saturating_sub(start),
-    );
+    let (text, at) = drawn(&masked(line.text), line.part.clone());
     let title = level.clone().primary_title(short(&diagnostic.message)).id(diagnostic.code);
     let hints: Vec<String> = diagnostic.hints.iter().map(|hint| short(hint)).collect();
     let refuses = (diagnostic.ldirectord == Ldirectord::Refuses)
@@ -63,9 +50,16 @@ fn one(
     let mut group = title.element(
         Snippet::source(text)
             .line_start(number)
-            .path(path)
+            .path(path.as_ref())
             .annotation(AnnotationKind::Primary.span(at)),
     );
+    let other =
+        diagnostic.elsewhere.as_ref().and_then(|(span, what)| Some((sources.line(span)?, what)));
+    let other = other
+        .map(|(line, what)| format!("{what} is at {}:{}", line.file.path.display(), line.number));
+    if let Some(other) = &other {
+        group = group.element(Level::NOTE.message(other));
+    }
     for hint in &hints {
         group = group.element(Level::HELP.with_name("hint").message(hint));
     }

@@ -82,9 +82,8 @@ pub(super) struct Resolver<'w> {
     world: World<'w>,
     lookup: Lookup<'w>,
     services: Vec<Service>,
-    /// The services so far, and the line each begins on.
-    known: HashMap<ServiceKey, usize>,
-    line_number: usize,
+    /// The services so far, and where each begins.
+    known: HashMap<ServiceKey, Range<usize>>,
 }
 
 /// The name without brackets; ldirectord takes them off a fallback of either family.
@@ -103,13 +102,7 @@ impl<'w> Resolver<'w> {
             lookup: Lookup::new(world.names),
             services: Vec::new(),
             known: HashMap::new(),
-            line_number: 0,
         }
-    }
-
-    /// A virtual service begins on this line.
-    pub(super) fn opened_at(&mut self, line_number: usize) {
-        self.line_number = line_number;
     }
 
     fn host(&self, host: &str, family: Family) -> Result<IpAddr, NameError> {
@@ -136,7 +129,7 @@ impl<'w> Resolver<'w> {
         let flags = flags(&block, findings);
         let Some(key) = key else { return };
         match self.known.get(&key) {
-            Some(line_number) => {
+            Some(first) => {
                 findings.push(
                     Diagnostic::error(
                         "E0311",
@@ -144,11 +137,11 @@ impl<'w> Resolver<'w> {
                         format!("the virtual service {key} is described twice"),
                     )
                     .says("duplicate virtual server")
-                    .hint(format!("the first description begins on line {line_number}")),
+                    .elsewhere(first.clone(), "the first description"),
                 );
                 return;
             }
-            None => self.known.insert(key, self.line_number),
+            None => self.known.insert(key, block.span.clone()),
         };
         warn_of_limits(&block, findings);
         warn_of_twins(&block, &servers, &key, findings);

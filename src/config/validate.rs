@@ -1,12 +1,12 @@
-//! The lines of a file in, a [`Config`] and everything that is wrong with it out.
+//! The lines of a file and of those it includes in, a [`Config`] and everything that is wrong with it out.
 //!
 //! Goes through the lines in order, gives every directive to its row of the table, and hands a virtual
 //! service to `resolve` where it ends. Stops at no fault: what is wrong is as if it were not there.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashMap, ops::Range, path::Path};
 
 use super::{
-    Diagnostic, World,
+    Diagnostic, File, Files, Named, Sources, World,
     directives::Directive,
     draft::{Draft, Globals},
     resolve::{Config, Resolver},
@@ -16,52 +16,46 @@ use super::{
 };
 use crate::config::diagnostic::Findings;
 
-/// Checks a file, line by line.
-pub(super) fn validate(source: &[u8], world: &World<'_>) -> (Config, Findings) {
-    let mut draft = Draft {
-        globals: Globals::default(),
-        block: None,
-        findings: Findings::default(),
-        host_name: world.host_name,
-        patterns: std::collections::HashMap::new(),
+/// The most files within files: more is a mistake, and each takes some of the stack.
+const DEEPEST: usize = 16;
+/// The most files, and bytes in all of them, that make up a configuration.
+const MOST_FILES: usize = 4096;
+const MOST_BYTES: usize = 64 << 20;
+
+/// What came of going through the lines.
+pub(super) struct Validated {
+    pub(super) config: Config,
+    pub(super) sources: Sources,
+    pub(super) named: Vec<Named>,
+    pub(super) findings: Findings,
+}
+
+/// Checks a file and those it includes, line by line.
+pub(super) fn validate(file: File, world: &World<'_>) -> Validated {
+    let mut reader = Reader {
+        draft: Draft {
+            globals: Globals::default(),
+            block: None,
+            includes: Vec::new(),
+            named: Vec::new(),
+            findings: Findings::default(),
+            host_name: world.host_name,
+            patterns: HashMap::new(),
+        },
+        resolver: Resolver::new(world),
+        files: world.files,
+        sources: Sources::default(),
+        room: 0,
+        n_files: 0,
+        within: Vec::new(),
+        ended: None,
+        line_number: 0,
+        told: false,
     };
-    let mark = byte_order_mark(source);
-    if mark > 0 {
-        draft.findings.push(
-            Diagnostic::warning("W0107", 0..mark, "the file begins with a byte order mark")
-                .refused()
-                .hint("save it without; ldirectord does not know the first line then"),
-        );
-    }
-    let mut resolver = Resolver::new(world);
-    let mut reader = Reader { draft, ended: None, line_number: 0, told: false };
-    for (start, line) in lines(source) {
-        reader.line_number += 1;
-        if reader.draft.findings.are_too_many() {
-            break;
-        }
-        if ends_service(&line)
-            && let Some(block) = reader.draft.block.take()
-        {
-            resolver.service(block, &mut reader.draft.findings);
-        }
-        reader.line(start, &line);
-        if line.place == Place::Opening {
-            resolver.opened_at(reader.line_number);
-            if start + line.len() == source.len() {
-                reader.draft.findings.push(
-                    Diagnostic::warning("W0106", start..start + line.len(), "nothing follows this line")
-                        .refused()
-                        .hint("ldirectord then takes the service for a duplicate; put an empty line behind it"),
-                );
-            }
-        }
-    }
-    let Draft { globals, block, mut findings, .. } = reader.draft;
-    if let Some(block) = block {
-        resolver.service(block, &mut findings);
-    }
-    (resolver.finish(globals, &mut findings), findings)
+    reader.file(file);
+    let Reader { draft, resolver, sources, .. } = reader;
+    let Draft { globals, named, mut findings, .. } = draft;
+    Validated { config: resolver.finish(globals, &mut findings), sources, named, findings }
 }
 
 /// Whether a virtual service is over at the latest at this line.
@@ -88,9 +82,17 @@ enum Ended {
     Outdent,
 }
 
-/// Reads lines.
+/// Reads files.
 struct Reader<'w> {
     draft: Draft<'w>,
+    resolver: Resolver<'w>,
+    files: &'w dyn Files,
+    sources: Sources,
+    /// Where the next file begins, in bytes of all files.
+    room: usize,
+    n_files: usize,
+    /// The files that are being read, each including the next.
+    within: Vec<(u64, u64)>,
     ended: Option<Ended>,
     line_number: usize,
     /// Whether it has been said of this run of indented lines that they belong to no virtual service.
@@ -98,6 +100,111 @@ struct Reader<'w> {
 }
 
 impl Reader<'_> {
+    fn file(&mut self, file: File) {
+        let base = self.room;
+        self.room += file.bytes.len() + 1;
+        self.n_files += 1;
+        self.within.push(file.identity);
+        (self.ended, self.line_number, self.told) = (None, 0, false);
+        let mark = byte_order_mark(&file.bytes);
+        if mark > 0 {
+            self.draft.findings.push(
+                Diagnostic::warning(
+                    "W0107",
+                    base..base + mark,
+                    "the file begins with a byte order mark",
+                )
+                .refused()
+                .hint("save it without; ldirectord does not know the first line then"),
+            );
+        }
+        for (start, line) in lines(&file.bytes) {
+            self.line_number += 1;
+            if self.draft.findings.are_too_many() {
+                break;
+            }
+            if ends_service(&line) {
+                self.end_service();
+            }
+            self.line(base + start, &line);
+            if line.place == Place::Opening && start + line.len() == file.bytes.len() {
+                let span = base + start..base + start + line.len();
+                self.draft.findings.push(
+                    Diagnostic::warning("W0106", span, "nothing follows this line")
+                        .refused()
+                        .hint("ldirectord then takes the service for a duplicate; put an empty line behind it"),
+                );
+            }
+            let place = (self.ended, self.line_number, self.told);
+            for (pattern, span) in std::mem::take(&mut self.draft.includes) {
+                self.include(&file.path, &pattern, &span);
+            }
+            (self.ended, self.line_number, self.told) = place;
+        }
+        self.end_service();
+        self.within.pop();
+        self.sources.add(file, base);
+    }
+
+    fn end_service(&mut self) {
+        if let Some(block) = self.draft.block.take() {
+            self.resolver.service(block, &mut self.draft.findings);
+        }
+    }
+
+    /// Reads the files that a pattern names as if they stood here.
+    fn include(&mut self, from: &Path, pattern: &Path, span: &Range<usize>) {
+        let whole = from.parent().unwrap_or(Path::new("")).join(pattern);
+        let found = match is_pattern(pattern) {
+            true => self.files.find(&whole),
+            false => Ok(vec![whole]),
+        };
+        let paths = found.unwrap_or_else(|error| {
+            let fault = format!("cannot look for {}: {error}", pattern.display());
+            self.draft.findings.push(Diagnostic::error("E0002", span.clone(), fault));
+            Vec::new()
+        });
+        for path in paths {
+            match self.files.read(&path) {
+                Ok(file) if self.within.contains(&file.identity) => self.draft.findings.push(
+                    Diagnostic::error(
+                        "E0003",
+                        span.clone(),
+                        format!("{} includes itself", path.display()),
+                    )
+                    .hint("take this line out, here or in one of the files between"),
+                ),
+                Ok(file) => {
+                    let limit = match () {
+                        () if self.within.len() >= DEEPEST => {
+                            format!("more than {DEEPEST} files include each other")
+                        }
+                        () if self.n_files >= MOST_FILES => {
+                            format!("more than {MOST_FILES} files are included")
+                        }
+                        () if self.room + file.bytes.len() > MOST_BYTES => {
+                            format!("more than {} MiB are included", MOST_BYTES >> 20)
+                        }
+                        () => {
+                            self.file(file);
+                            continue;
+                        }
+                    };
+                    self.draft.findings.push(Diagnostic::error("E0004", span.clone(), limit));
+                    return;
+                }
+                Err(error) => {
+                    let fault = format!("cannot include {}: {error}", path.display());
+                    self.draft.findings.push(
+                        Diagnostic::error("E0002", span.clone(), fault).hint(
+                            "names are looked for in the folder of the file that includes them",
+                        ),
+                    );
+                }
+            }
+        }
+    }
+
     fn line(&mut self, start: usize, line: &Line<'_>) {
         let text_start = start + line.indent.len();
         let end = start + line.len() - line.ending.len();
@@ -156,7 +263,7 @@ impl Reader<'_> {
         }
     }
 
-    fn blank(&mut self, line: &Line<'_>, span: std::ops::Range<usize>) {
+    fn blank(&mut self, line: &Line<'_>, span: Range<usize>) {
         if line.place == Place::Block {
             self.draft.findings.push(
                 Diagnostic::warning("W0108", span, "a line of blanks inside of a virtual service")
@@ -171,7 +278,7 @@ impl Reader<'_> {
     }
 
     /// A line that is indented and belongs to no virtual service.
-    fn stray(&mut self, name: &str, line: &Line<'_>, span: std::ops::Range<usize>) {
+    fn stray(&mut self, name: &str, line: &Line<'_>, span: Range<usize>) {
         let width: usize = without_tabs(&line.indent).len();
         if width >= 4 && self.told {
             return;
@@ -197,7 +304,7 @@ impl Reader<'_> {
     }
 
     /// A line without a directive.
-    fn unreadable(&mut self, text: &[u8], line: &Line<'_>, span: std::ops::Range<usize>) {
+    fn unreadable(&mut self, text: &[u8], line: &Line<'_>, span: Range<usize>) {
         let in_block = line.place == Place::Block || self.draft.block.is_some();
         let trimmed = text.trim_ascii_end();
         let span = span.start..span.start + trimmed.len();
@@ -253,4 +360,9 @@ fn misplaced(known: Option<&Directive>, key: &[u8], in_block: bool) -> Diagnosti
                 .hint("indent it by a tab or four blanks, below the `virtual` line it belongs to")
         }
     }
+}
+
+/// Whether the name of a file stands for any number of files.
+fn is_pattern(path: &Path) -> bool {
+    path.as_os_str().as_encoded_bytes().iter().any(|byte| matches!(byte, b'*' | b'?' | b'['))
 }

@@ -2,22 +2,19 @@
 //!
 //! In go a path and what for, out come the configuration, if it is one, and everything there is to say about the file.
 
-use std::{
-    collections::BTreeSet,
-    env,
-    fmt::Write as _,
-    io,
-    path::{Path, PathBuf},
-};
+use std::{env, fs, io, path::Path};
+
+use nix::unistd::{AccessFlags, access};
 
 use super::{
+    files::SystemFiles,
     names::{NoHosts, SystemNames},
-    watch::{self, Seen},
+    watch::Seen,
 };
 use crate::{
     checks,
-    config::{self, Loaded, Names, World},
-    model::{Desired, LogTarget},
+    config::{self, Diagnostic, Ldirectord, Loaded, Named, Names, Severity, Sources, World},
+    model::Desired,
     sinks,
 };
 
@@ -26,93 +23,119 @@ use crate::{
 pub enum Purpose {
     /// To be followed: names are resolved, and the files that it names can be opened.
     Follow,
-    /// To say what it is worth: names are resolved, nothing is opened.
+    /// To say what it is worth: names are resolved, nothing is written to.
     Examine,
     /// To find out about a daemon: no name server is asked, unless there is a fault that may come of that.
     Ask,
 }
 
-/// A configuration file as it was read.
+/// A configuration as it was read.
 #[derive(Debug)]
 pub struct Reading {
-    /// Its bytes.
-    pub source: Vec<u8>,
-    /// What it was when it was read.
+    /// Its files.
+    pub sources: Sources,
+    /// What they were when they were read.
     pub seen: Seen,
     /// What it asks for; `None` when it cannot be followed.
     pub desired: Option<Desired>,
-    /// What there is to say about it, for people; empty when there is nothing.
-    pub remarks: String,
+    /// What there is to say about it.
+    pub diagnostics: Vec<Diagnostic>,
 }
 
-/// Reads a configuration file. Blocks, also for the resolver.
+impl Reading {
+    /// Its errors and warnings as text for people; empty when there are none.
+    pub fn remarks(&self) -> String {
+        let told = |diagnostic: &&Diagnostic| diagnostic.severity != Severity::Advice;
+        let told: Vec<Diagnostic> = self.diagnostics.iter().filter(told).cloned().collect();
+        config::render(&self.sources, std::process::id(), &told)
+    }
+}
+
+/// Reads a configuration. Blocks, also for the resolver.
 pub fn load(path: &Path, purpose: Purpose) -> io::Result<Reading> {
-    let (source, seen) = watch::read(path)?;
-    let mut reading = match purpose {
-        Purpose::Follow | Purpose::Examine => understand(path, source, seen, &SystemNames),
+    match purpose {
+        Purpose::Follow | Purpose::Examine => understand(path, purpose, &SystemNames),
         Purpose::Ask => {
             let names = NoHosts::default();
-            let reading = understand(path, source, seen, &names);
+            let reading = understand(path, purpose, &names)?;
             if reading.desired.is_none() && names.was_asked() {
-                understand(path, reading.source, seen, &SystemNames)
-            } else {
-                reading
+                return understand(path, purpose, &SystemNames);
             }
-        }
-    };
-    if purpose == Purpose::Follow
-        && let Some(desired) = &reading.desired
-    {
-        let faults = unopenable(path, &reading.source, desired);
-        if !faults.is_empty() {
-            reading.desired = None;
-            reading.remarks.push_str(&faults);
+            Ok(reading)
         }
     }
-    Ok(reading)
 }
 
-fn understand(path: &Path, source: Vec<u8>, seen: Seen, names: &dyn Names) -> Reading {
-    let (protocols, host_name) = (checks::catalogue(), host_name());
-    let world = World { names, protocols: &protocols, host_name: &host_name };
-    let Loaded { desired, diagnostics } = config::load(&source, &world);
-    let remarks =
-        config::render(&path.to_string_lossy(), std::process::id(), &source, &diagnostics);
-    Reading { source, seen, desired, remarks }
-}
-
-/// The files that the configuration names to be written to and that cannot be; like ldirectord, we refuse those.
-fn unopenable(path: &Path, source: &[u8], desired: &Desired) -> String {
-    let log = match &desired.process.log {
-        // The one that is written to when none is named may be missing.
-        LogTarget::File(log) if line_of(source, "logfile", log).is_some() => Some(log),
-        LogTarget::File(_) | LogTarget::Syslog(_) => None,
+fn understand(path: &Path, purpose: Purpose, names: &dyn Names) -> io::Result<Reading> {
+    let (protocols, host_name, files) = (checks::catalogue(), host_name(), SystemFiles::default());
+    let file = files.main(path)?;
+    let world = World {
+        names,
+        files: &files,
+        protocols: &protocols,
+        host_name: &host_name,
+        expire_quiescent_template: expire_quiescent_template(),
     };
-    let monitors: BTreeSet<&PathBuf> =
-        desired.services.iter().filter_map(|service| service.monitor_file.as_ref()).collect();
-    let files = log.map(|log| ("logfile", log)).into_iter();
-    let mut faults = String::new();
-    for (directive, file) in files.chain(monitors.into_iter().map(|file| ("monitorfile", file))) {
-        if let Err(error) = sinks::writer::append(file, "") {
-            let line = line_of(source, directive, file).unwrap_or_default();
-            let (pid, path, file) = (std::process::id(), path.display(), file.display());
-            // Writing to a String does not fail.
-            writeln!(
-                faults,
-                "Error [{pid}] reading file {path} at line {line}: unable to open {directive} {file}: {error}\n\
-                 hint: does the folder exist, and may this user write there?"
-            )
-            .unwrap_or_default();
-        }
+    let Loaded { mut desired, mut diagnostics, sources, named } = config::load(file, &world);
+    diagnostics.extend(named.iter().filter_map(|named| examine(named, purpose)));
+    if diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {
+        desired = None;
     }
-    faults
+    Ok(Reading { sources, seen: files.seen(), desired, diagnostics })
 }
 
-/// The number of the last line that gives this directive this file.
-fn line_of(source: &[u8], directive: &str, file: &Path) -> Option<usize> {
-    let (text, file) = (String::from_utf8_lossy(source), file.to_string_lossy());
-    let is_it = |line: &str| line.trim_start().starts_with(directive) && line.contains(&*file);
-    Some(text.lines().count() - text.lines().rev().position(is_it)?)
+/// What is wrong with a file that the configuration names.
+fn examine(named: &Named, purpose: Purpose) -> Option<Diagnostic> {
+    let file = named.path.display();
+    let (severity, code, message, hint) = match (named.directive, purpose) {
+        (_, Purpose::Ask) => return None,
+        ("logfile" | "monitorfile", _) => {
+            let error = unwritable(&named.path, purpose)?;
+            let message = format!("unable to open {} {file}: {error}", named.directive);
+            let hint = "does the folder exist, and may this user write there?";
+            (Severity::Error, "E0005", message, hint)
+        }
+        ("checkcommand" | "callback", _) => {
+            let error = access(&named.path, AccessFlags::X_OK).err()?;
+            let message = format!("{file} cannot be run: {}", error.desc());
+            (Severity::Warning, "W0002", message, "is it there, and is it executable?")
+        }
+        ("maintenancedir", _) if !named.path.is_dir() => {
+            let message = format!("{file} is no directory");
+            (Severity::Warning, "W0003", message, "make it, or no server can be put there")
+        }
+        _ => return None,
+    };
+    let says = match named.directive {
+        "logfile" | "monitorfile" => Ldirectord::Says(message.clone()),
+        "maintenancedir" => Ldirectord::Says("maintenance directory does not exist".to_owned()),
+        _ => Ldirectord::Silent,
+    };
+    Some(Diagnostic {
+        severity,
+        code,
+        span: named.span.clone(),
+        message,
+        hints: vec![hint.to_owned()],
+        elsewhere: None,
+        ldirectord: says,
+    })
+}
+
+/// Why a file cannot be written to; like ldirectord, who is to follow a configuration opens it.
+fn unwritable(path: &Path, purpose: Purpose) -> Option<io::Error> {
+    if purpose == Purpose::Follow {
+        return sinks::writer::append(path, "").err();
+    }
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    let wanted = if path.exists() { path } else { folder };
+    access(wanted, AccessFlags::W_OK).err().map(io::Error::from)
+}
+
+/// What the kernel does with the persistence of a server that gets weight 0; `None` where there is no IPVS.
+fn expire_quiescent_template() -> Option<bool> {
+    let text = fs::read_to_string("/proc/sys/net/ipv4/vs/expire_quiescent_template").ok()?;
+    Some(text.trim() != "0")
 }
 
 /// What ldirectord says of a file that cannot be opened, and why it cannot.

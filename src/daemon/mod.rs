@@ -13,6 +13,7 @@ pub mod pidfile;
 pub mod reconciler;
 pub mod watch;
 
+mod files;
 mod hooks;
 mod outlets;
 mod runner;
@@ -180,7 +181,7 @@ impl Daemon {
         Ok(Daemon {
             director: Director::new(desired, &observed, now),
             look_at: now.after(process.interval.max(SHORTEST_LOOK)),
-            watch: Watch::new(config.clone(), Some(seen)),
+            watch: Watch::new(seen),
             hooks: Hooks::default(),
             reload: Reload::None,
             reload_again: false,
@@ -372,10 +373,11 @@ impl Daemon {
                 return self.keep_configuration();
             }
         };
-        self.watch.adopt(reading.seen);
-        if !reading.remarks.is_empty() {
-            tracing::warn!("{}", reading.remarks.trim_end());
+        let remarks = reading.remarks();
+        if !remarks.is_empty() {
+            tracing::warn!("{}", remarks.trim_end());
         }
+        self.watch = Watch::new(reading.seen);
         match reading.desired {
             Some(desired) => {
                 self.reload = Reload::Asking(Box::new(desired));

@@ -3,21 +3,20 @@
 use std::{fmt::Write as _, net::SocketAddr, time::Duration};
 
 use ldirectord::{
-    config::{self, World},
+    config::{self, File},
     model::{
         AlertPolicy, CheckKind, CheckSpec, Checked, Desired, HttpMethod, LogTarget, Negotiate,
         ProcessSettings, Quiesce, Settings, VirtualService,
     },
 };
 
-use super::world::{FewNames, PROTOCOLS};
+use super::world::{FewNames, world};
 
 /// Reads a file with a handful of names and tells what came of it.
 pub(crate) fn load(path: &str, source: &[u8]) -> String {
     let names = FewNames::default();
-    let world = World { names: &names, protocols: PROTOCOLS, host_name: "director" };
-    let loaded = config::load(source, &world);
-    let mut text = config::render(path, 42, source, &loaded.diagnostics);
+    let loaded = config::load(File::new(path, source), &world(&names));
+    let mut text = config::render(&loaded.sources, 42, &loaded.diagnostics);
     match loaded.desired {
         Some(desired) => text.push_str(&self::desired(&desired)),
         None => text.push_str("refused\n"),

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, net::IpAddr};
 
 use ldirectord::{
-    config::{NameError, Names},
+    config::{NameError, Names, NoFiles, World},
     model::{Carrier, Family, ProtocolInfo, Transport},
 };
 
@@ -55,6 +55,17 @@ impl Names for FewNames {
             ("tftp", None | Some(Transport::Udp)) => Ok(69),
             _ => Err(NameError { message: "no such service is known".to_owned() }),
         }
+    }
+}
+
+/// The world around a test: these names, most protocols, and no files.
+pub(crate) fn world(names: &dyn Names) -> World<'_> {
+    World {
+        names,
+        files: &NoFiles,
+        protocols: PROTOCOLS,
+        host_name: "director",
+        expire_quiescent_template: None,
     }
 }
 

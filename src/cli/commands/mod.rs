@@ -105,15 +105,16 @@ impl Call<'_> {
     }
 
     fn follow(&self, reading: Reading) -> Exit {
-        let Reading { source, seen, desired, remarks } = reading;
-        if desired.is_none() || !self.is_first_of_two() {
-            output::remark(&remarks);
+        if reading.desired.is_none() || !self.is_first_of_two() {
+            output::remark(&reading.remarks());
         }
+        let Reading { sources, seen, desired, diagnostics } = reading;
         let Some(mut desired) = desired else {
-            return self.configuration_error(&source);
+            let main = sources.iter().next();
+            return self.configuration_error(main.map_or(&[], |file| &file.bytes));
         };
         // A daemon stays for long; what it was read from does not.
-        drop((source, remarks));
+        drop((sources, diagnostics));
         desired.process = self.places.adjust(desired.process);
         let Some(log) = start_log(self.request, &desired.process, self.instance.name.clone())
         else {

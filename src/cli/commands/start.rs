@@ -57,7 +57,7 @@ fn launch(call: &Call<'_>, desired: Desired, seen: Seen, log: &Log) -> Exit {
         drop(desired);
         return match load::load(&call.instance.config, Purpose::Follow) {
             Ok(reading) => {
-                output::remark(&reading.remarks);
+                output::remark(&reading.remarks());
                 match reading.desired {
                     Some(desired) => direct(call, desired, reading.seen, log, None),
                     None => Exit::Configuration,

@@ -26,7 +26,7 @@ pub(super) fn run(file: Option<&Path>) -> Exit {
             return Exit::Configuration;
         }
     };
-    output::remark(&reading.remarks);
+    output::remark(&reading.remarks());
     match reading.desired {
         Some(desired) => {
             let servers: usize = desired.services.iter().map(|service| service.servers.len()).sum();

@@ -69,11 +69,10 @@ pub(in crate::config) fn service(draft: &mut Draft<'_>, value: &Value<'_>) {
 }
 
 pub(in crate::config) fn check_command(draft: &mut Draft<'_>, value: &Value<'_>) {
-    in_block(draft, |block, findings| {
-        if let Some(found) = value.quoted_or_rest(findings) {
-            block.check_command = Some(found);
-        }
-    });
+    if let Some(found) = value.quoted_or_rest(&mut draft.findings) {
+        draft.name_file(value, &found);
+        in_block(draft, |block, _| block.check_command = Some(found));
+    }
 }
 
 pub(in crate::config) fn check_port(draft: &mut Draft<'_>, value: &Value<'_>) {

@@ -13,7 +13,7 @@ pub(super) use self::{
     },
     process::{
         EMAIL_STATUSES, callback, email_alert, email_frequency, email_from, email_status, execute,
-        log_file, monitor_file, smtp,
+        include, log_file, monitor_file, smtp,
     },
     spread::{SCHEDULER_FLAGS, netmask, persistent, protocol, scheduler, scheduler_flags},
 };

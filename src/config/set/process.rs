@@ -16,7 +16,12 @@ pub(in crate::config) const EMAIL_STATUSES: &[&str] =
 pub(in crate::config) fn callback(draft: &mut Draft<'_>, value: &Value<'_>) {
     let found = value.quoted(true, &mut draft.findings);
     if let Some(found) = found.and_then(|bytes| value.utf8(bytes, &mut draft.findings)) {
-        draft.globals.callback = Some(found).filter(|program| !program.is_empty());
+        if found.is_empty() {
+            draft.globals.callback = None;
+        } else {
+            draft.name_file(value, found.as_bytes());
+            draft.globals.callback = Some(found);
+        }
     }
 }
 
@@ -31,10 +36,19 @@ pub(in crate::config) fn execute(draft: &mut Draft<'_>, value: &Value<'_>) {
     }
 }
 
+pub(in crate::config) fn include(draft: &mut Draft<'_>, value: &Value<'_>) {
+    if let Some(found) = value.quoted_or_rest(&mut draft.findings) {
+        draft.includes.push((path(found), value.span()));
+    }
+}
+
 pub(in crate::config) fn log_file(draft: &mut Draft<'_>, value: &Value<'_>) {
     let Some(found) = value.quoted(true, &mut draft.findings) else { return };
     draft.globals.log = match found.first() {
-        Some(b'/') => LogTarget::File(path(found)),
+        Some(b'/') => {
+            draft.name_file(value, &found);
+            LogTarget::File(path(found))
+        }
         _ => match value.utf8(found, &mut draft.findings) {
             Some(facility) => LogTarget::Syslog(facility),
             None => return,
@@ -43,11 +57,10 @@ pub(in crate::config) fn log_file(draft: &mut Draft<'_>, value: &Value<'_>) {
 }
 
 pub(in crate::config) fn monitor_file(draft: &mut Draft<'_>, value: &Value<'_>) {
-    in_block(draft, |block, findings| {
-        if let Some(found) = value.quoted_or_rest(findings) {
-            block.monitor_file = Some(found);
-        }
-    });
+    if let Some(found) = value.quoted_or_rest(&mut draft.findings) {
+        draft.name_file(value, &found);
+        in_block(draft, |block, _| block.monitor_file = Some(found));
+    }
 }
 
 // === mail ===
