@@ -40,7 +40,7 @@ pub struct Diagnostic {
     /// What to do about it, a sentence each.
     pub hints: Vec<String>,
     /// Another place that has to do with it, and what it is: `the first description`.
-    pub elsewhere: Option<(Range<usize>, &'static str)>,
+    pub elsewhere: Option<Box<(Range<usize>, &'static str)>>,
     /// What ldirectord does at the same place.
     pub ldirectord: Ldirectord,
 }
@@ -91,7 +91,7 @@ impl Diagnostic {
     /// The same, with another place that has to do with it.
     #[must_use]
     pub(super) fn elsewhere(mut self, span: Range<usize>, what: &'static str) -> Diagnostic {
-        self.elsewhere = Some((span, what));
+        self.elsewhere = Some(Box::new((span, what)));
         self
     }
 

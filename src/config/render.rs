@@ -53,10 +53,10 @@ fn one(out: &mut String, sources: &Sources, pid: u32, line: &Line<'_>, diagnosti
             .path(path.as_ref())
             .annotation(AnnotationKind::Primary.span(at)),
     );
-    let other =
-        diagnostic.elsewhere.as_ref().and_then(|(span, what)| Some((sources.line(span)?, what)));
-    let other = other
-        .map(|(line, what)| format!("{what} is at {}:{}", line.file.path.display(), line.number));
+    let other = diagnostic.elsewhere.as_deref().and_then(|(span, what)| {
+        let line = sources.line(span)?;
+        Some(format!("{what} is at {}:{}", line.file.path.display(), line.number))
+    });
     if let Some(other) = &other {
         group = group.element(Level::NOTE.message(other));
     }
