@@ -11,6 +11,11 @@ pub fn explain(code: &str) -> Option<&'static str> {
 /// Every code with its paragraph.
 pub const CODES: &[(&str, &str)] = &[
     (
+        "A0105",
+        "The directive, or the unit `ms`, is an extension: ldirectord does not know it. This matters only for a file that \
+         both programs are to read; `ldirectord validate --strict` then finds such lines.",
+    ),
+    (
         "E0001",
         "The file has so many faults that the rest of it was not looked at. It is probably no ldirectord.cf.",
     ),
@@ -142,7 +147,11 @@ pub const CODES: &[(&str, &str)] = &[
         "`checkcount` goes out of use. It counts pings only; `failurecount` counts failed checks of every kind.",
     ),
     ("W0202", "`supervised` should have a value."),
-    ("W0203", "`checkinterval` in a virtual service has an effect with `fork=yes` only."),
+    (
+        "W0203",
+        "`checkinterval` in a virtual service holds for that service. In ldirectord it has an effect with `fork=yes` only, \
+         and is ignored with a warning otherwise.",
+    ),
     (
         "W0204",
         "A number such as `00` is 0 in disguise, which ldirectord takes for endless or for none.",
@@ -157,6 +166,11 @@ pub const CODES: &[(&str, &str)] = &[
         "W0208",
         "sh-port and sh-fallback are flags of the scheduler sh, mh-port and mh-fallback those of mh. ipvsadm refuses \
          them for others; flag-1 to flag-3 it takes for all.",
+    ),
+    (
+        "W0209",
+        "A number may have a unit right behind it: `ms`, `s`, `m` or `h`; without one it is seconds. ldirectord knows no \
+         units and reads the number alone, so that the same file means another time there.",
     ),
     (
         "W0301",

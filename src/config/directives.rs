@@ -27,8 +27,8 @@ pub enum Scope {
 pub enum ValueKind {
     /// `yes` or `no`, exactly.
     YesNo,
-    /// A number of seconds, without a unit.
-    Seconds,
+    /// A number of seconds, or of `ms`, `s`, `m` or `h` with the unit right behind it.
+    Duration,
     /// A number.
     Count,
     /// One of these words.
@@ -329,7 +329,7 @@ pub const DIRECTIVES: &[Directive] = &[
     Directive {
         name: "persistent",
         scope: Scope::Virtual,
-        value: ValueKind::Seconds,
+        value: ValueKind::Duration,
         range: "1 to 2678400 seconds",
         default: "none",
         example: "600",
@@ -552,15 +552,15 @@ pub const DIRECTIVES: &[Directive] = &[
     Directive {
         name: "checktimeout",
         scope: Scope::Both,
-        value: ValueKind::Seconds,
-        range: "1 second or more",
+        value: ValueKind::Duration,
+        range: "1ms or more",
         default: "negotiatetimeout, else 5",
         example: "5",
         doc: "When a connect, ping or external check has failed. Where only negotiatetimeout is given it holds here too.",
         says: Says::Differ("invalid check timeout value", "invalid check timeout"),
         set: |draft, value| {
-            if let Some(seconds) = set::timeout(draft, value) {
-                draft.common().check_timeout_s = Some(seconds);
+            if let Some(timeout) = set::timeout(draft, value) {
+                draft.common().check_timeout = Some(timeout);
             }
         },
         ..ROW
@@ -568,15 +568,15 @@ pub const DIRECTIVES: &[Directive] = &[
     Directive {
         name: "negotiatetimeout",
         scope: Scope::Both,
-        value: ValueKind::Seconds,
-        range: "1 second or more",
+        value: ValueKind::Duration,
+        range: "1ms or more",
         default: "checktimeout, else 30",
         example: "10",
         doc: "When a negotiation has failed. Where only checktimeout is given it holds here too.",
         says: Says::Differ("invalid negotiate timeout value", "invalid negotiate timeout"),
         set: |draft, value| {
-            if let Some(seconds) = set::timeout(draft, value) {
-                draft.common().negotiate_timeout_s = Some(seconds);
+            if let Some(timeout) = set::timeout(draft, value) {
+                draft.common().negotiate_timeout = Some(timeout);
             }
         },
         ..ROW
@@ -584,7 +584,7 @@ pub const DIRECTIVES: &[Directive] = &[
     Directive {
         name: "connecttimeout",
         scope: Scope::Both,
-        value: ValueKind::Seconds,
+        value: ValueKind::Duration,
         doc: "Not known any more: use negotiatetimeout.",
         says: Says::Same("connecttimeout directive deprecated in favour of negotiatetimeout"),
         set: |draft, value| set::gone(draft, value, "negotiatetimeout"),
@@ -593,7 +593,7 @@ pub const DIRECTIVES: &[Directive] = &[
     Directive {
         name: "timeout",
         scope: Scope::Global,
-        value: ValueKind::Seconds,
+        value: ValueKind::Duration,
         doc: "Not known any more: use checktimeout and negotiatetimeout.",
         says: Says::Same(
             "timeout directive deprecated in favour of checktimeout and negotiatetimeout",
@@ -604,15 +604,15 @@ pub const DIRECTIVES: &[Directive] = &[
     Directive {
         name: "checkinterval",
         scope: Scope::Both,
-        value: ValueKind::Seconds,
-        range: "1 second or more",
+        value: ValueKind::Duration,
+        range: "100ms or more",
         default: "10",
         example: "10",
-        doc: "How often real servers are checked. What a service says of itself holds with fork=yes only.",
+        doc: "How often real servers are checked.",
         says: Says::Differ("invalid check interval value", "invalid checkinterval"),
         set: |draft, value| {
-            if let Some(seconds) = value.positive(&mut draft.findings) {
-                draft.common().interval_s = Some((seconds, value.key.clone()));
+            if let Some(interval) = set::interval(draft, value) {
+                draft.common().interval = Some((interval, value.key.clone()));
             }
         },
         ..ROW
@@ -836,7 +836,7 @@ pub const DIRECTIVES: &[Directive] = &[
     Directive {
         name: "emailalertfreq",
         scope: Scope::Both,
-        value: ValueKind::Seconds,
+        value: ValueKind::Duration,
         range: "seconds, 0 for never",
         default: "0",
         example: "300",

@@ -4,6 +4,7 @@
 
 use std::{
     collections::HashMap, ffi::OsStr, ops::Range, os::unix::ffi::OsStrExt as _, path::PathBuf,
+    time::Duration,
 };
 
 use super::{Named, diagnostic::Findings, value::Value};
@@ -64,9 +65,9 @@ pub(super) struct Globals {
 /// Directives that may speak of everything or of one service.
 #[derive(Default, Clone)]
 pub(super) struct Common {
-    pub(super) check_timeout_s: Option<u32>,
-    pub(super) negotiate_timeout_s: Option<u32>,
-    pub(super) interval_s: Option<(u32, Range<usize>)>,
+    pub(super) check_timeout: Option<Duration>,
+    pub(super) negotiate_timeout: Option<Duration>,
+    pub(super) interval: Option<(Duration, Range<usize>)>,
     pub(super) check_count: Option<u32>,
     pub(super) failure_count: Option<u32>,
     pub(super) quiescent: Option<bool>,

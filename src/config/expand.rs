@@ -22,9 +22,9 @@ use crate::model::{
     ServerKey, ServiceKey, Settings, Share, Thresholds, Transport, VirtualService, Weight,
 };
 
-const INTERVAL_S: u32 = 10;
-const CHECK_TIMEOUT_S: u32 = 5;
-const NEGOTIATE_TIMEOUT_S: u32 = 30;
+const INTERVAL: Duration = Duration::from_secs(10);
+const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
+const NEGOTIATE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Makes the desired state. Pushes an error in the one case that there are more checks than numbers for them.
 pub(super) fn expand(config: Config, findings: &mut Findings) -> Desired {
@@ -58,7 +58,7 @@ fn process(globals: Globals) -> ProcessSettings {
         callback: globals.callback,
         execute: globals.execute,
         maintenance_dir: globals.maintenance_dir.map(path),
-        interval: seconds(globals.common.interval_s.map_or(INTERVAL_S, |(seconds, _)| seconds)),
+        interval: globals.common.interval.map_or(INTERVAL, |(interval, _)| interval),
     }
 }
 
@@ -92,24 +92,16 @@ struct Timing {
 
 fn timing(own: &Common, globals: &Globals) -> Timing {
     let all = &globals.common;
-    let own_interval = if globals.fork { own.interval_s.as_ref() } else { None };
-    let interval =
-        own_interval.or(all.interval_s.as_ref()).map_or(INTERVAL_S, |(seconds, _)| *seconds);
+    let interval = own.interval.as_ref().or(all.interval.as_ref());
     // Each timeout is the other's default, within the service before the globals are asked.
-    let check = own
-        .check_timeout_s
-        .or(own.negotiate_timeout_s)
-        .or(all.check_timeout_s)
-        .or(all.negotiate_timeout_s);
-    let negotiate = own
-        .negotiate_timeout_s
-        .or(own.check_timeout_s)
-        .or(all.negotiate_timeout_s)
-        .or(all.check_timeout_s);
+    let check =
+        own.check_timeout.or(own.negotiate_timeout).or(all.check_timeout).or(all.negotiate_timeout);
+    let negotiate =
+        own.negotiate_timeout.or(own.check_timeout).or(all.negotiate_timeout).or(all.check_timeout);
     Timing {
-        interval: seconds(interval),
-        check_timeout: seconds(check.unwrap_or(CHECK_TIMEOUT_S)),
-        negotiate_timeout: seconds(negotiate.unwrap_or(NEGOTIATE_TIMEOUT_S)),
+        interval: interval.map_or(INTERVAL, |(interval, _)| *interval),
+        check_timeout: check.unwrap_or(CHECK_TIMEOUT),
+        negotiate_timeout: negotiate.unwrap_or(NEGOTIATE_TIMEOUT),
         pings: own.check_count.or(all.check_count).unwrap_or(1),
     }
 }

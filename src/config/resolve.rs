@@ -354,16 +354,13 @@ impl<'w> Resolver<'w> {
         let fallback = spare(&globals.common.fallback, Family::V4, findings);
         let fallback6 = spare(&globals.common.fallback6, Family::V6, findings);
         for service in &self.services {
-            if let (Some((_, span)), false) = (&service.block.common.interval_s, globals.fork) {
-                let id = service.key.with_protocol();
-                findings.push(
-                    Diagnostic::warning(
-                        "W0203",
-                        span.clone(),
-                        "`checkinterval` of a service has no effect without `fork=yes`",
-                    )
-                    .says(format!("checkinterval in virtual service {id} ignored when fork=no")),
-                );
+            // Differs from ldirectord: the service has its own interval all the same.
+            if let (Some((_, span)), false) = (&service.block.common.interval, globals.fork) {
+                let fault = format!("only {} is checked at this interval", service.key);
+                findings
+                    .push(Diagnostic::warning("W0203", span.clone(), fault).hint(
+                        "ldirectord ignores `checkinterval` in a service without `fork=yes`",
+                    ));
             }
         }
         Config { globals, services: self.services, fallback, fallback6 }

@@ -242,6 +242,12 @@ impl Reader<'_> {
                             carriage_return: line.ending.len() == 2,
                             line,
                         };
+                        if directive.extension {
+                            let fault = format!("ldirectord does not know `{}`", directive.name);
+                            let place = value.key.clone();
+                            let fault = Diagnostic::advice("A0105", place, fault).refused();
+                            self.draft.findings.push(fault);
+                        }
                         (directive.set)(&mut self.draft, &value);
                     }
                     Some(_) if stray => {}

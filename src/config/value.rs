@@ -6,7 +6,7 @@
 //! Differs from ldirectord: what makes it refuse a value and does no harm (blanks, a comment or a carriage return
 //! behind `yes`, a `#` inside of quotes) gives a warning.
 
-use std::{borrow::Cow, ops::Range};
+use std::{borrow::Cow, ops::Range, time::Duration};
 
 use super::{
     diagnostic::{Diagnostic, Findings},
@@ -46,6 +46,20 @@ pub(super) struct Digits {
     /// Whether the digits are just `0`.
     pub(super) zero: bool,
 }
+
+/// A unit of time.
+struct Unit {
+    name: &'static str,
+    plural: &'static str,
+    ms: u64,
+}
+
+const UNITS: &[Unit] = &[
+    Unit { name: "ms", plural: "milliseconds", ms: 1 },
+    Unit { name: "s", plural: "seconds", ms: 1000 },
+    Unit { name: "m", plural: "minutes", ms: 60_000 },
+    Unit { name: "h", plural: "hours", ms: 3_600_000 },
+];
 
 /// Whether a byte belongs to a word: letters, digits and `_`.
 pub(super) fn is_word(byte: u8) -> bool {
@@ -130,6 +144,15 @@ impl Value<'_> {
 
     /// **D**: the first digits anywhere in the value, whatever else there is.
     pub(super) fn digits(&self, findings: &mut Findings) -> Option<Digits> {
+        self.digits_with(&[], findings).map(|(digits, _)| digits)
+    }
+
+    /// **D**, and the unit right behind the digits.
+    fn digits_with(
+        &self,
+        units: &'static [Unit],
+        findings: &mut Findings,
+    ) -> Option<(Digits, Option<&'static Unit>)> {
         let name = self.directive.name;
         let Some(run) = first_run(&self.text, |byte| byte.is_ascii_digit()) else {
             findings.push(
@@ -139,43 +162,99 @@ impl Value<'_> {
             return None;
         };
         let digits = slice(&self.text, run.clone());
+        let letters = first_run(slice(&self.text, run.end..self.text.len()), is_word)
+            .filter(|letters| letters.start == 0)
+            .map_or(0, |letters| letters.end);
+        let word = slice(&self.text, run.end..run.end + letters);
+        let unit = units.iter().find(|unit| unit.name.as_bytes() == word);
+        let end = if unit.is_some() { run.end + letters } else { run.end };
         let comment = self.text.iter().position(|byte| *byte == b'#').unwrap_or(self.text.len());
         let before = slice(&self.text, 0..run.start);
-        let behind = slice(&self.text, run.end..comment.max(run.end));
+        let behind = slice(&self.text, end..comment.max(end));
         let blank = |text: &[u8]| text.trim_ascii().is_empty();
         if !blank(before) || !blank(behind) {
-            findings.push(
-                Diagnostic::warning(
-                    "W0103",
-                    self.span(),
-                    format!("only `{}` is read of this value", shown(digits)),
-                )
-                .hint("write the number alone"),
-            );
+            let read = shown(slice(&self.text, run.start..end));
+            let fault = format!("only `{read}` is read of this value");
+            let hint = match units {
+                [] => "write the number alone",
+                _ => "write the number alone, or with a unit right behind it: ms, s, m or h",
+            };
+            findings.push(Diagnostic::warning("W0103", self.span(), fault).hint(hint));
         }
         let number = digits.iter().fold(0_u32, |number, digit| {
             number.saturating_mul(10).saturating_add(u32::from(digit - b'0'))
         });
-        Some(Digits { number, zero: digits == b"0", odd_zero: number == 0 && digits != b"0" })
+        let digits =
+            Digits { number, zero: digits == b"0", odd_zero: number == 0 && digits != b"0" };
+        Some((digits, unit))
     }
 
     /// **D** non-zero: as [`Value::digits`], and `0` is wrong; `00` is not, to ldirectord, and 1 to us.
     pub(super) fn positive(&self, findings: &mut Findings) -> Option<u32> {
-        let name = self.directive.name;
         let digits = self.digits(findings)?;
-        if digits.zero {
-            findings.push(self.wrong("E0203", format!("`{name}` must be 1 or more")));
+        self.not_zero(digits, Some(1), findings)
+    }
+
+    /// **D** non-zero with a unit, which is seconds where there is none. For `00` stand the seconds of `instead`;
+    /// where there are none it is as wrong as `0`.
+    pub(super) fn duration(
+        &self,
+        instead: Option<u32>,
+        findings: &mut Findings,
+    ) -> Option<Duration> {
+        let (digits, unit) = self.digits_with(UNITS, findings)?;
+        let number = self.not_zero(digits, instead, findings)?;
+        Some(self.in_units(number, unit, findings))
+    }
+
+    /// **D** with a unit of a second or more; the number of seconds, which may be 0.
+    pub(super) fn whole_seconds(&self, findings: &mut Findings) -> Option<u32> {
+        let (digits, unit) = self.digits_with(UNITS, findings)?;
+        let duration = self.in_units(digits.number, unit, findings);
+        if duration.subsec_millis() > 0 {
+            let name = self.directive.name;
+            let fault = format!("`{name}` is a whole number of seconds");
+            findings.push(self.wrong("E0204", fault));
             return None;
         }
-        if digits.odd_zero {
-            findings.push(Diagnostic::warning(
-                "W0204",
-                self.span(),
-                format!("`{name}` must be 1 or more, and is taken as 1"),
-            ));
-            return Some(1);
+        Some(u32::try_from(duration.as_secs()).unwrap_or(u32::MAX))
+    }
+
+    fn not_zero(
+        &self,
+        digits: Digits,
+        instead: Option<u32>,
+        findings: &mut Findings,
+    ) -> Option<u32> {
+        let fault = format!("`{}` must be 1 or more", self.directive.name);
+        match instead {
+            _ if !digits.zero && !digits.odd_zero => Some(digits.number),
+            Some(instead) if digits.odd_zero => {
+                let fault = format!("{fault}, and is taken as {instead}");
+                findings.push(Diagnostic::warning("W0204", self.span(), fault));
+                Some(instead)
+            }
+            _ => {
+                findings.push(self.wrong("E0203", fault));
+                None
+            }
         }
-        Some(digits.number)
+    }
+
+    /// Differs from ldirectord: a unit counts; there every number is one of seconds.
+    fn in_units(&self, number: u32, unit: Option<&Unit>, findings: &mut Findings) -> Duration {
+        let Some(unit) = unit else { return Duration::from_secs(u64::from(number)) };
+        if unit.ms != 1000 {
+            let fault = format!("`{}` stands for {} here", unit.name, unit.plural);
+            // That somebody has meant seconds is possible with the others.
+            let fault = match unit.ms {
+                1 => Diagnostic::advice("A0105", self.span(), fault),
+                _ => Diagnostic::warning("W0209", self.span(), fault),
+            };
+            let hint = format!("ldirectord knows no units, and takes the {number} for seconds");
+            findings.push(fault.hint(hint));
+        }
+        Duration::from_millis(u64::from(number).saturating_mul(unit.ms))
     }
 
     /// **W**: the first run of letters, digits and underscores, whatever else there is.

@@ -1,5 +1,7 @@
 //! Directives that say how real servers are checked.
 
+use std::time::Duration;
+
 use super::{in_block, no_such_word, only, pattern, with_slash};
 use crate::{
     config::{
@@ -149,24 +151,25 @@ pub(in crate::config) fn load(draft: &mut Draft<'_>, value: &Value<'_>) {
 
 // === time and counts ===
 
-/// What stands for no limit, which a check must not have.
+/// What stands for no limit, which a check must not have, in seconds.
 const NO_LIMIT_S: u32 = 60 * 60;
 
-pub(in crate::config) fn timeout(draft: &mut Draft<'_>, value: &Value<'_>) -> Option<u32> {
-    let name = value.directive.name;
-    let digits = value.digits(&mut draft.findings)?;
-    if digits.zero || (digits.odd_zero && !value.in_block) {
-        draft.findings.push(value.wrong("E0203", format!("`{name}` must be 1 or more")));
+/// To ldirectord `00` is no limit in a virtual service, and wrong outside.
+pub(in crate::config) fn timeout(draft: &mut Draft<'_>, value: &Value<'_>) -> Option<Duration> {
+    value.duration(value.in_block.then_some(NO_LIMIT_S), &mut draft.findings)
+}
+
+/// The shortest time from one check of a server to the next.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
+
+pub(in crate::config) fn interval(draft: &mut Draft<'_>, value: &Value<'_>) -> Option<Duration> {
+    let interval = value.duration(Some(1), &mut draft.findings)?;
+    if interval < SHORTEST_INTERVAL {
+        let name = value.directive.name;
+        draft.findings.push(value.wrong("E0204", format!("`{name}` is 100ms or more")));
         return None;
     }
-    if digits.odd_zero {
-        draft.findings.push(
-            Diagnostic::warning("W0204", value.span(), "the limit is one hour")
-                .hint("ldirectord waits without a limit here"),
-        );
-        return Some(NO_LIMIT_S);
-    }
-    Some(digits.number)
+    Some(interval)
 }
 
 pub(in crate::config) fn check_count(draft: &mut Draft<'_>, value: &Value<'_>) {

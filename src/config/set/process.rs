@@ -101,8 +101,8 @@ pub(in crate::config) fn email_frequency(draft: &mut Draft<'_>, value: &Value<'_
         );
         return;
     }
-    if let Some(digits) = value.digits(&mut draft.findings) {
-        draft.common().email_repeat_s = Some(digits.number);
+    if let Some(seconds) = value.whole_seconds(&mut draft.findings) {
+        draft.common().email_repeat_s = Some(seconds);
     }
 }
 

@@ -75,8 +75,7 @@ pub(in crate::config) fn scheduler_flags(draft: &mut Draft<'_>, value: &Value<'_
 const LONGEST_PERSISTENCE_S: u32 = 31 * 24 * 60 * 60;
 
 pub(in crate::config) fn persistent(draft: &mut Draft<'_>, value: &Value<'_>) {
-    let Some(digits) = value.digits(&mut draft.findings) else { return };
-    let mut seconds = digits.number;
+    let Some(mut seconds) = value.whole_seconds(&mut draft.findings) else { return };
     if seconds == 0 {
         draft.findings.push(
             Diagnostic::warning("W0205", value.span(), "the service is not persistent").hint(
