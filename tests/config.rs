@@ -19,8 +19,11 @@ use std::{
 };
 
 use ldirectord::{
-    config::{self, File, FileError, Files, Loaded, NameError, Names, Severity, World},
-    model::{Family, Transport},
+    config::{
+        self, File, FileError, Files, Loaded, NameError, Names, Severity, World,
+        directives::Directive,
+    },
+    model::{CheckKind, Family, Transport},
 };
 
 /// Snapshots stand beside the files that they are of.
@@ -140,8 +143,8 @@ fn faults_know_their_line_and_come_in_its_order() {
     assert_eq!(lines, [3, 5, 6, 8]);
 }
 
-/// Files that exist only here.
-struct Pages(BTreeMap<&'static str, &'static str>);
+/// Files that exist only here; the one apart has every other name.
+struct Pages(BTreeMap<&'static str, &'static str>, Option<File>);
 
 impl Files for Pages {
     fn find(&self, pattern: &Path) -> Result<Vec<PathBuf>, FileError> {
@@ -150,6 +153,9 @@ impl Files for Pages {
     }
 
     fn read(&self, path: &Path) -> Result<File, FileError> {
+        if let Some(file) = &self.1 {
+            return Ok(file.clone());
+        }
         let place = self.0.keys().position(|name| Path::new(name) == path);
         let place =
             place.ok_or_else(|| FileError { message: "there is no such file".to_owned() })?;
@@ -160,7 +166,7 @@ impl Files for Pages {
 
 /// What comes of the first of these files, with the others at hand.
 fn included(files: &[(&'static str, &'static str)]) -> String {
-    let pages = Pages(files.iter().copied().collect());
+    let pages = Pages(files.iter().copied().collect(), None);
     let names = world::FewNames::default();
     let world = World { files: &pages, ..world::world(&names) };
     let main = pages.read(Path::new(files.first().unwrap().0)).unwrap();
@@ -221,6 +227,88 @@ fn files_that_include_each_other_end() {
         names.into_iter().map(|(name, text)| (&*name.leak(), &*text.leak())).collect();
     let text = included(&files);
     assert!(text.contains("more than 16 files include each other"), "{text}");
+}
+
+#[test]
+fn what_ldirectord_does_not_know_is_told_of_each_line() {
+    let source = fs::read_to_string(
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config/extensions.cf"),
+    )
+    .unwrap();
+    let loaded = load(&source);
+    let advised = loaded.diagnostics.iter().filter(|fault| fault.code == "A0105");
+    let lines: Vec<usize> =
+        advised.map(|fault| loaded.sources.line(&fault.span).unwrap().number).collect();
+    let is_known = |line: &str| {
+        let name = line.trim().split([' ', '=']).next().unwrap();
+        Directive::find(name.as_bytes()).is_some_and(|directive| directive.extension)
+    };
+    let wanted: Vec<usize> =
+        (1..).zip(source.lines()).filter(|(_, line)| is_known(line)).map(|(at, _)| at).collect();
+    assert!(wanted.len() > 4);
+    assert_eq!(lines, wanted);
+}
+
+#[test]
+fn credentials_come_from_their_file() {
+    let service = |lines: &str| {
+        format!(
+            "virtual=192.0.2.1:21\n\tservice=ftp\n{lines}\treal=192.0.2.11:21 masq\n\treceive=\"x\"\n"
+        )
+    };
+    let access = |lines: &str| {
+        let source = format!("credentials=/etc/ha.d/ldirectord.credentials\n{}", service(lines));
+        let loaded = load(&source);
+        let desired = loaded.desired.unwrap();
+        let CheckKind::Negotiate(asked) = &desired.checks.first().unwrap().kind else { panic!() };
+        (asked.login.clone(), asked.passwd.0.clone(), asked.database.clone())
+    };
+    let owned = |login: &str, passwd: &str, database: &str| {
+        (login.to_owned(), passwd.to_owned(), database.to_owned())
+    };
+    assert_eq!(access(""), owned("anonymous", "ldirectord@director", ""));
+    let whole = access("\tcredentials=monitoring\n");
+    assert_eq!(whole, owned("monitor", "s=3#cr;et \\n", "db"));
+    let some = access("\tlogin=\"own\"\n\tcredentials = \"other\"\n");
+    assert_eq!(some, owned("own", "ldirectord@director", ""));
+
+    let loaded = load(&service("\tcredentials=monitoring\n"));
+    assert_eq!(loaded.desired, None, "no file is named");
+
+    let open = File { mode: 0o640, ..File::new("secrets", "[web]\n") };
+    let pages = Pages(BTreeMap::new(), Some(open));
+    let names = world::FewNames::default();
+    let world = World { files: &pages, ..world::world(&names) };
+    let loaded = config::load(File::new("a.cf", "credentials=secrets\n"), &world);
+    assert_eq!(loaded.desired, None, "others can read it");
+    let fault = loaded.diagnostics.iter().find(|fault| fault.severity == Severity::Error).unwrap();
+    assert_eq!(
+        (fault.code, fault.hints.as_slice()),
+        ("E0501", ["chmod 600 secrets".to_owned()].as_slice())
+    );
+}
+
+#[test]
+fn faults_of_a_credentials_file_show_no_secret() {
+    let files = |text: &'static str| {
+        included(&[
+            (
+                "/etc/a.cf",
+                "credentials=secrets\nvirtual=192.0.2.1:80\n\tcredentials=web\n\treal=192.0.2.11:80 masq\n",
+            ),
+            ("/etc/secrets", text),
+        ])
+    };
+    let text = files(
+        "passwd=hunter2\n[webs]\nlogin=a\nlogin = b\npasswort=hunter2\nhunter2\n[webs]\npasswd=\"hunter2\"\n",
+    );
+    assert!(!text.contains("hunter2"), "{text}");
+    snapshots().bind(|| insta::assert_snapshot!("credentials_faults", text));
+    assert!(
+        files("[web]\npasswd=hunter2\n").starts_with("tcp 192.0.2.1:80"),
+        "{}",
+        files("[web]\n")
+    );
 }
 
 #[test]

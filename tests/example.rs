@@ -91,7 +91,8 @@ fn reference() -> String {
         if directive.scope == Scope::Both {
             out.push_str("#   A virtual service can say otherwise for itself.\n");
         }
-        writeln!(out, "#{} = {}", directive.name, directive.example).unwrap();
+        let example = directive.global_example.unwrap_or(directive.example);
+        writeln!(out, "#{} = {example}", directive.name).unwrap();
     }
     out.push_str("\n# ==== Everything that can be said of a virtual service\n\n");
     for six in [false, true] {

@@ -1,7 +1,7 @@
 //! The kinds of fault, each with the paragraph that explains it.
 //!
 //! `E` is an error, `W` a warning, `A` advice. The number's first digit: 0 the file as a whole, 1 lines, 2 values,
-//! 3 addresses and servers, 4 checks. A code is never given a second meaning.
+//! 3 addresses and servers, 4 checks, 5 credentials. A code is never given a second meaning.
 
 /// The paragraph of a code, if there is such a code.
 pub fn explain(code: &str) -> Option<&'static str> {
@@ -78,6 +78,10 @@ pub const CODES: &[(&str, &str)] = &[
     ),
     ("E0212", "The directive was used by old versions and is refused now."),
     (
+        "E0213",
+        "An address to listen at is an IP address with a port, `127.0.0.1:8090` or `[::1]:8090`, or a port alone.",
+    ),
+    (
         "E0301",
         "A virtual service is an address or name with a port, `192.0.2.1:80`, in `virtual6` `[2001:db8::1]:80`, or \
                the number of a firewall mark.",
@@ -110,6 +114,17 @@ pub const CODES: &[(&str, &str)] = &[
     ("E0401", "The check speaks a protocol that ldirectord knows and this version does not yet."),
     ("E0402", "The check is of a kind that ldirectord knows and this version does not yet."),
     ("E0403", "The file asks for more than four thousand million different checks."),
+    ("E0501", "The credentials file must be readable, and by its owner alone: `chmod 600 FILE`."),
+    (
+        "E0502",
+        "The credentials file has lines `[SECTION]`, `KEY = VALUE` below one, and comments, which begin with `#` or `;`.",
+    ),
+    ("E0503", "A section of the credentials file, or a key of one, is there twice."),
+    (
+        "E0504",
+        "`credentials` in a virtual service names a section of the file that `credentials` outside of every service names.",
+    ),
+    ("E0505", "A section of the credentials file has `login`, `passwd`, `secret` and `database`."),
     ("W0001", "The file has so many doubtful places that the rest of them are not shown."),
     (
         "W0002",
@@ -204,6 +219,10 @@ pub const CODES: &[(&str, &str)] = &[
         "W0402",
         "As it stands, ldirectord takes these servers for working without asking. Here the check that is written is \
                made, so that a server which was never really checked now is.",
+    ),
+    (
+        "W0501",
+        "In the credentials file a value is the rest of its line as it stands there, quotes and all.",
     ),
 ];
 

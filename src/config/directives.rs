@@ -69,6 +69,8 @@ pub struct Directive {
     pub default: &'static str,
     /// A value that is right.
     pub example: &'static str,
+    /// A value that is right outside of a virtual service, where that is another.
+    pub global_example: Option<&'static str>,
     /// The manual's paragraph.
     pub doc: &'static str,
     /// Whether each of several counts; of others the last one counts.
@@ -115,12 +117,18 @@ impl Directive {
 
     /// The name that was probably meant, if one is near enough.
     pub fn nearest(name: &[u8], in_block: bool) -> Option<&'static Directive> {
-        let wanted = name.to_ascii_lowercase();
-        let near = |directive: &&Directive| distance(&wanted, directive.name.as_bytes());
-        let allowed = DIRECTIVES.iter().filter(|directive| directive.fits(in_block));
-        let nearest = allowed.min_by_key(near)?;
-        (near(&nearest) <= 1 + wanted.len() / 4).then_some(nearest)
+        let fits = |directive: &&Directive| directive.fits(in_block);
+        let names: Vec<&str> = DIRECTIVES.iter().filter(fits).map(|row| row.name).collect();
+        Directive::find(nearest_word(name, &names)?.as_bytes())
     }
+}
+
+/// The word that was probably meant, if one is near enough.
+pub(super) fn nearest_word<'w>(word: &[u8], words: &[&'w str]) -> Option<&'w str> {
+    let wanted = word.to_ascii_lowercase();
+    let near = |known: &&str| distance(&wanted, known.as_bytes());
+    let nearest = words.iter().copied().min_by_key(near)?;
+    (!word.is_empty() && near(&nearest) <= 1 + wanted.len() / 4).then_some(nearest)
 }
 
 /// How many letters must be changed, added, left out or swapped with their neighbour to get from one word to another.
@@ -202,6 +210,7 @@ const ROW: Directive = Directive {
     range: "",
     default: "",
     example: "",
+    global_example: None,
     doc: "",
     repeats: false,
     extension: false,
@@ -299,6 +308,30 @@ pub const DIRECTIVES: &[Directive] = &[
               protocol as arguments.",
         says: Says::Same("invalid fallback command"),
         set: set::fallback_command,
+        ..ROW
+    },
+    Directive {
+        name: "tunneltype",
+        extension: true,
+        scope: Scope::Both,
+        value: ValueKind::Word(set::TUNNEL_TYPES),
+        default: "ipip",
+        example: "gue",
+        doc: "How packets to servers with the forwarding method ipip are wrapped: ipip (IP in IP), gue (generic UDP \
+              encapsulation) or gre. The kernel knows gue since Linux 5.3 and gre since 5.5.",
+        set: set::tunnel_type,
+        ..ROW
+    },
+    Directive {
+        name: "tunnelport",
+        extension: true,
+        scope: Scope::Both,
+        value: ValueKind::Count,
+        range: "1 to 65535",
+        default: "6080",
+        example: "6080",
+        doc: "The UDP port at which real servers take packets of tunneltype=gue.",
+        set: set::tunnel_port,
         ..ROW
     },
     Directive {
@@ -489,7 +522,7 @@ pub const DIRECTIVES: &[Directive] = &[
         says: Says::Same("invalid login string"),
         set: |draft, value| {
             set::in_block(draft, |block, found| {
-                set::quoted_text(value, found, &mut block.login);
+                set::quoted_text(value, found, &mut block.access.login);
             })
         },
         ..ROW
@@ -504,7 +537,7 @@ pub const DIRECTIVES: &[Directive] = &[
         says: Says::Same("invalid password"),
         set: |draft, value| {
             set::in_block(draft, |block, found| {
-                set::quoted_text(value, found, &mut block.passwd);
+                set::quoted_text(value, found, &mut block.access.passwd);
             })
         },
         ..ROW
@@ -519,7 +552,7 @@ pub const DIRECTIVES: &[Directive] = &[
         says: Says::Same("invalid database"),
         set: |draft, value| {
             set::in_block(draft, |block, found| {
-                set::quoted_text(value, found, &mut block.database);
+                set::quoted_text(value, found, &mut block.access.database);
             })
         },
         ..ROW
@@ -534,9 +567,23 @@ pub const DIRECTIVES: &[Directive] = &[
         says: Says::Same("invalid secret"),
         set: |draft, value| {
             set::in_block(draft, |block, found| {
-                set::quoted_text(value, found, &mut block.secret);
+                set::quoted_text(value, found, &mut block.access.secret);
             })
         },
+        ..ROW
+    },
+    Directive {
+        name: "credentials",
+        extension: true,
+        scope: Scope::Both,
+        value: ValueKind::Special("FILE; in a virtual service SECTION"),
+        default: "none",
+        example: "monitoring",
+        global_example: Some("/etc/ha.d/ldirectord.credentials"),
+        doc: "Outside of a virtual service: an INI file with mode 0600 that has the secrets, in sections with lines for login, \
+              passwd, secret and database. In a virtual service: the section that it takes them from; what the \
+              service says itself is stronger.",
+        set: set::credentials,
         ..ROW
     },
     Directive {
@@ -782,6 +829,18 @@ pub const DIRECTIVES: &[Directive] = &[
         example: "\"local0\"",
         doc: "Where the log goes: a file, if it begins with a /, else a facility of the system's log.",
         set: set::log_file,
+        ..ROW
+    },
+    Directive {
+        name: "statuslisten",
+        extension: true,
+        scope: Scope::Global,
+        value: ValueKind::Special("ADDRESS:PORT | PORT"),
+        range: "port 1 to 65535",
+        default: "none",
+        example: "127.0.0.1:8090",
+        doc: "Where the status page is served; a port alone is one of this host itself, 127.0.0.1.",
+        set: set::status_listen,
         ..ROW
     },
     Directive {

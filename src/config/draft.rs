@@ -3,8 +3,8 @@
 //! A field is `None` where the file says nothing; which default then holds is `expand`'s business.
 
 use std::{
-    collections::HashMap, ffi::OsStr, ops::Range, os::unix::ffi::OsStrExt as _, path::PathBuf,
-    time::Duration,
+    collections::HashMap, ffi::OsStr, net::SocketAddr, ops::Range, os::unix::ffi::OsStrExt as _,
+    path::PathBuf, time::Duration,
 };
 
 use super::{Named, diagnostic::Findings, value::Value};
@@ -60,6 +60,9 @@ pub(super) struct Globals {
     pub(super) email_from: Option<String>,
     pub(super) readd_quiescent: bool,
     pub(super) supervised: bool,
+    pub(super) status_listen: Option<SocketAddr>,
+    /// The credentials file, and where it is named.
+    pub(super) credentials: Option<(PathBuf, Range<usize>)>,
 }
 
 /// Directives that may speak of everything or of one service.
@@ -79,6 +82,16 @@ pub(super) struct Common {
     pub(super) email_repeat_s: Option<u32>,
     pub(super) email_phases: Option<AlertPhases>,
     pub(super) smtp: Option<String>,
+    pub(super) tunnel_type: Option<TunnelType>,
+    pub(super) tunnel_port: Option<u16>,
+}
+
+/// `tunneltype`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum TunnelType {
+    Ipip,
+    Gue,
+    Gre,
 }
 
 /// A fallback as written.
@@ -110,10 +123,11 @@ pub(super) struct Block {
     pub(super) receive: Option<Pattern>,
     pub(super) method: HttpMethod,
     pub(super) virtual_host: Option<String>,
-    pub(super) login: String,
-    pub(super) passwd: String,
-    pub(super) database: String,
-    pub(super) secret: String,
+    pub(super) access: Access,
+    /// What `service` fills in where nothing else is said.
+    pub(super) usual: Access,
+    /// The section of the credentials file, and where it is named.
+    pub(super) credentials: Option<(String, Range<usize>)>,
     pub(super) scheduler: Option<String>,
     /// The flags, the scheduler that alone knows them, and where they stand.
     pub(super) scheduler_flags: Option<(SchedulerFlags, Option<&'static str>, Range<usize>)>,
@@ -123,6 +137,15 @@ pub(super) struct Block {
     pub(super) monitor_file: Option<Vec<u8>>,
     pub(super) name: Option<String>,
     pub(super) comment: Option<String>,
+}
+
+/// Who a check says it is; empty is nothing.
+#[derive(Clone, Default)]
+pub(super) struct Access {
+    pub(super) login: String,
+    pub(super) passwd: String,
+    pub(super) database: String,
+    pub(super) secret: String,
 }
 
 /// The address of a virtual service as written.
@@ -186,10 +209,9 @@ impl Block {
             receive: None,
             method: HttpMethod::Get,
             virtual_host: None,
-            login: String::new(),
-            passwd: String::new(),
-            database: String::new(),
-            secret: String::new(),
+            access: Access::default(),
+            usual: Access::default(),
+            credentials: None,
             scheduler: None,
             scheduler_flags: None,
             persistent: None,

@@ -12,14 +12,15 @@ use std::{
 use super::{
     Diagnostic,
     diagnostic::Findings,
-    draft::{CheckType, Common, Globals, ServerText},
+    draft::{CheckType, Common, Globals, ServerText, TunnelType},
     resolve::{Config, Service, Spare, default_port},
     set::path,
 };
 use crate::model::{
     AlertPhases, AlertPolicy, CheckId, CheckKind, CheckSpec, Checked, Desired, Fallback, Family,
-    Mask, Negotiate, Persistence, ProcessSettings, Quiesce, RealServer, Scheduler, Secret,
-    ServerKey, ServiceKey, Settings, Share, Thresholds, Transport, VirtualService, Weight,
+    Forwarding, Mask, Negotiate, Persistence, ProcessSettings, Quiesce, RealServer, Scheduler,
+    Secret, ServerKey, ServiceKey, Settings, Share, Thresholds, Transport, Tunnel, VirtualService,
+    Weight,
 };
 
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -58,6 +59,7 @@ fn process(globals: Globals) -> ProcessSettings {
         callback: globals.callback,
         execute: globals.execute,
         maintenance_dir: globals.maintenance_dir.map(path),
+        status_listen: globals.status_listen,
         interval: globals.common.interval.map_or(INTERVAL, |(interval, _)| interval),
     }
 }
@@ -106,6 +108,21 @@ fn timing(own: &Common, globals: &Globals) -> Timing {
     }
 }
 
+/// The port of generic UDP encapsulation, as IANA has assigned it.
+const GUE_PORT: u16 = 6080;
+
+/// How packets are wrapped for servers that are reached by `ipip`.
+fn tunnel(own: &Common, all: &Common) -> Tunnel {
+    match own.tunnel_type.or(all.tunnel_type) {
+        None | Some(TunnelType::Ipip) => Tunnel::Ipip,
+        Some(TunnelType::Gue) => Tunnel::Gue {
+            port: own.tunnel_port.or(all.tunnel_port).unwrap_or(GUE_PORT),
+            checksum: 0,
+        },
+        Some(TunnelType::Gre) => Tunnel::Gre { checksum: 0 },
+    }
+}
+
 fn expand_service(
     service: &Service,
     globals: &Globals,
@@ -114,6 +131,11 @@ fn expand_service(
 ) -> Option<VirtualService> {
     let (block, own, all) = (&service.block, &service.block.common, &globals.common);
     let timing = timing(own, globals);
+    let tunnel = tunnel(own, all);
+    let by = |forwarding| match forwarding {
+        Forwarding::Tunnel(_) => Forwarding::Tunnel(tunnel),
+        other => other,
+    };
     let mut servers = Vec::with_capacity(service.servers.len());
     for (index, written) in &service.servers {
         let Some(line) = block.servers.get(*index) else { continue };
@@ -121,7 +143,7 @@ fn expand_service(
             key: ServerKey(service.in_kernel(*written, line.forwarding)),
             written: *written,
             share: Share {
-                forwarding: line.forwarding,
+                forwarding: by(line.forwarding),
                 weight: line.weight,
                 thresholds: Thresholds { upper: line.upper, lower: line.lower },
             },
@@ -137,7 +159,10 @@ fn expand_service(
         key: service.key,
         settings: settings(service),
         servers,
-        fallback: service.fallback.or(spare).map(|spare| fallback(service, spare)),
+        fallback: service
+            .fallback
+            .or(spare)
+            .map(|spare| fallback(service, Spare { forwarding: by(spare.forwarding), ..spare })),
         fallback_command: own.fallback_command.clone().or_else(|| all.fallback_command.clone()),
         quiesce: match (quiescent, globals.readd_quiescent) {
             (false, _) => Quiesce::Remove,
@@ -270,10 +295,10 @@ fn negotiate(service: &Service, line: &ServerText, asked: SocketAddr) -> Negotia
         receive,
         method: block.method,
         virtualhost: block.virtual_host.clone(),
-        login: block.login.clone(),
-        passwd: Secret(block.passwd.clone()),
-        database: block.database.clone(),
-        secret: Secret(block.secret.clone()),
+        login: block.access.login.clone(),
+        passwd: Secret(block.access.passwd.clone()),
+        database: block.access.database.clone(),
+        secret: Secret(block.access.secret.clone()),
     }
 }
 

@@ -17,6 +17,7 @@ pub mod codes;
 mod render;
 pub mod syntax;
 mod secret;
+mod credentials;
 mod value;
 mod draft;
 pub mod directives;
@@ -29,7 +30,7 @@ mod expand;
 pub use diagnostic::{Diagnostic, Ldirectord, Severity};
 pub use names::{FileError, Files, NameError, Names, NoFiles, World};
 pub use render::render;
-pub use sources::{File, Line, Sources};
+pub use sources::{File, FileKind, Line, Sources};
 
 use std::{ops::Range, path::PathBuf};
 

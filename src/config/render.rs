@@ -6,7 +6,7 @@ use std::{fmt::Write as _, ops::Range};
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
-use super::{Diagnostic, Ldirectord, Line, Severity, Sources, secret::masked};
+use super::{Diagnostic, Ldirectord, Line, Severity, Sources};
 
 /// The most of a line that is drawn, in bytes; what is wrong with a longer one is told without it.
 const WIDEST: usize = 400;
@@ -42,7 +42,7 @@ fn one(out: &mut String, sources: &Sources, pid: u32, line: &Line<'_>, diagnosti
             .unwrap_or_default();
     }
 
-    let (text, at) = drawn(&masked(line.text), line.part.clone());
+    let (text, at) = drawn(&line.text, line.part.clone());
     let title = level.clone().primary_title(short(&diagnostic.message)).id(diagnostic.code);
     let hints: Vec<String> = diagnostic.hints.iter().map(|hint| short(hint)).collect();
     let refuses = (diagnostic.ldirectord == Ldirectord::Refuses)

@@ -12,6 +12,7 @@ use std::{
 
 use super::{
     Diagnostic, NameError, World,
+    credentials::Credentials,
     diagnostic::Findings,
     directives::SERVICES,
     draft::{Block, CheckType, FallbackText, Globals, ServerText, VirtualText},
@@ -325,7 +326,9 @@ impl<'w> Resolver<'w> {
             return;
         }
         let inert = match protocol {
-            "pop" | "pops" if block.login.is_empty() => "without `login`",
+            "pop" | "pops" if block.access.login.is_empty() && block.credentials.is_none() => {
+                "without `login`"
+            }
             "ftp"
                 if block.receive.is_none()
                     && block.servers.iter().any(|server| server.own.is_none()) =>
@@ -347,7 +350,16 @@ impl<'w> Resolver<'w> {
     }
 
     /// The file ends.
-    pub(super) fn finish(self, globals: Globals, findings: &mut Findings) -> Config {
+    pub(super) fn finish(
+        mut self,
+        globals: Globals,
+        credentials: Option<&Credentials>,
+        findings: &mut Findings,
+    ) -> Config {
+        for service in &mut self.services {
+            let named = globals.credentials.is_some();
+            complete(&mut service.block, named, credentials, findings);
+        }
         let spare = |text: &Option<FallbackText>, family, findings: &mut Findings| {
             text.as_ref().and_then(|text| self.spare(text, family, None, findings))
         };
@@ -364,6 +376,36 @@ impl<'w> Resolver<'w> {
             }
         }
         Config { globals, services: self.services, fallback, fallback6 }
+    }
+}
+
+/// What a service does not say of its access comes from the credentials file, then from what is usual.
+fn complete(
+    block: &mut Block,
+    file_named: bool,
+    credentials: Option<&Credentials>,
+    findings: &mut Findings,
+) {
+    let Block { access, usual, credentials: wanted, .. } = block;
+    let fields = [
+        ("login", &mut access.login, &usual.login),
+        ("passwd", &mut access.passwd, &usual.passwd),
+        ("database", &mut access.database, &usual.database),
+        ("secret", &mut access.secret, &usual.secret),
+    ];
+    if let (Some((name, span)), false) = (wanted.as_ref(), file_named) {
+        let fault = format!("no credentials file is named that could have a section [{name}]");
+        findings.push(
+            Diagnostic::error("E0504", span.clone(), fault)
+                .hint("write credentials=FILE in the first column"),
+        );
+    }
+    let section = wanted.as_ref().zip(credentials);
+    let section = section.and_then(|((name, span), file)| file.section(name, span, findings));
+    for (key, field, usual) in fields {
+        if field.is_empty() {
+            *field = section.as_ref().and_then(|section| section(key)).unwrap_or(usual.clone());
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::{
+    credentials::KEYS,
     directives::distance,
     syntax::{Content, Document},
 };
@@ -24,12 +25,31 @@ pub(super) fn masked(line: &[u8]) -> Cow<'_, [u8]> {
         _ => return Cow::Borrowed(line),
     };
     let mut masked = line.to_vec();
-    for byte in masked.get_mut(secret..).unwrap_or_default() {
+    star(masked.get_mut(secret..).unwrap_or_default());
+    Cow::Owned(masked)
+}
+
+/// A line of a credentials file with a star for every letter that may be one of a secret.
+pub(super) fn masked_credential(line: &[u8]) -> Vec<u8> {
+    let key = line.split(|byte| *byte == b'=').next().unwrap_or_default();
+    let is_known = KEYS.iter().any(|name| name.as_bytes() == key.trim_ascii());
+    let shown = match line.trim_ascii_start().first() {
+        Some(b'[') => line.len(),
+        _ if is_known => key.len() + 1,
+        _ => 0,
+    };
+    let mut masked = line.to_vec();
+    star(masked.get_mut(shown..).unwrap_or_default());
+    masked
+}
+
+/// Puts a star for every letter.
+fn star(text: &mut [u8]) {
+    for byte in text {
         if !byte.is_ascii_whitespace() && *byte != b'"' {
             *byte = b'*';
         }
     }
-    Cow::Owned(masked)
 }
 
 /// Whether a key is this name or a misspelling of it.
@@ -40,4 +60,23 @@ fn is_like(key: &[u8], name: &[u8]) -> bool {
 
 fn contains(text: &[u8], name: &[u8]) -> bool {
     text.to_ascii_lowercase().windows(name.len()).any(|part| part == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_be_a_secret_is_stars() {
+        for (line, wanted) in [
+            ("passwd = a b", "passwd = * *"),
+            ("[web=1]", "[web=1]"),
+            ("hunter2", "*******"),
+            ("pass=hunter2", "************"),
+            ("login=\"x\"=y", "login=\"*\"**"),
+        ] {
+            let masked = masked_credential(line.as_bytes());
+            assert_eq!(String::from_utf8(masked).unwrap(), wanted);
+        }
+    }
 }

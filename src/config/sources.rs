@@ -3,7 +3,9 @@
 //! A place is a number of bytes, counted through all files in the order in which they were begun; that is why a
 //! span needs no name of a file. One number lies between two files, so that the end of one is not the start of the next.
 
-use std::{cell::OnceCell, ops::Range, path::PathBuf};
+use std::{borrow::Cow, cell::OnceCell, ops::Range, path::PathBuf};
+
+use super::secret::{masked, masked_credential};
 
 /// A file as it was read.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -35,8 +37,18 @@ struct Source {
     file: File,
     /// The place of its first byte.
     start: usize,
+    kind: FileKind,
     /// Where its lines begin, once somebody has asked.
     lines: OnceCell<Vec<usize>>,
+}
+
+/// What a file holds.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum FileKind {
+    /// Directives.
+    Configuration,
+    /// Secrets.
+    Credentials,
 }
 
 /// A line of a file, and where in it something is.
@@ -46,22 +58,22 @@ pub struct Line<'a> {
     pub file: &'a File,
     /// The number of the line, from 1.
     pub number: usize,
-    /// The line without its ending.
-    pub text: &'a [u8],
+    /// The line without its ending, with a star for every letter of a secret.
+    pub text: Cow<'a, [u8]>,
     /// What is meant, in bytes of the line; ends with the line at the latest.
     pub part: Range<usize>,
 }
 
 impl Sources {
-    /// Takes a file in; `start` is what [`Sources::room_for`] said.
-    pub(super) fn add(&mut self, file: File, start: usize) {
+    /// Takes a file in whose first byte has this place.
+    pub(super) fn add(&mut self, file: File, kind: FileKind, start: usize) {
         let at = self.0.partition_point(|source| source.start < start);
-        self.0.insert(at, Source { file, start, lines: OnceCell::new() });
+        self.0.insert(at, Source { file, start, kind, lines: OnceCell::new() });
     }
 
     /// The files, the one that was named first.
-    pub fn iter(&self) -> impl Iterator<Item = &File> {
-        self.0.iter().map(|source| &source.file)
+    pub fn iter(&self) -> impl Iterator<Item = (FileKind, &File)> {
+        self.0.iter().map(|source| (source.kind, &source.file))
     }
 
     /// The line that a place is on; `None` only where there is no file at all.
@@ -81,6 +93,10 @@ impl Sources {
         let text = text.strip_suffix(b"\r").unwrap_or(text);
         let within = |place: usize| place.saturating_sub(source.start + start).min(text.len());
         let part = within(place.start)..within(place.end);
+        let text = match source.kind {
+            FileKind::Configuration => masked(text),
+            FileKind::Credentials => Cow::Owned(masked_credential(text)),
+        };
         Some(Line { file: &source.file, number, text, part })
     }
 }
@@ -93,18 +109,18 @@ mod tests {
     fn a_place_knows_its_file_and_line() {
         let mut sources = Sources::default();
         // The outer file is done when the inner one is.
-        sources.add(File::new("b.cf", "x=1\r\ny=2"), 11);
-        sources.add(File::new("a.cf", "include=b\n"), 0);
+        sources.add(File::new("b.cf", "x=1\r\ny=2"), FileKind::Configuration, 11);
+        sources.add(File::new("a.cf", "include=b\n"), FileKind::Configuration, 0);
         let told = |place: Range<usize>| {
             let line = sources.line(&place).unwrap();
             let path = line.file.path.to_str().unwrap();
-            (path, line.number, std::str::from_utf8(line.text).unwrap(), line.part)
+            (path, line.number, String::from_utf8(line.text.into_owned()).unwrap(), line.part)
         };
-        assert_eq!(told(0..7), ("a.cf", 1, "include=b", 0..7));
-        assert_eq!(told(10..10), ("a.cf", 2, "", 0..0));
-        assert_eq!(told(11..12), ("b.cf", 1, "x=1", 0..1));
-        assert_eq!(told(13..16), ("b.cf", 1, "x=1", 2..3));
-        assert_eq!(told(16..99), ("b.cf", 2, "y=2", 0..3));
+        assert_eq!(told(0..7), ("a.cf", 1, "include=b".to_owned(), 0..7));
+        assert_eq!(told(10..10), ("a.cf", 2, "".to_owned(), 0..0));
+        assert_eq!(told(11..12), ("b.cf", 1, "x=1".to_owned(), 0..1));
+        assert_eq!(told(13..16), ("b.cf", 1, "x=1".to_owned(), 2..3));
+        assert_eq!(told(16..99), ("b.cf", 2, "y=2".to_owned(), 0..3));
         assert_eq!(Sources::default().line(&(0..0)), None);
     }
 }

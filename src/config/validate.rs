@@ -6,7 +6,8 @@
 use std::{borrow::Cow, collections::HashMap, ops::Range, path::Path};
 
 use super::{
-    Diagnostic, File, Files, Named, Sources, World,
+    Diagnostic, File, FileKind, Files, Named, Sources, World,
+    credentials::Credentials,
     directives::Directive,
     draft::{Draft, Globals},
     resolve::{Config, Resolver},
@@ -52,10 +53,17 @@ pub(super) fn validate(file: File, world: &World<'_>) -> Validated {
         line_number: 0,
         told: false,
     };
+    let folder = file.path.parent().unwrap_or(Path::new("")).to_owned();
     reader.file(file);
+    let credentials = reader.credentials(&folder);
     let Reader { draft, resolver, sources, .. } = reader;
     let Draft { globals, named, mut findings, .. } = draft;
-    Validated { config: resolver.finish(globals, &mut findings), sources, named, findings }
+    Validated {
+        config: resolver.finish(globals, credentials.as_ref(), &mut findings),
+        sources,
+        named,
+        findings,
+    }
 }
 
 /// Whether a virtual service is over at the latest at this line.
@@ -143,7 +151,25 @@ impl Reader<'_> {
         }
         self.end_service();
         self.within.pop();
-        self.sources.add(file, base);
+        self.sources.add(file, FileKind::Configuration, base);
+    }
+
+    /// Reads the credentials file, if one is named.
+    fn credentials(&mut self, folder: &Path) -> Option<Credentials> {
+        let (path, span) = self.draft.globals.credentials.clone()?;
+        let path = folder.join(path);
+        match self.files.read(&path) {
+            Ok(file) => {
+                let found = Credentials::read(&file, self.room, &mut self.draft.findings);
+                self.sources.add(file, FileKind::Credentials, self.room);
+                Some(found)
+            }
+            Err(error) => {
+                let fault = format!("cannot read the credentials file {}: {error}", path.display());
+                self.draft.findings.push(Diagnostic::error("E0501", span, fault));
+                None
+            }
+        }
     }
 
     fn end_service(&mut self) {

@@ -220,6 +220,21 @@ impl Value<'_> {
         Some(u32::try_from(duration.as_secs()).unwrap_or(u32::MAX))
     }
 
+    /// **D** from 1 to 65535.
+    pub(super) fn port(&self, findings: &mut Findings) -> Option<u16> {
+        let digits = self.digits(findings)?;
+        let port = u16::try_from(digits.number).ok().filter(|port| *port > 0);
+        if port.is_none() {
+            let fault = format!("`{}` is a number from 1 to 65535", self.directive.name);
+            let fault = Diagnostic::error("E0204", self.span(), fault);
+            findings.push(match self.directive.extension {
+                true => fault,
+                false => fault.says("checkport must be in range 1..65536"),
+            });
+        }
+        port
+    }
+
     fn not_zero(
         &self,
         digits: Digits,
@@ -270,6 +285,8 @@ impl Value<'_> {
         });
         let tidy = slice(text, 0..comment.unwrap_or(text.len())).trim_ascii_end();
         let fault = match comment {
+            // What ldirectord does not know it does not refuse for its value.
+            _ if self.directive.extension => None,
             Some(_) => Some("the comment behind it"),
             None if tidy.len() < text.len() => Some("the blanks behind it"),
             None if self.carriage_return => Some("the carriage return at the end of the line"),
@@ -419,6 +436,9 @@ impl Value<'_> {
             return None;
         }
         let (tidy, _) = self.tidied();
+        if self.directive.extension {
+            return Some(tidy.to_vec());
+        }
         if tidy.len() < self.text.len() {
             let (part, what) = match tidy.len() < self.text.trim_ascii_end().len() {
                 true => {

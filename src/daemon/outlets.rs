@@ -57,6 +57,7 @@ fn without_effect(desired: &Desired) -> BTreeSet<&'static str> {
     [
         (!process.execute.is_empty(), "execute"),
         (process.maintenance_dir.is_some(), "maintenancedir"),
+        (process.status_listen.is_some(), "statuslisten"),
         (mails, "emailalert"),
     ]
     .into_iter()

@@ -1,6 +1,6 @@
 //! What to do when: with a server that is down, with the process itself.
 
-use std::{path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 /// What becomes of a server that is down.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
@@ -99,6 +99,8 @@ pub struct ProcessSettings {
     pub execute: Vec<String>,
     /// Where a file takes a server out of service (`maintenancedir`).
     pub maintenance_dir: Option<PathBuf>,
+    /// Where the status page is served (`statuslisten`).
+    pub status_listen: Option<SocketAddr>,
     /// How often real servers are checked where nothing else is said, and how often the file is looked at.
     pub interval: Duration,
 }
@@ -112,6 +114,7 @@ impl Default for ProcessSettings {
             callback: None,
             execute: Vec::new(),
             maintenance_dir: None,
+            status_listen: None,
             interval: Duration::from_secs(10),
         }
     }

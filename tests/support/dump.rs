@@ -5,8 +5,8 @@ use std::{fmt::Write as _, net::SocketAddr, time::Duration};
 use ldirectord::{
     config::{self, File},
     model::{
-        AlertPolicy, CheckKind, CheckSpec, Checked, Desired, HttpMethod, LogTarget, Negotiate,
-        ProcessSettings, Quiesce, Settings, VirtualService,
+        AlertPolicy, CheckKind, CheckSpec, Checked, Desired, Forwarding, HttpMethod, LogTarget,
+        Negotiate, ProcessSettings, Quiesce, Settings, Tunnel, VirtualService,
     },
 };
 
@@ -15,7 +15,9 @@ use super::world::{FewNames, world};
 /// Reads a file with a handful of names and tells what came of it.
 pub(crate) fn load(path: &str, source: &[u8]) -> String {
     let names = FewNames::default();
-    let loaded = config::load(File::new(path, source), &world(&names));
+    let mut loaded = config::load(File::new(path, source), &world(&names));
+    // Every line with an extension has this.
+    loaded.diagnostics.retain(|fault| fault.code != "A0105");
     let mut text = config::render(&loaded.sources, 42, &loaded.diagnostics);
     match loaded.desired {
         Some(desired) => text.push_str(&self::desired(&desired)),
@@ -38,6 +40,13 @@ macro_rules! line {
     ($text:expr, $($rest:tt)*) => { writeln!($text, $($rest)*).unwrap() };
 }
 
+fn forwarding(forwarding: Forwarding) -> String {
+    match forwarding {
+        Forwarding::Tunnel(tunnel) if tunnel != Tunnel::Ipip => format!("ipip ({tunnel:?})"),
+        other => other.to_string(),
+    }
+}
+
 fn process(text: &mut String, process: &ProcessSettings) {
     let default = ProcessSettings::default();
     if process.log != default.log {
@@ -51,6 +60,9 @@ fn process(text: &mut String, process: &ProcessSettings) {
     }
     if process.autoreload {
         line!(text, "autoreload");
+    }
+    if let Some(address) = process.status_listen {
+        line!(text, "status page at {address}");
     }
     if let Some(callback) = &process.callback {
         line!(text, "callback {callback:?}");
@@ -106,7 +118,8 @@ fn service(text: &mut String, service: &VirtualService, desired: &Desired) {
     }
     for server in &service.servers {
         let share = server.share;
-        write!(text, "  {} {} weight {}", server.key, share.forwarding, share.weight).unwrap();
+        let by = forwarding(share.forwarding);
+        write!(text, "  {} {by} weight {}", server.key, share.weight).unwrap();
         if server.written != server.key.0 {
             write!(text, " written {}", server.written).unwrap();
         }
@@ -121,7 +134,8 @@ fn service(text: &mut String, service: &VirtualService, desired: &Desired) {
         }
     }
     if let Some(fallback) = &service.fallback {
-        write!(text, "  fallback {} {}", fallback.key, fallback.share.forwarding).unwrap();
+        let by = forwarding(fallback.share.forwarding);
+        write!(text, "  fallback {} {by}", fallback.key).unwrap();
         match fallback.written == fallback.key.0 {
             true => line!(text, ""),
             false => line!(text, " written {}", fallback.written),

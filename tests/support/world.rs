@@ -1,9 +1,13 @@
 //! What a configuration is read with in tests: a handful of names, and most protocols.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
 
 use ldirectord::{
-    config::{NameError, Names, NoFiles, World},
+    config::{File, FileError, Files, NameError, Names, World},
     model::{Carrier, Family, ProtocolInfo, Transport},
 };
 
@@ -58,11 +62,39 @@ impl Names for FewNames {
     }
 }
 
-/// The world around a test: these names, most protocols, and no files.
+/// There is one file, with credentials.
+pub(crate) struct OneFile;
+
+impl Files for OneFile {
+    fn find(&self, _: &Path) -> Result<Vec<PathBuf>, FileError> {
+        Ok(Vec::new())
+    }
+
+    fn read(&self, path: &Path) -> Result<File, FileError> {
+        match path.to_str() {
+            Some("/etc/ha.d/ldirectord.credentials") => Ok(File::new(path, CREDENTIALS)),
+            _ => Err(FileError { message: "there is no such file".to_owned() }),
+        }
+    }
+}
+
+const CREDENTIALS: &str = "\
+; Whom the checks are.
+[monitoring]
+login = monitor
+passwd = s=3#cr;et \\n
+database=db
+secret =
+
+[ other ]
+login = other
+";
+
+/// The world around a test: these names, most protocols, and one file.
 pub(crate) fn world(names: &dyn Names) -> World<'_> {
     World {
         names,
-        files: &NoFiles,
+        files: &OneFile,
         protocols: PROTOCOLS,
         host_name: "director",
         expire_quiescent_template: None,

@@ -111,7 +111,7 @@ impl Call<'_> {
         let Reading { sources, seen, desired, diagnostics } = reading;
         let Some(mut desired) = desired else {
             let main = sources.iter().next();
-            return self.configuration_error(main.map_or(&[], |file| &file.bytes));
+            return self.configuration_error(main.map_or(&[], |(_, file)| &file.bytes));
         };
         // A daemon stays for long; what it was read from does not.
         drop((sources, diagnostics));

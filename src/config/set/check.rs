@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{in_block, no_such_word, only, pattern, with_slash};
+use super::{in_block, no_such_word, only, path, pattern, with_slash};
 use crate::{
     config::{
         diagnostic::{Diagnostic, Findings},
@@ -58,14 +58,16 @@ pub(in crate::config) fn service(draft: &mut Draft<'_>, value: &Value<'_>) {
     in_block(draft, |block, _| {
         block.service = Some((name, value.span()));
         // ldirectord fills these in at this line, so that a line above wins and one below replaces.
-        if *name == "ftp" && block.login.is_empty() {
-            "anonymous".clone_into(&mut block.login);
+        let (given, usual) = (&block.access, &mut block.usual);
+        let no_login = given.login.is_empty() && usual.login.is_empty();
+        if *name == "ftp" && no_login {
+            "anonymous".clone_into(&mut usual.login);
         }
-        if *name == "ftp" && block.passwd.is_empty() {
-            block.passwd.clone_from(&contact);
+        if *name == "ftp" && given.passwd.is_empty() && usual.passwd.is_empty() {
+            usual.passwd.clone_from(&contact);
         }
-        if *name == "sip" && block.login.is_empty() {
-            block.login = contact;
+        if *name == "sip" && no_login {
+            usual.login = contact;
         }
     });
 }
@@ -78,13 +80,8 @@ pub(in crate::config) fn check_command(draft: &mut Draft<'_>, value: &Value<'_>)
 }
 
 pub(in crate::config) fn check_port(draft: &mut Draft<'_>, value: &Value<'_>) {
-    let Some(digits) = value.digits(&mut draft.findings) else { return };
-    match u16::try_from(digits.number) {
-        Ok(port) if port > 0 => in_block(draft, |block, _| block.check_port = Some(port)),
-        _ => draft.findings.push(
-            Diagnostic::error("E0204", value.span(), "`checkport` is a number from 1 to 65535")
-                .says("checkport must be in range 1..65536"),
-        ),
+    if let Some(port) = value.port(&mut draft.findings) {
+        in_block(draft, |block, _| block.check_port = Some(port));
     }
 }
 
@@ -136,6 +133,16 @@ pub(in crate::config) fn quoted_text(
     let found = value.quoted(false, findings).and_then(|bytes| value.utf8(bytes, findings));
     if let Some(found) = found {
         *field = found;
+    }
+}
+
+pub(in crate::config) fn credentials(draft: &mut Draft<'_>, value: &Value<'_>) {
+    let Some(found) = value.quoted_or_rest(&mut draft.findings) else { return };
+    if !value.in_block {
+        draft.globals.credentials = Some((path(found), value.span()));
+    } else if let Some(name) = value.utf8(found, &mut draft.findings) {
+        let name = name.trim().to_owned();
+        in_block(draft, |block, _| block.credentials = Some((name, value.span())));
     }
 }
 

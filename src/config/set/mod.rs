@@ -8,19 +8,22 @@ use std::{ffi::OsString, ops::Range, os::unix::ffi::OsStringExt, path::PathBuf};
 
 pub(super) use self::{
     check::{
-        CHECK_TYPES, check_command, check_count, check_port, check_type, gone, http_method,
-        interval, load, quoted_text, receive, request, service, timeout, virtual_host,
+        CHECK_TYPES, check_command, check_count, check_port, check_type, credentials, gone,
+        http_method, interval, load, quoted_text, receive, request, service, timeout, virtual_host,
     },
     process::{
         EMAIL_STATUSES, callback, email_alert, email_frequency, email_from, email_status, execute,
-        include, log_file, monitor_file, smtp,
+        include, log_file, monitor_file, smtp, status_listen,
     },
-    spread::{SCHEDULER_FLAGS, netmask, persistent, protocol, scheduler, scheduler_flags},
+    spread::{
+        SCHEDULER_FLAGS, TUNNEL_TYPES, netmask, persistent, protocol, scheduler, scheduler_flags,
+        tunnel_port, tunnel_type,
+    },
 };
 use super::{
     address::{self, Fault},
     diagnostic::{Diagnostic, Findings},
-    directives::{Directive, distance},
+    directives::{Directive, nearest_word},
     draft::{Block, Draft, FallbackText, ServerText},
     value::{Value, shown, slice},
 };
@@ -76,15 +79,9 @@ fn no_such_word(value: &Value<'_>, word: &[u8], words: &[&str]) -> Diagnostic {
         false => format!("`{name}` cannot be `{}`", shown(word)),
     };
     let fault = value.wrong("E0207", message);
-    let lower = word.to_ascii_lowercase();
-    let near = words.iter().min_by_key(|known| distance(&lower, known.as_bytes()));
-    match near {
-        Some(near)
-            if !word.is_empty() && distance(&lower, near.as_bytes()) <= 1 + word.len() / 4 =>
-        {
-            fault.hint(format!("did you mean {near}?"))
-        }
-        _ => fault.hint(format!("it can be {}", words.join(", "))),
+    match nearest_word(word, words) {
+        Some(near) => fault.hint(format!("did you mean {near}?")),
+        None => fault.hint(format!("it can be {}", words.join(", "))),
     }
 }
 

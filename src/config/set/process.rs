@@ -1,5 +1,7 @@
 //! Directives about the process itself, and about mail.
 
+use std::net::{Ipv4Addr, SocketAddr};
+
 use super::{ignored, in_block, no_such_word, path};
 use crate::{
     config::{
@@ -54,6 +56,20 @@ pub(in crate::config) fn log_file(draft: &mut Draft<'_>, value: &Value<'_>) {
             None => return,
         },
     };
+}
+
+pub(in crate::config) fn status_listen(draft: &mut Draft<'_>, value: &Value<'_>) {
+    let (text, _) = value.exact();
+    let text = shown(text);
+    let port = || Some(SocketAddr::from((Ipv4Addr::LOCALHOST, text.parse().ok()?)));
+    match text.parse().ok().or_else(port).filter(|address: &SocketAddr| address.port() > 0) {
+        Some(address) => draft.globals.status_listen = Some(address),
+        None => draft.findings.push(
+            value
+                .wrong("E0213", "`statuslisten` is an address with a port, or a port")
+                .hint("for example: statuslisten=127.0.0.1:8090, or statuslisten=[::1]:8090"),
+        ),
+    }
 }
 
 pub(in crate::config) fn monitor_file(draft: &mut Draft<'_>, value: &Value<'_>) {

@@ -5,7 +5,7 @@ use crate::{
     config::{
         Ldirectord,
         diagnostic::Diagnostic,
-        draft::{Draft, VirtualText},
+        draft::{Draft, TunnelType, VirtualText},
         value::{Value, first_run, shown, slice},
     },
     model::{Mask, SchedulerFlags},
@@ -150,6 +150,29 @@ fn dotted_quad(text: &[u8]) -> Option<Result<Mask, String>> {
         }
     }
     Some(Ok(Mask::V4(octets.into())))
+}
+
+pub(in crate::config) const TUNNEL_TYPES: &[&str] = &["gre", "gue", "ipip"];
+
+pub(in crate::config) fn tunnel_type(draft: &mut Draft<'_>, value: &Value<'_>) {
+    let word = value.word().unwrap_or(0..0);
+    let found = match slice(&value.text, word.clone()) {
+        b"ipip" => TunnelType::Ipip,
+        b"gue" => TunnelType::Gue,
+        b"gre" => TunnelType::Gre,
+        other => {
+            draft.findings.push(no_such_word(value, other, TUNNEL_TYPES));
+            return;
+        }
+    };
+    only(value, &word, &mut draft.findings);
+    draft.common().tunnel_type = Some(found);
+}
+
+pub(in crate::config) fn tunnel_port(draft: &mut Draft<'_>, value: &Value<'_>) {
+    if let Some(port) = value.port(&mut draft.findings) {
+        draft.common().tunnel_port = Some(port);
+    }
 }
 
 pub(in crate::config) fn protocol(draft: &mut Draft<'_>, value: &Value<'_>) {
