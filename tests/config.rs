@@ -109,6 +109,21 @@ fn a_large_file_is_read_whole() {
 }
 
 #[test]
+fn ranges_without_measure_are_refused() {
+    let mut source = String::from("virtual=192.0.2.1:80\n\treal=10.0.0.0->10.255.255.255 masq\n");
+    for net in 0..200 {
+        writeln!(source, "\treal=11.{net}.0.0->11.{net}.255.255 masq").unwrap();
+    }
+    let loaded = load(&source);
+    assert_eq!(loaded.desired, None);
+    let errors = loaded.diagnostics.iter().filter(|fault| fault.severity == Severity::Error);
+    let errors: Vec<_> = errors
+        .map(|fault| (fault.code, loaded.sources.line(&fault.span).unwrap().number))
+        .collect();
+    assert_eq!(errors, [("E0309", 2), ("E0313", 7)]);
+}
+
+#[test]
 fn nonsense_is_given_up_at_a_thousand_faults() {
     let loaded = load(&"nonsense\n".repeat(100_000));
     assert_eq!(loaded.desired, None);

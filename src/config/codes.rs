@@ -111,6 +111,11 @@ pub const CODES: &[(&str, &str)] = &[
     ("E0310", "The kernel takes weights and numbers of connections up to 2147483647."),
     ("E0311", "Two virtual services have the same address, port and protocol, or the same mark."),
     ("E0312", "A firewall mark is a number from 1 to 4294967295."),
+    (
+        "E0313",
+        "A configuration has at most 262144 real servers, ranges counted out. More is most likely a range that was meant \
+         to be shorter.",
+    ),
     ("E0401", "The check speaks a protocol that ldirectord knows and this version does not yet."),
     ("E0402", "The check is of a kind that ldirectord knows and this version does not yet."),
     ("E0403", "The file asks for more than four thousand million different checks."),

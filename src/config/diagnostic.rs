@@ -133,6 +133,11 @@ impl Findings {
         }
     }
 
+    /// Whether the configuration cannot be used.
+    pub(super) fn has_error(&self) -> bool {
+        self.errors > 0
+    }
+
     /// Whether there are so many that looking for more serves nobody.
     pub(super) fn are_too_many(&self) -> bool {
         self.errors > MOST

@@ -64,8 +64,10 @@ pub struct Named {
 pub fn load(file: File, world: &World<'_>) -> Loaded {
     let validate::Validated { config, sources, named, mut findings } =
         validate::validate(file, world);
-    let desired = expand::expand(config, &mut findings);
-    let diagnostics = findings.finish();
-    let refused = diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
-    Loaded { desired: (!refused).then_some(desired), diagnostics, sources, named }
+    let desired = match findings.has_error() {
+        true => None,
+        false => Some(expand::expand(config, &mut findings)),
+    };
+    let desired = desired.filter(|_| !findings.has_error());
+    Loaded { desired, diagnostics: findings.finish(), sources, named }
 }

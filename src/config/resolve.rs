@@ -78,6 +78,9 @@ fn in_kernel(key: &ServiceKey, written: SocketAddr, forwarding: Forwarding) -> S
 /// The most servers that one line may give.
 const LONGEST_RANGE: u32 = 65_536;
 
+/// The most servers that one configuration may have: six times what the largest directors are known to have.
+const MOST_SERVERS: usize = 1 << 18;
+
 /// Finishes virtual services.
 pub(super) struct Resolver<'w> {
     world: World<'w>,
@@ -85,6 +88,7 @@ pub(super) struct Resolver<'w> {
     services: Vec<Service>,
     /// The services so far, and where each begins.
     known: HashMap<ServiceKey, Range<usize>>,
+    n_servers: usize,
 }
 
 /// The name without brackets; ldirectord takes them off a fallback of either family.
@@ -103,6 +107,7 @@ impl<'w> Resolver<'w> {
             lookup: Lookup::new(world.names),
             services: Vec::new(),
             known: HashMap::new(),
+            n_servers: 0,
         }
     }
 
@@ -233,16 +238,26 @@ impl<'w> Resolver<'w> {
     }
 
     fn servers(
-        &self,
+        &mut self,
         block: &Block,
         family: Family,
         findings: &mut Findings,
     ) -> Vec<(usize, SocketAddr)> {
         let mut servers = Vec::with_capacity(block.servers.len());
         for (index, server) in block.servers.iter().enumerate() {
+            if self.n_servers > MOST_SERVERS {
+                break;
+            }
+            let before = servers.len();
             match self.addresses(server, family, findings) {
                 Ok(addresses) => servers.extend(addresses.map(|address| (index, address))),
                 Err(fault) => findings.push(fault),
+            }
+            self.n_servers += servers.len() - before;
+            if self.n_servers > MOST_SERVERS {
+                let fault =
+                    format!("with this line there are more than {MOST_SERVERS} real servers");
+                findings.push(Diagnostic::error("E0313", server.span.clone(), fault));
             }
         }
         servers

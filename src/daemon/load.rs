@@ -54,12 +54,12 @@ impl Reading {
 /// Reads a configuration. Blocks, also for the resolver.
 pub fn load(path: &Path, purpose: Purpose) -> io::Result<Reading> {
     match purpose {
-        Purpose::Follow | Purpose::Examine => understand(path, purpose, &SystemNames),
+        Purpose::Follow | Purpose::Examine => understand(path, purpose, &SystemNames::default()),
         Purpose::Ask => {
             let names = NoHosts::default();
             let reading = understand(path, purpose, &names)?;
             if reading.desired.is_none() && names.was_asked() {
-                return understand(path, purpose, &SystemNames);
+                return understand(path, purpose, &SystemNames::default());
             }
             Ok(reading)
         }

@@ -4,25 +4,53 @@
 //! daemon must not depend on a name server.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    time::Duration,
 };
 
-use dns_lookup::{AddrFamily, AddrInfoHints, LookupError, SockType, getaddrinfo};
+use dns_lookup::{AddrFamily, AddrInfoHints, LookupError, LookupErrorKind, SockType, getaddrinfo};
 
+use super::clock::Clock;
 use crate::{
     config::{NameError, Names},
     model::{Family, Transport},
+    time::Moment,
 };
 
+/// How long one reading of a configuration waits in all for name servers that do not answer.
+///
+/// Differs from ldirectord: there each name waits anew.
+const PATIENCE: Duration = Duration::from_secs(15);
+
 /// The system's resolver, with every source that `nsswitch.conf` names. Blocks.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct SystemNames;
+#[derive(Debug, Default)]
+pub struct SystemNames {
+    /// How long was waited for nothing.
+    waited: Cell<Duration>,
+}
+
+impl SystemNames {
+    /// Asks, unless too much has been waited for already.
+    fn ask<T>(&self, ask: impl FnOnce() -> Result<T, LookupError>) -> Result<T, NameError> {
+        if self.waited.get() >= PATIENCE {
+            let message = "not asked any more, since the name servers do not answer".to_owned();
+            return Err(NameError { message });
+        }
+        let clock = Clock::start();
+        ask().map_err(|error| {
+            if matches!(error.kind(), LookupErrorKind::Again) {
+                self.waited.set(self.waited.get() + clock.now().since(Moment::START));
+            }
+            unknown(&error)
+        })
+    }
+}
 
 impl Names for SystemNames {
     fn hosts(&self, name: &str, family: Family) -> Result<Vec<IpAddr>, NameError> {
-        addresses(name, hints(family))
+        numeric(name, family).or_else(|_| self.ask(|| addresses(name, hints(family))))
     }
 
     fn port(&self, name: &str, transport: Option<Transport>) -> Result<u16, NameError> {
@@ -78,11 +106,11 @@ impl Names for NoHosts {
     }
 
     fn port(&self, name: &str, transport: Option<Transport>) -> Result<u16, NameError> {
-        SystemNames.port(name, transport)
+        SystemNames::default().port(name, transport)
     }
 }
 
-fn numeric(name: &str, family: Family) -> Result<Vec<IpAddr>, NameError> {
+fn numeric(name: &str, family: Family) -> Result<Vec<IpAddr>, LookupError> {
     let hints = AddrInfoHints { flags: nix::libc::AI_NUMERICHOST, ..hints(family) };
     addresses(name, hints)
 }
@@ -99,8 +127,8 @@ fn hints(family: Family) -> AddrInfoHints {
     }
 }
 
-fn addresses(name: &str, hints: AddrInfoHints) -> Result<Vec<IpAddr>, NameError> {
-    let found = getaddrinfo(Some(name), None, Some(hints)).map_err(|error| unknown(&error))?;
+fn addresses(name: &str, hints: AddrInfoHints) -> Result<Vec<IpAddr>, LookupError> {
+    let found = getaddrinfo(Some(name), None, Some(hints))?;
     Ok(found.filter_map(Result::ok).map(|info| info.sockaddr.ip()).collect())
 }
 
@@ -109,14 +137,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_and_services_of_this_host() {
+    fn name_servers_that_do_not_answer_are_given_up() {
+        let names = SystemNames::default();
+        // glibc answers so at once where there is no way to any name server.
+        let again = || Err::<(), _>(LookupError::new(nix::libc::EAI_AGAIN));
+        let other = || Err::<(), _>(LookupError::new(nix::libc::EAI_NONAME));
+        assert!(!names.ask(again).unwrap_err().message.contains("not asked"));
+        names.waited.set(PATIENCE - Duration::from_nanos(1));
+        assert!(!names.ask(other).unwrap_err().message.contains("not asked"));
+        assert!(!names.ask(again).unwrap_err().message.contains("not asked"));
+        assert!(names.ask(|| Ok(())).unwrap_err().message.contains("not asked"));
         let loopback: IpAddr = "127.0.0.1".parse().unwrap();
-        assert_eq!(SystemNames.hosts("127.1", Family::V4).unwrap(), [loopback]);
-        assert_eq!(SystemNames.hosts("localhost", Family::V4).unwrap(), [loopback]);
-        assert_eq!(SystemNames.port("http", Some(Transport::Tcp)).unwrap(), 80);
-        assert_eq!(SystemNames.port("tftp", None).unwrap(), 69);
-        assert!(SystemNames.port("tftp", Some(Transport::Tcp)).is_err());
-        assert!(SystemNames.port("no-such-service", None).is_err());
+        assert_eq!(names.hosts("127.1", Family::V4).unwrap(), [loopback]);
+    }
+
+    #[test]
+    fn names_and_services_of_this_host() {
+        let names = SystemNames::default();
+        let loopback: IpAddr = "127.0.0.1".parse().unwrap();
+        assert_eq!(names.hosts("127.1", Family::V4).unwrap(), [loopback]);
+        assert_eq!(names.hosts("localhost", Family::V4).unwrap(), [loopback]);
+        assert_eq!(names.port("http", Some(Transport::Tcp)).unwrap(), 80);
+        assert_eq!(names.port("tftp", None).unwrap(), 69);
+        assert!(names.port("tftp", Some(Transport::Tcp)).is_err());
+        assert!(names.port("no-such-service", None).is_err());
     }
 
     #[test]
