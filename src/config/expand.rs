@@ -19,7 +19,8 @@ use super::{
 use crate::model::{
     AlertPhases, AlertPolicy, CheckId, CheckKind, CheckSpec, Checked, Desired, Fallback, Family,
     Mask, Negotiate, Persistence, ProcessSettings, Quiesce, RealServer, Scheduler, Secret,
-    ServerKey, ServiceKey, Settings, Share, Thresholds, Transport, VirtualService, Weight,
+    ServerKey, ServiceKey, Settings, Share, Thresholds, TlsSettings, Transport, VirtualService,
+    Weight,
 };
 
 const INTERVAL_S: u32 = 10;
@@ -282,6 +283,7 @@ fn negotiate(service: &Service, line: &ServerText, asked: SocketAddr) -> Negotia
         passwd: Secret(block.passwd.clone()),
         database: block.database.clone(),
         secret: Secret(block.secret.clone()),
+        tls: TlsSettings::default(),
     }
 }
 

@@ -7,7 +7,10 @@ use crate::{
         link::Security,
         script::{Outcome, Turn, converse},
     },
-    model::{CheckKind, CheckSpec, Failure, HttpMethod, Negotiate, Reason, Secret, Transport},
+    model::{
+        CheckKind, CheckSpec, Failure, HttpMethod, Negotiate, Reason, Secret, TlsSettings,
+        Transport,
+    },
     pattern::Pattern,
 };
 
@@ -25,6 +28,7 @@ fn negotiate(url: &str, receive: &str) -> Negotiate {
         passwd: Secret::default(),
         database: String::new(),
         secret: Secret::default(),
+        tls: TlsSettings::default(),
     }
 }
 
