@@ -6,42 +6,30 @@
 //!
 //! Differs from ldirectord: certificates are not verified, since a check asks whether the service works.
 
+mod old;
+mod verify;
+
 use std::{
-    collections::HashMap,
     io,
     net::SocketAddr,
     pin::Pin,
     sync::{Arc, OnceLock},
-    time::Duration,
 };
 
-use openssl::ssl::{
-    Ssl, SslContext, SslMethod, SslOptions, SslSessionCacheMode, SslVerifyMode, SslVersion,
-};
+use openssl::ssl::{Ssl, SslContext};
 use rustls::{
-    ClientConfig, DigitallySignedStruct, InvalidMessage, SignatureScheme,
-    client::{
-        Resumption,
-        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    },
-    crypto::{CryptoProvider, ring},
-    pki_types::{CertificateDer, ServerName, UnixTime},
+    ClientConfig, InvalidMessage, client::Resumption, crypto::ring, pki_types::ServerName,
 };
-use tokio::{net::TcpStream, time::Instant};
+use tokio::net::TcpStream;
 use tokio_openssl::SslStream;
 use tokio_rustls::TlsConnector;
 
+use self::{old::OldServers, verify::AnyCertificate};
 use super::{
     connect, failure,
     link::{Phase, Stream},
 };
 use crate::model::{Failure, Reason};
-
-/// For how long a server counts as old before rustls is tried again.
-const OLD_FOR: Duration = Duration::from_secs(3600);
-
-/// The most servers that are remembered as old; redirections can lead to any number.
-const OLD_SERVERS: usize = 65_536;
 
 /// Opens TLS connections.
 #[derive(Default)]
@@ -138,7 +126,7 @@ impl Tls {
         name: Option<&str>,
         phase: &mut Phase,
     ) -> Result<Box<dyn Stream>, Fault> {
-        let context = self.old.get_or_init(old).as_ref().map_err(|text| ours(text))?;
+        let context = self.old.get_or_init(old::context).as_ref().map_err(|text| ours(text))?;
         let mut ssl = Ssl::new(context).map_err(|stack| ours(&stack.to_string()))?;
         if let Some(name) = name {
             ssl.set_hostname(name).map_err(|stack| ours(&stack.to_string()))?;
@@ -199,105 +187,4 @@ fn modern() -> Result<TlsConnector, String> {
     // Sessions are kept by name, and many real servers share one.
     config.resumption = Resumption::disabled();
     Ok(TlsConnector::from(Arc::new(config)))
-}
-
-fn old() -> Result<SslContext, String> {
-    let build = || {
-        let mut builder = SslContext::builder(SslMethod::tls_client())?;
-        builder.set_verify(SslVerifyMode::NONE);
-        builder.set_cipher_list("ALL:@SECLEVEL=0")?;
-        builder.set_min_proto_version(Some(SslVersion::TLS1))?;
-        builder.set_session_cache_mode(SslSessionCacheMode::OFF);
-        // SSL_OP_LEGACY_SERVER_CONNECT of openssl/ssl.h, which the crate does not name: servers without RFC 5746.
-        let legacy_server_connect = SslOptions::from_bits_retain(1 << 2);
-        builder.set_options(
-            SslOptions::ALL
-                | SslOptions::ALLOW_UNSAFE_LEGACY_RENEGOTIATION
-                | SslOptions::IGNORE_UNEXPECTED_EOF
-                | legacy_server_connect,
-        );
-        Ok(builder.build())
-    };
-    build().map_err(|stack: openssl::error::ErrorStack| stack.to_string())
-}
-
-/// Accepts every certificate and does not look at signatures.
-#[derive(Debug)]
-struct AnyCertificate {
-    provider: Arc<CryptoProvider>,
-}
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _certificate: &CertificateDer<'_>,
-        _signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _message: &[u8],
-        _certificate: &CertificateDer<'_>,
-        _signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        let mut schemes = self.provider.signature_verification_algorithms.supported_schemes();
-        // Nothing is verified, so a server may sign with what nobody should trust.
-        schemes.extend([SignatureScheme::RSA_PKCS1_SHA1, SignatureScheme::ECDSA_SHA1_Legacy]);
-        schemes
-    }
-}
-
-/// The servers that rustls could not talk to and OpenSSL could, with the time until which they count as old.
-#[derive(Debug, Default)]
-struct OldServers {
-    #[expect(
-        clippy::disallowed_types,
-        reason = "held for one look into a map, never while anything waits"
-    )]
-    until: std::sync::Mutex<HashMap<SocketAddr, Instant>>,
-}
-
-impl OldServers {
-    fn contains(&self, server: SocketAddr) -> bool {
-        self.with(|until| until.get(&server).is_some_and(|end| Instant::now() < *end))
-    }
-
-    fn insert(&self, server: SocketAddr) {
-        let now = Instant::now();
-        self.with(|until| {
-            if until.len() >= OLD_SERVERS {
-                until.retain(|_, end| now < *end);
-            }
-            if until.len() < OLD_SERVERS {
-                until.insert(server, now + OLD_FOR);
-            }
-        });
-    }
-
-    fn remove(&self, server: SocketAddr) {
-        self.with(|until| until.remove(&server));
-    }
-
-    fn with<T>(&self, look: impl FnOnce(&mut HashMap<SocketAddr, Instant>) -> T) -> T {
-        // A map is whole even if somebody panicked beside it.
-        look(&mut self.until.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
-    }
 }
