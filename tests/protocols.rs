@@ -15,8 +15,8 @@ use std::{
 use ldirectord::{
     checks::{Checker, catalogue},
     model::{
-        Carrier, CheckKind, CheckSpec, HttpMethod, Negotiate, Reason, Secret, Stage, Transport,
-        Verdict,
+        Carrier, CheckKind, CheckSpec, HttpMethod, Negotiate, Reason, Secret, Stage, TlsSettings,
+        Transport, Verdict,
     },
     pattern::Pattern,
 };
@@ -64,6 +64,7 @@ fn negotiate(protocol: &'static str, target: SocketAddr, receive: Option<&str>) 
         passwd: Secret::default(),
         database: String::new(),
         secret: Secret::default(),
+        tls: TlsSettings::default(),
     }
 }
 

@@ -12,8 +12,11 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
-use super::{connect, failure, tls::Tls};
-use crate::model::{Failure, Reason};
+use super::{
+    connect, failure,
+    tls::{self, Tls},
+};
+use crate::model::{Failure, Reason, TlsSettings};
 
 /// How much is asked of the kernel in one read, in bytes.
 const READ: usize = 8 * 1024;
@@ -28,7 +31,8 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 pub(super) enum Security {
     /// Not at all.
     Plain,
-    /// With TLS, naming this host to the server, if the name is one that TLS can carry.
+    /// With TLS, with the server of this name. A host name is sent, an address only verified; without either, or with
+    /// what is neither, the server's address is verified. Whether anything is, the link knows.
     Tls(Option<String>),
 }
 
@@ -50,6 +54,7 @@ pub(super) enum Phase {
 /// A conversation with a server.
 pub(super) struct Link<'a> {
     tls: &'a Tls,
+    settings: &'a TlsSettings,
     deadline: Pin<&'a mut Sleep>,
     /// The whole time that was allowed, for words only.
     allowed: Duration,
@@ -68,6 +73,7 @@ impl<'a> Link<'a> {
     /// A link to this server, not yet connected.
     pub(super) fn new(
         tls: &'a Tls,
+        settings: &'a TlsSettings,
         deadline: Pin<&'a mut Sleep>,
         allowed: Duration,
         peer: SocketAddr,
@@ -75,6 +81,7 @@ impl<'a> Link<'a> {
     ) -> Link<'a> {
         Link {
             tls,
+            settings,
             deadline,
             allowed,
             peer,
@@ -158,7 +165,8 @@ impl<'a> Link<'a> {
                     .map(|opened| opened.map(|tcp| Box::new(tcp) as _))
             }
             Security::Tls(name) => {
-                let opening = self.tls.open(self.peer, name.as_deref(), &mut self.phase);
+                let opening =
+                    self.tls.open(self.peer, name.as_deref(), self.settings, &mut self.phase);
                 within(self.deadline.as_mut(), opening).await
             }
         };
@@ -179,10 +187,7 @@ impl<'a> Link<'a> {
             stream.flush().await
         };
         let sent = within(self.deadline.as_mut(), sending).await.ok_or_else(|| self.timeout())?;
-        sent.map_err(|error| {
-            let text = connect::words(&error);
-            failure(connect::reason(&error), format!("cannot send to {}: {text}", self.peer))
-        })
+        sent.map_err(|error| self.broken("send to", &error))
     }
 
     /// Reads more; `false` when there will be no more.
@@ -210,13 +215,7 @@ impl<'a> Link<'a> {
             }
             // A TLS server that closes without saying so first, as many do.
             Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(false),
-            Err(error) => {
-                let text = connect::words(&error);
-                Err(failure(
-                    connect::reason(&error),
-                    format!("cannot read from {}: {text}", self.peer),
-                ))
-            }
+            Err(error) => Err(self.broken("read from", &error)),
         }
     }
 
@@ -254,6 +253,11 @@ impl<'a> Link<'a> {
     /// That the server closed the connection when it should have said something.
     pub(super) fn closed(&self) -> Failure {
         failure(Reason::Reset, format!("{} closed the connection without an answer", self.peer))
+    }
+
+    fn broken(&self, tried: &str, error: &std::io::Error) -> Failure {
+        let text = tls::words(error, self.settings).unwrap_or_else(|| connect::words(error));
+        failure(connect::reason(error), format!("cannot {tried} {}: {text}", self.peer))
     }
 
     /// Ends a conversation with a server that never lets us wait.

@@ -1,7 +1,8 @@
 //! Checks: one attempt to find out whether a real server works.
 //!
 //! In goes a [`CheckSpec`], out comes a [`Verdict`], within the time that the check allows, whatever the server does.
-//! Nothing here counts failures, decides, logs, knows the virtual service or touches the kernel.
+//! Nothing here counts failures, decides, knows the virtual service or touches the kernel; nothing is logged, but that
+//! a file of TLS went bad while the checks go on with what was in it before.
 //!
 //! A protocol of the `service` directive is one file here and one word in the list below.
 //! Such a file offers a table `PROTOCOLS`; its dialogue is given a `Link` and returns at the first fault.
@@ -14,7 +15,7 @@ mod ping;
 mod run;
 #[cfg(test)]
 mod script;
-mod tls;
+pub mod tls;
 
 use std::pin::Pin;
 

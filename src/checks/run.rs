@@ -11,7 +11,7 @@ use super::{
     link::{Link, Security},
     ping::Pinger,
     protocol,
-    tls::Tls,
+    tls::{self, Tls},
 };
 use crate::model::{Carrier, CheckKind, CheckSpec, Negotiate, Reason, Stage, Verdict};
 
@@ -68,12 +68,22 @@ impl Checker {
             ));
         };
         let security = match protocol.info.carrier {
-            Carrier::Tls => Security::Tls(negotiate.virtualhost.clone()),
+            Carrier::Tls => {
+                let virtualhost = || tls::host_name(negotiate.virtualhost.as_ref()?);
+                Security::Tls(negotiate.tls.name.clone().or_else(virtualhost))
+            }
             Carrier::Tcp | Carrier::Udp | Carrier::Own => Security::Plain,
         };
         let end = Instant::now() + check.timeout.min(LONGEST);
         let deadline = std::pin::pin!(sleep_until(end));
-        let mut link = Link::new(&self.shared.tls, deadline, check.timeout, check.target, security);
+        let mut link = Link::new(
+            &self.shared.tls,
+            &negotiate.tls,
+            deadline,
+            check.timeout,
+            check.target,
+            security,
+        );
         let question = Question { check, negotiate };
         let talking = (protocol.talk)(&question, &mut link);
         match tokio::time::timeout_at(end + SLACK, talking).await {

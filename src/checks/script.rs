@@ -72,7 +72,8 @@ pub(super) async fn converse(check: &CheckSpec, servers: Vec<Vec<Turn>>) -> Outc
     };
     let (start, tls) = (Instant::now(), Tls::default());
     let deadline = pin!(sleep_until(start + check.timeout));
-    let mut link = Link::new(&tls, deadline, check.timeout, check.target, Security::Plain);
+    let mut link =
+        Link::new(&tls, &negotiate.tls, deadline, check.timeout, check.target, Security::Plain);
     let mut ears = Vec::new();
     for turns in servers {
         let (ours, theirs) = duplex(64 * 1024);

@@ -19,8 +19,8 @@ use super::{
 use crate::model::{
     AlertPhases, AlertPolicy, CheckId, CheckKind, CheckSpec, Checked, Desired, Fallback, Family,
     Forwarding, Mask, Negotiate, Persistence, ProcessSettings, Quiesce, RealServer, Scheduler,
-    Secret, ServerKey, ServiceKey, Settings, Share, Thresholds, Transport, Tunnel, VirtualService,
-    Weight,
+    Secret, ServerKey, ServiceKey, Settings, Share, Thresholds, TlsSettings, Transport, Tunnel,
+    VirtualService, Weight,
 };
 
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -299,6 +299,7 @@ fn negotiate(service: &Service, line: &ServerText, asked: SocketAddr) -> Negotia
         passwd: Secret(block.access.passwd.clone()),
         database: block.access.database.clone(),
         secret: Secret(block.access.secret.clone()),
+        tls: TlsSettings::default(),
     }
 }
 

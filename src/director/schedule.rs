@@ -189,7 +189,7 @@ mod tests {
     use std::net::SocketAddr;
 
     use super::*;
-    use crate::model::{HttpMethod, Negotiate, Secret, Transport};
+    use crate::model::{HttpMethod, Negotiate, Secret, TlsSettings, Transport};
 
     fn at(milliseconds: u64) -> Moment {
         Moment::at(Duration::from_millis(milliseconds))
@@ -239,6 +239,7 @@ mod tests {
             passwd: Secret::default(),
             database: String::new(),
             secret: Secret::default(),
+            tls: TlsSettings::default(),
         };
         let kind =
             CheckKind::Combined { connects: 2, connect_timeout: Duration::from_secs(5), negotiate };

@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
-use super::Transport;
+use super::{TlsSettings, Transport};
 use crate::pattern::Pattern;
 
 /// The number of a check in [`super::Desired::checks`].
@@ -102,6 +102,8 @@ pub struct Negotiate {
     pub database: String,
     /// The shared secret of RADIUS.
     pub secret: Secret,
+    /// How TLS is spoken, by the protocols that travel over it.
+    pub tls: TlsSettings,
 }
 
 /// The method of an HTTP request.

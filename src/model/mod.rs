@@ -7,6 +7,7 @@ mod check;
 mod policy;
 mod server;
 mod service;
+mod tls;
 
 use std::sync::Arc;
 
@@ -22,6 +23,7 @@ pub use service::{
     Family, Mask, Persistence, Scheduler, SchedulerFlags, ServiceKey, Settings, Transport,
     VirtualService,
 };
+pub use tls::{ClientIdentity, TlsSettings};
 
 /// The environment variable that tells the second of a daemon's two processes what it is: the first one's number.
 ///

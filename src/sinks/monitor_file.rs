@@ -193,7 +193,7 @@ mod tests {
     use crate::{
         model::{
             CheckId, Forwarding, HttpMethod, Quiesce, Secret, ServerKey, Settings, Share,
-            Thresholds, Weight,
+            Thresholds, TlsSettings, Weight,
         },
         pattern::Pattern,
     };
@@ -244,6 +244,7 @@ mod tests {
             passwd: Secret::default(),
             database: String::new(),
             secret: Secret::default(),
+            tls: TlsSettings::default(),
         };
         let check = |target: &str, kind| CheckSpec {
             target: target.parse().unwrap(),

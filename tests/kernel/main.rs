@@ -16,6 +16,7 @@ mod smoke;
 #[path = "../support/mod.rs"]
 mod support;
 mod table;
+mod tls;
 
 use std::process::ExitCode;
 
@@ -28,5 +29,6 @@ fn main() -> ExitCode {
         Some(denied) => Trial::test(name, move || lab::in_thread(denied)),
         None => lab::trial(name, move |_| run()),
     }));
+    trials.extend(tls::trials());
     lab::run(trials)
 }

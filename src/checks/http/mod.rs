@@ -17,13 +17,15 @@
 //! Differs from ldirectord: a body that the timeout cuts off is a failure unless `receive` is found in what came.
 //! Differs from ldirectord: interim answers (1xx) are passed over, all of them and not only one 100.
 //! Differs from ldirectord: of a body without end only the first MiB is looked at.
-//! Differs from ldirectord: https does not verify certificates, and names `virtualhost` to the server (SNI).
+//! Differs from ldirectord: https verifies certificates only with `tlsverify`, and sends `virtualhost` as SNI.
 //! Differs from ldirectord: IPv6 needs nothing installed.
 
 mod response;
 #[cfg(test)]
 mod tests;
 mod url;
+
+use std::net::SocketAddr;
 
 use self::{
     response::{End, Response},
@@ -32,6 +34,7 @@ use self::{
 use super::{
     Protocol, Question, failure,
     link::{Link, Security},
+    tls,
 };
 use crate::model::{Carrier, Failure, HttpMethod, Pass, ProtocolInfo, Reason, Secret, Verdict};
 
@@ -44,7 +47,7 @@ pub(super) const PROTOCOLS: &[Protocol] = &[
             name: "http",
             default_port: Some(80),
             carrier: Carrier::Tcp,
-            directives: DIRECTIVES,
+            directives: &["request", "receive", "httpmethod", "virtualhost"],
             doc: "Asks for `request` with GET or HEAD (`httpmethod`), sending `virtualhost` as the Host header. \
                   The real server works when the answer, after at most seven redirections, has a status of 2xx and \
                   its body matches `receive`. Of a longer body the first MiB is looked at.",
@@ -56,10 +59,20 @@ pub(super) const PROTOCOLS: &[Protocol] = &[
             name: "https",
             default_port: Some(443),
             carrier: Carrier::Tls,
-            directives: DIRECTIVES,
-            doc: "As http, over TLS. Certificates are not verified. `virtualhost`, when it is a host name, is also \
-                  the name that the server is asked for in TLS. Servers that only speak TLS 1.0 or 1.1, or only \
-                  old ciphers, are spoken to as well.",
+            directives: &[
+                "request",
+                "receive",
+                "httpmethod",
+                "virtualhost",
+                "tlsverify",
+                "cafile",
+                "tlsname",
+                "clientcert",
+                "clientkey",
+            ],
+            doc: "As http, over TLS. Certificates are verified only with `tlsverify`. `tlsname`, or else \
+                  `virtualhost` when it is a host name, is the name that the server is asked for in TLS. Servers \
+                  that only speak TLS 1.0 or 1.1, or only old ciphers, are spoken to as well.",
         },
         talk: |question, link| Box::pin(talk(question, link, Via::Server)),
     },
@@ -75,8 +88,6 @@ pub(super) const PROTOCOLS: &[Protocol] = &[
         talk: |question, link| Box::pin(talk(question, link, Via::Proxy)),
     },
 ];
-
-const DIRECTIVES: &[&str] = &["request", "receive", "httpmethod", "virtualhost"];
 
 /// Who is asked for a URL.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -100,7 +111,10 @@ async fn talk(question: &Question<'_>, link: &mut Link<'_>, via: Via) -> Verdict
     loop {
         match via {
             Via::Proxy => link.connect_to(question.check.target, Security::Plain).await?,
-            Via::Server => connect(question, link, &url, &host).await?,
+            Via::Server => {
+                let name = name_for_tls(question, &url, &host, redirected > 0);
+                connect(question, link, &url, name).await?;
+            }
         }
         let response =
             ask(link, &request(negotiate.method, &url, &host, via), negotiate.method).await?;
@@ -117,24 +131,43 @@ async fn talk(question: &Question<'_>, link: &mut Link<'_>, via: Via) -> Verdict
     }
 }
 
-/// Connects to the server that a URL names.
+/// Whether a URL leads to the real server by its address.
+fn is_to_target(question: &Question<'_>, url: &Url) -> bool {
+    let target = question.check.target;
+    url.address() == Some(SocketAddr::new(target.ip(), target.port()))
+}
+
+/// The name of the server that a URL leads to.
+fn name_for_tls(
+    question: &Question<'_>,
+    url: &Url,
+    host: &str,
+    redirected: bool,
+) -> Option<String> {
+    let negotiate = question.negotiate;
+    let is_own = !redirected || is_to_target(question, url);
+    let own = negotiate.tls.name.as_ref().filter(|_| is_own);
+    let named = || tls::host_name(host).or_else(|| tls::host_name(&url.host));
+    // Its certificate is no other because it has led us to another of its pages.
+    let again = || tls::host_name(negotiate.virtualhost.as_ref()?);
+    own.cloned().or_else(named).or_else(|| again().filter(|_| is_own && negotiate.tls.verify))
+}
+
+/// Connects to the server that a URL names, whose name in TLS is this.
 async fn connect(
     question: &Question<'_>,
     link: &mut Link<'_>,
     url: &Url,
-    host: &str,
+    name: Option<String>,
 ) -> Result<(), Failure> {
     let security = match url.scheme {
         Scheme::Http => Security::Plain,
-        Scheme::Https => {
-            Security::Tls(url::name_for_tls(host).or_else(|| url::name_for_tls(&url.host)))
-        }
+        Scheme::Https => Security::Tls(name),
     };
-    let target = question.check.target;
     match url.address() {
         // The check knows more of the address than a URL can say: the interface of a link-local one.
-        Some(address) if (address.ip(), address.port()) == (target.ip(), target.port()) => {
-            link.connect_to(target, security).await
+        Some(_) if is_to_target(question, url) => {
+            link.connect_to(question.check.target, security).await
         }
         Some(address) => link.connect_to(address, security).await,
         None => {

@@ -7,7 +7,10 @@ use crate::{
         link::Security,
         script::{Outcome, Turn, converse},
     },
-    model::{CheckKind, CheckSpec, Failure, HttpMethod, Negotiate, Reason, Secret, Transport},
+    model::{
+        CheckKind, CheckSpec, Failure, HttpMethod, Negotiate, Reason, Secret, TlsSettings,
+        Transport,
+    },
     pattern::Pattern,
 };
 
@@ -25,6 +28,7 @@ fn negotiate(url: &str, receive: &str) -> Negotiate {
         passwd: Secret::default(),
         database: String::new(),
         secret: Secret::default(),
+        tls: TlsSettings::default(),
     }
 }
 
@@ -248,6 +252,30 @@ async fn redirections_are_followed_anywhere_seven_times() {
         (at("[2001:db8::5]:8443"), Security::Tls(None)),
     ];
     assert_eq!(outcome.visited, visited);
+
+    // With TLS, and verified, the real server keeps its name wherever on it a redirection leads.
+    let asked_tls = |tls| Negotiate {
+        tls,
+        protocol: "https",
+        request: b"https://192.0.2.1:8080/".to_vec(),
+        ..asked.clone()
+    };
+    let plain = TlsSettings::default();
+    let verified = TlsSettings { verify: true, ..plain.clone() };
+    let named = TlsSettings { name: Some("a.example".into()), ..plain.clone() };
+    let (virtualhost, own) = (Some("www.example.com"), Some("a.example"));
+    for (tls, names) in [
+        (plain, [virtualhost, None, None]),
+        (verified, [virtualhost, virtualhost, None]),
+        (named, [own, own, None]),
+    ] {
+        let servers = vec![to("c"), to("https://192.0.2.3:8080/d"), ok.clone()];
+        let outcome = converse(&spec(asked_tls(tls)), servers).await;
+        let places = [at(TARGET), at(TARGET), at("192.0.2.3:8080")];
+        let expected =
+            places.into_iter().zip(names.map(|name| Security::Tls(name.map(str::to_owned))));
+        assert_eq!(outcome.visited, expected.collect::<Vec<_>>());
+    }
 
     let seven = [vec![to("/x"); 7], vec![ok]].concat();
     assert_eq!(words(&converse(&spec(asked.clone()), seven).await), "200 OK");

@@ -143,17 +143,6 @@ pub(super) fn host_of(address: IpAddr) -> String {
     }
 }
 
-/// The host name in `host` or `host:port`; none when it is an address, which TLS does not name.
-pub(super) fn name_for_tls(host: &str) -> Option<String> {
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
-    };
-    let named =
-        !name.is_empty() && !name.contains([':', '[', ']']) && name.parse::<IpAddr>().is_err();
-    named.then(|| name.to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -209,14 +198,5 @@ mod tests {
         assert_eq!(base.join("https://h/").unwrap().scheme, Scheme::Https);
         assert!(base.join("ftp://h/").unwrap_err().contains("not a whole http or https URL"));
         assert!(base.join("http://[").is_err());
-    }
-
-    #[test]
-    fn tls_names_hosts_and_no_addresses() {
-        assert_eq!(name_for_tls("www.example.com:8443").as_deref(), Some("www.example.com"));
-        assert_eq!(name_for_tls("www.example.com").as_deref(), Some("www.example.com"));
-        for address in ["192.0.2.1", "192.0.2.1:80", "[2001:db8::1]:80", "2001:db8::1", ""] {
-            assert_eq!(name_for_tls(address), None, "{address}");
-        }
     }
 }

@@ -1,0 +1,291 @@
+//! TLS to real servers, modern and old.
+//!
+//! In go an address, a name and [`TlsSettings`], out comes a stream. By default no certificate is verified, since a
+//! check asks whether the service works; `tlsverify` has chain, time and name verified, by whichever library spoke.
+//!
+//! rustls does the handshake with a fifth of the CPU time of OpenSSL, but only in TLS 1.2 and 1.3 and only with
+//! ephemeral elliptic curve keys and authenticated ciphers. A server that refuses that is asked again at once through
+//! OpenSSL with everything allowed, and remembered, so that it costs two connections only once in a while.
+//! A certificate that is not believed is no reason to ask again.
+//!
+//! Differs from ldirectord: certificates are not verified unless `tlsverify` says so.
+
+mod context;
+mod old;
+#[cfg(test)]
+mod tests;
+mod verify;
+
+use std::{io, net::SocketAddr, os::unix::fs::PermissionsExt as _, pin::Pin};
+
+use openssl::ssl::Ssl;
+use rustls::{
+    AlertDescription, CertificateError, InvalidMessage,
+    pki_types::{CertificateDer, ServerName, UnixTime},
+};
+use tokio::net::TcpStream;
+use tokio_openssl::SslStream;
+
+use self::{
+    context::{Context, Contexts},
+    old::OldServers,
+    verify::Verifier,
+};
+use super::{
+    connect, failure,
+    link::{Phase, Stream},
+};
+use crate::model::{Failure, Reason, TlsSettings};
+
+pub use context::TlsSettingsError;
+
+/// Looks whether these settings can be followed: whether the files are there, are what they should be and go
+/// together. Reads them, and so blocks. Says what is doubtful about the key, in sentences for people.
+pub fn examine(settings: &TlsSettings) -> Result<Option<String>, TlsSettingsError> {
+    if let Some(name) = &settings.name
+        && ServerName::try_from(name.as_str()).is_err()
+    {
+        return Err(TlsSettingsError::BadName(name.clone()));
+    }
+    Context::read(settings)?;
+    let Some(identity) = &settings.client else { return Ok(None) };
+    let (directive, file) = (context::key_directive(identity), &identity.key);
+    let unreadable = |error| TlsSettingsError::Unreadable { directive, file: file.clone(), error };
+    let mode = std::fs::metadata(file).map_err(unreadable)?.permissions().mode() & 0o7777;
+    Ok((mode & 0o077 != 0).then(|| {
+        let file = file.display();
+        format!(
+            "{directive} {file} holds a private key and is open to others than its owner (mode {mode:04o}); \
+             chmod 600 {file}"
+        )
+    }))
+}
+
+/// The name to ask for in TLS and to verify that a `Host` header or `virtualhost` holds: without the port, and only
+/// if it is no address.
+pub(super) fn host_name(host: &str) -> Option<String> {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    matches!(ServerName::try_from(name), Ok(ServerName::DnsName(_))).then(|| name.to_owned())
+}
+
+/// What an error of a TLS stream means, if it is one of TLS that people can do something about.
+pub(super) fn words(error: &io::Error, settings: &TlsSettings) -> Option<String> {
+    Some(explain(error.get_ref()?.downcast_ref()?, settings))
+}
+
+/// Opens TLS connections.
+#[derive(Default)]
+pub(super) struct Tls {
+    contexts: Contexts,
+    old_servers: OldServers,
+}
+
+impl std::fmt::Debug for Tls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tls").field("old_servers", &self.old_servers).finish_non_exhaustive()
+    }
+}
+
+/// A handshake that came to nothing.
+struct Fault {
+    failure: Failure,
+    /// Whether a server that only speaks old versions or ciphers may have caused it.
+    maybe_old: bool,
+}
+
+impl From<Failure> for Fault {
+    fn from(failure: Failure) -> Fault {
+        Fault { failure, maybe_old: false }
+    }
+}
+
+impl Tls {
+    /// Connects and does the handshake with the server of this name, or of none but its address.
+    /// The caller sets the limit on the time.
+    pub(super) async fn open(
+        &self,
+        peer: SocketAddr,
+        name: Option<&str>,
+        settings: &TlsSettings,
+        phase: &mut Phase,
+    ) -> Result<Box<dyn Stream>, Failure> {
+        let context = self.contexts.get(settings).await.map_err(|fault| ours(&fault))?;
+        // An address is verified and not sent.
+        let name = name
+            .and_then(|name| ServerName::try_from(name.to_owned()).ok())
+            .unwrap_or_else(|| ServerName::from(peer.ip()));
+        let wanted = Wanted { peer, name, settings, context: &context };
+        if self.old_servers.contains(peer) {
+            let opened = wanted.open_old(phase).await;
+            if let Err(Fault { maybe_old: true, .. }) = &opened {
+                self.old_servers.remove(peer);
+            }
+            return opened.map_err(|fault| fault.failure);
+        }
+        let fault = match wanted.open_modern(phase).await {
+            Ok(stream) => return Ok(stream),
+            Err(fault) => fault,
+        };
+        if !fault.maybe_old {
+            return Err(fault.failure);
+        }
+        match wanted.open_old(phase).await {
+            Ok(stream) => {
+                self.old_servers.insert(peer);
+                Ok(stream)
+            }
+            // Whom OpenSSL could speak with is not believed.
+            Err(Fault {
+                failure: failure @ Failure { reason: Reason::Tls, .. },
+                maybe_old: false,
+            }) => Err(failure),
+            Err(_) => Err(fault.failure),
+        }
+    }
+}
+
+/// A connection to be.
+struct Wanted<'a> {
+    peer: SocketAddr,
+    name: ServerName<'static>,
+    settings: &'a TlsSettings,
+    context: &'a Context,
+}
+
+impl Wanted<'_> {
+    async fn open_modern(&self, phase: &mut Phase) -> Result<Box<dyn Stream>, Fault> {
+        let tcp = tcp(self.peer, phase).await?;
+        let error = match self.context.modern.connect(self.name.clone(), tcp).await {
+            Ok(stream) => return Ok(Box::new(stream)),
+            Err(error) => error,
+        };
+        let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        let maybe_old = match inner {
+            // Not TLS at all.
+            Some(rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType)) => false,
+            Some(rustls::Error::InvalidCertificate(_)) => false,
+            Some(rustls::Error::AlertReceived(alert)) => !is_of_certificates(*alert),
+            Some(_) => true,
+            None => is_broken_off(&error),
+        };
+        let failure = match inner {
+            Some(inner) => self.refused(&explain(inner, self.settings)),
+            None => self.cut(&error),
+        };
+        Err(Fault { failure, maybe_old })
+    }
+
+    async fn open_old(&self, phase: &mut Phase) -> Result<Box<dyn Stream>, Fault> {
+        let context = self.context.old().map_err(ours)?;
+        let mut ssl = Ssl::new(context).map_err(|stack| ours(&stack.to_string()))?;
+        if let ServerName::DnsName(name) = &self.name {
+            ssl.set_hostname(name.as_ref()).map_err(|stack| ours(&stack.to_string()))?;
+        }
+        let tcp = tcp(self.peer, phase).await?;
+        let mut stream = SslStream::new(ssl, tcp).map_err(|stack| ours(&stack.to_string()))?;
+        if let Err(error) = Pin::new(&mut stream).connect().await {
+            let failure = match error.io_error() {
+                Some(error) => self.cut(error),
+                None => self.refused(&error.to_string()),
+            };
+            return Err(Fault { failure, maybe_old: true });
+        }
+        if let Some(verifier) = &self.context.verifier {
+            self.verify(stream.ssl(), verifier)?;
+        }
+        Ok(Box::new(stream))
+    }
+
+    /// Verifies whom OpenSSL has spoken with. Nothing but the handshake has been sent yet.
+    fn verify(&self, ssl: &openssl::ssl::SslRef, verifier: &Verifier) -> Result<(), Failure> {
+        let mut chain = Vec::new();
+        for certificate in ssl.peer_cert_chain().into_iter().flatten() {
+            let der = certificate.to_der().map_err(|stack| ours(&stack.to_string()))?;
+            chain.push(CertificateDer::from(der));
+        }
+        // Among what is old there are ciphers without any certificate.
+        let Some((certificate, others)) = chain.split_first() else {
+            return Err(self.refused("the server sent no certificate to verify"));
+        };
+        verifier
+            .verify(certificate, others, &self.name, UnixTime::now())
+            .map_err(|disbelief| self.refused(&disbelief.to_string()))
+    }
+
+    /// There was no agreement on TLS.
+    fn refused(&self, why: &str) -> Failure {
+        failure(Reason::Tls, format!("no TLS with {}: {why}", self.peer))
+    }
+
+    /// The connection did not live that long.
+    fn cut(&self, error: &io::Error) -> Failure {
+        let peer = self.peer;
+        match is_broken_off(error) {
+            true => failure(
+                Reason::Reset,
+                format!("{peer} broke the connection off in the TLS handshake"),
+            ),
+            false => {
+                let text = connect::words(error);
+                failure(connect::reason(error), format!("no TLS with {peer}: {text}"))
+            }
+        }
+    }
+}
+
+async fn tcp(peer: SocketAddr, phase: &mut Phase) -> Result<TcpStream, Failure> {
+    *phase = Phase::Connect;
+    let tcp = connect::open(peer).await?;
+    *phase = Phase::Handshake;
+    Ok(tcp)
+}
+
+/// A fault of this machine.
+fn ours(text: &str) -> Failure {
+    failure(Reason::Internal, format!("cannot set TLS up: {text}"))
+}
+
+fn is_broken_off(error: &io::Error) -> bool {
+    matches!(connect::reason(error), Reason::Reset)
+}
+
+/// Whether a server says that it is about our certificate.
+fn is_of_certificates(alert: AlertDescription) -> bool {
+    matches!(
+        alert,
+        AlertDescription::BadCertificate
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::UnknownCA
+            | AlertDescription::AccessDenied
+            | AlertDescription::CertificateRequired
+    )
+}
+
+fn explain(error: &rustls::Error, settings: &TlsSettings) -> String {
+    match error {
+        rustls::Error::InvalidCertificate(CertificateError::Other(disbelief)) => {
+            disbelief.to_string()
+        }
+        rustls::Error::AlertReceived(alert) => match (alert, &settings.client) {
+            (AlertDescription::CertificateRequired, None) => {
+                "the server demands a certificate of ours; set clientcert".to_owned()
+            }
+            // So TLS 1.2 says the same, and also that nothing is in common.
+            (AlertDescription::HandshakeFailure, None) => {
+                format!("{error}; if the server demands a certificate of ours, set clientcert")
+            }
+            (alert, Some(client)) if is_of_certificates(*alert) => format!(
+                "the server does not accept our certificate, clientcert {} ({alert:?})",
+                client.certificate.display()
+            ),
+            _ => error.to_string(),
+        },
+        _ => error.to_string(),
+    }
+}

@@ -1,0 +1,26 @@
+//! TLS as the operator wants it spoken.
+
+use std::path::PathBuf;
+
+/// How TLS is spoken with a server. By default nothing is verified and nothing shown.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub struct TlsSettings {
+    /// Whether the server's certificate must be vouched for, in force and for the right name (`tlsverify`).
+    pub verify: bool,
+    /// A file of the certificates that are trusted, in PEM; `None` trusts whom this system trusts (`cafile`).
+    pub authorities: Option<PathBuf>,
+    /// The host name that the server is asked for (SNI) and that its certificate must be for, or an IP address, which
+    /// is only verified (`tlsname`). `None` takes `virtualhost` when it is a host name, else the server's address.
+    pub name: Option<String>,
+    /// What we show to a server that asks who we are; `None` shows nothing.
+    pub client: Option<ClientIdentity>,
+}
+
+/// A certificate of ours and its key.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct ClientIdentity {
+    /// A file in PEM with the certificate, and after it those that lead to an authority (`clientcert`).
+    pub certificate: PathBuf,
+    /// A file in PEM with the key, without a passphrase: PKCS#8, PKCS#1 or SEC1. May be the same file (`clientkey`).
+    pub key: PathBuf,
+}
