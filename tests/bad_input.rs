@@ -196,3 +196,40 @@ fn a_credentials_file_that_others_can_read_is_refused() {
         assert!(!done.all().contains("hunter2"));
     }
 }
+
+#[test]
+fn tls_files_that_cannot_be_used_are_errors_at_their_line() {
+    let site = Site::new();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::new(vec!["director.example".to_owned()]).unwrap();
+    let certificate = certificate.self_signed(&key).unwrap();
+    fs::write(site.path("own.pem"), certificate.pem()).unwrap();
+    fs::write(site.path("own.key"), key.serialize_pem()).unwrap();
+    fs::write(site.path("other.key"), rcgen::KeyPair::generate().unwrap().serialize_pem()).unwrap();
+    fs::write(site.path("garbage"), "garbage").unwrap();
+    let said = |lines: &str| {
+        let text = format!("virtual=192.0.2.1:443\n\treal=192.0.2.11:443 masq\n{lines}");
+        fs::write(site.path("tls.cf"), text).unwrap();
+        let done = validate(&site, "tls.cf");
+        (done.code, done.err)
+    };
+    let (code, err) =
+        said("\ttlsverify=yes\n\tcafile=own.pem\n\tclientcert=own.pem\n\tclientkey=own.key\n");
+    assert_eq!(code, 0, "{err}");
+    assert!(err.contains("warning[W0404]") && err.contains("tls.cf:6"), "{err}");
+    fs::set_permissions(site.path("own.key"), fs::Permissions::from_mode(0o600)).unwrap();
+    let (code, err) =
+        said("\ttlsverify=yes\n\tcafile=own.pem\n\tclientcert=own.pem\n\tclientkey=own.key\n");
+    assert!(code == 0 && !err.contains("W0404"), "{err}");
+    for (lines, line) in [
+        ("\ttlsverify=yes\n\tcafile=nothing.pem\n", 4),
+        ("\ttlsverify=yes\n\tcafile=garbage\n", 4),
+        ("\tclientcert=own.pem\n", 3),
+        ("\tclientcert=own.pem\n\tclientkey=other.key\n", 4),
+        ("\ttlsname=no name\n", 3),
+    ] {
+        let (code, err) = said(lines);
+        assert!(code == 2 && err.contains("error[E0405]"), "{lines}: {err}");
+        assert!(err.contains(&format!("tls.cf:{line}:")), "{lines}: {err}");
+    }
+}

@@ -226,6 +226,10 @@ pub const CODES: &[(&str, &str)] = &[
                made, so that a server which was never really checked now is.",
     ),
     (
+        "W0404",
+        "The private key that `clientkey` names can be used by others than its owner: `chmod 600 FILE`.",
+    ),
+    (
         "W0501",
         "In the credentials file a value is the rest of its line as it stands there, quotes and all.",
     ),

@@ -513,6 +513,97 @@ pub const DIRECTIVES: &[Directive] = &[
         ..ROW
     },
     Directive {
+        name: "tlsverify",
+        extension: true,
+        scope: Scope::Both,
+        value: ValueKind::YesNo,
+        default: "no",
+        example: "yes",
+        doc: "Whether the certificate of a real server must be vouched for, in force, and for the right name. It is verified \
+              with cafile, or without it with the authorities that this system trusts. The name is tlsname, else \
+              virtualhost if that is a host name, else the server's address; only subjectAltName counts, not the common \
+              name. Revocation is not looked at. With no, an expired certificate keeps nobody out of service.",
+        set: |draft, value| {
+            if let Some(answer) = value.yes_no(&mut draft.findings) {
+                draft.name_file(value, b"");
+                draft.common().tls_verify = Some(answer);
+            }
+        },
+        ..ROW
+    },
+    Directive {
+        name: "cafile",
+        extension: true,
+        scope: Scope::Both,
+        value: ValueKind::Text,
+        default: "the authorities that this system trusts",
+        example: "/etc/ssl/certs/ca-certificates.crt",
+        doc: "The certificates that tlsverify=yes trusts in place of the system's, in PEM: of authorities, intermediate ones, \
+              or a server's own self-signed one. The file is read again when it changes; if it goes bad, the log says so \
+              and the last good contents stay in use.",
+        set: |draft, value| {
+            if let Some(path) = draft.our_file(value) {
+                draft.common().authorities = Some(path);
+            }
+        },
+        ..ROW
+    },
+    Directive {
+        name: "tlsname",
+        extension: true,
+        value: ValueKind::Text,
+        default: "virtualhost if it is a host name, else the real server's address, which is not sent",
+        example: "web.internal.example.org",
+        doc: "The name that a server is asked for in TLS (SNI), and that tlsverify=yes expects in its certificate. Set it \
+              when that is not the name in the Host header. An IP address is verified and not sent.",
+        set: set::tls_name,
+        ..ROW
+    },
+    Directive {
+        name: "clientcert",
+        extension: true,
+        scope: Scope::Both,
+        value: ValueKind::Text,
+        default: "none",
+        example: "/etc/ha.d/director.pem",
+        doc: "The certificate to show to a server that asks who checks it, in PEM, and after it those that lead to an authority \
+              that the server knows. Read again when it changes, as cafile.",
+        set: |draft, value| {
+            if let Some(path) = draft.our_file(value) {
+                draft.common().client_certificate = Some(path);
+            }
+        },
+        ..ROW
+    },
+    Directive {
+        name: "clientkey",
+        extension: true,
+        scope: Scope::Both,
+        value: ValueKind::Text,
+        default: "the file of clientcert",
+        example: "/etc/ha.d/director.key",
+        doc: "The private key of the clientcert that is named in the same place, in PEM: PKCS#8, PKCS#1 or SEC1, without a \
+              passphrase.",
+        set: |draft, value| {
+            if let Some(path) = draft.our_file(value) {
+                draft.common().client_key = Some((path, value.key.clone()));
+            }
+        },
+        ..ROW
+    },
+    Directive {
+        name: "tlsengine",
+        extension: true,
+        scope: Scope::Both,
+        value: ValueKind::Word(set::TLS_ENGINES),
+        default: "auto",
+        example: "auto",
+        doc: "Which library speaks TLS: rustls (TLS 1.2 and 1.3), openssl (also TLS 1.0 and 1.1 and old ciphers), or auto: \
+              rustls first, and openssl with the servers that rustls cannot talk to, which are remembered.",
+        set: set::tls_engine,
+        ..ROW
+    },
+    Directive {
         name: "login",
         scope: Scope::Virtual,
         value: ValueKind::Quoted,

@@ -9,7 +9,9 @@ use std::{
 
 use super::{Named, diagnostic::Findings, value::Value};
 use crate::{
-    model::{AlertPhases, Forwarding, HttpMethod, LogTarget, Mask, SchedulerFlags, Weight},
+    model::{
+        AlertPhases, Forwarding, HttpMethod, LogTarget, Mask, SchedulerFlags, TlsEngine, Weight,
+    },
     pattern::{Pattern, PatternError},
 };
 
@@ -19,6 +21,8 @@ pub(super) struct Draft<'a> {
     pub(super) globals: Globals,
     /// The virtual service that is being described, if one is.
     pub(super) block: Option<Block>,
+    /// The folder of the file that is being read; relative names are looked for there.
+    pub(super) folder: PathBuf,
     /// The files that were asked for and are to be read next, and where.
     pub(super) includes: Vec<(PathBuf, Range<usize>)>,
     /// The files that were named for other purposes.
@@ -36,6 +40,14 @@ impl Draft<'_> {
     pub(super) fn name_file(&mut self, value: &Value<'_>, path: &[u8]) {
         let path = PathBuf::from(OsStr::from_bytes(path));
         self.named.push(Named { directive: value.directive.name, path, span: value.span() });
+    }
+
+    /// The file that a directive of ours names; where the name is relative, beside the file that says it.
+    pub(super) fn our_file(&mut self, value: &Value<'_>) -> Option<PathBuf> {
+        let name = value.quoted_or_rest(&mut self.findings)?;
+        let path = self.folder.join(OsStr::from_bytes(&name));
+        self.name_file(value, path.as_os_str().as_bytes());
+        Some(path)
     }
 
     /// What may be said of everything and of one service: the part that is being described.
@@ -82,6 +94,12 @@ pub(super) struct Common {
     pub(super) email_repeat_s: Option<u32>,
     pub(super) email_phases: Option<AlertPhases>,
     pub(super) smtp: Option<String>,
+    pub(super) tls_verify: Option<bool>,
+    pub(super) tls_engine: Option<TlsEngine>,
+    pub(super) authorities: Option<PathBuf>,
+    pub(super) client_certificate: Option<PathBuf>,
+    /// The key, and where it is named.
+    pub(super) client_key: Option<(PathBuf, Range<usize>)>,
     pub(super) tunnel_type: Option<TunnelType>,
     pub(super) tunnel_port: Option<u16>,
 }
@@ -123,6 +141,7 @@ pub(super) struct Block {
     pub(super) receive: Option<Pattern>,
     pub(super) method: HttpMethod,
     pub(super) virtual_host: Option<String>,
+    pub(super) tls_name: Option<String>,
     pub(super) access: Access,
     /// What `service` fills in where nothing else is said.
     pub(super) usual: Access,
@@ -209,6 +228,7 @@ impl Block {
             receive: None,
             method: HttpMethod::Get,
             virtual_host: None,
+            tls_name: None,
             access: Access::default(),
             usual: Access::default(),
             credentials: None,

@@ -5,8 +5,8 @@
 //! Source for what is stronger than what, and for the defaults: ldirectord 4.12 itself, not its manual.
 
 use std::{
-    collections::HashMap, ffi::OsString, net::SocketAddr, num::NonZeroU32, sync::Arc,
-    time::Duration,
+    collections::HashMap, ffi::OsString, net::SocketAddr, num::NonZeroU32, path::PathBuf,
+    sync::Arc, time::Duration,
 };
 
 use super::{
@@ -17,10 +17,10 @@ use super::{
     set::path,
 };
 use crate::model::{
-    AlertPhases, AlertPolicy, CheckId, CheckKind, CheckSpec, Checked, Desired, Fallback, Family,
-    Forwarding, Mask, Negotiate, Persistence, ProcessSettings, Quiesce, RealServer, Scheduler,
-    Secret, ServerKey, ServiceKey, Settings, Share, Thresholds, TlsSettings, Transport, Tunnel,
-    VirtualService, Weight,
+    AlertPhases, AlertPolicy, CheckId, CheckKind, CheckSpec, Checked, ClientIdentity, Desired,
+    Fallback, Family, Forwarding, Mask, Negotiate, Persistence, ProcessSettings, Quiesce,
+    RealServer, Scheduler, Secret, ServerKey, ServiceKey, Settings, Share, Thresholds, TlsSettings,
+    Transport, Tunnel, VirtualService, Weight,
 };
 
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -131,7 +131,7 @@ fn expand_service(
 ) -> Option<VirtualService> {
     let (block, own, all) = (&service.block, &service.block.common, &globals.common);
     let timing = timing(own, globals);
-    let tunnel = tunnel(own, all);
+    let (tunnel, tls) = (tunnel(own, all), tls(service, all));
     let by = |forwarding| match forwarding {
         Forwarding::Tunnel(_) => Forwarding::Tunnel(tunnel),
         other => other,
@@ -150,7 +150,7 @@ fn expand_service(
             checked: match block.check_type {
                 CheckType::On => Checked::AlwaysUp,
                 CheckType::Off => Checked::Never,
-                _ => Checked::By(checks.number(check(service, line, *written, &timing))?),
+                _ => Checked::By(checks.number(check(service, line, *written, &timing, &tls))?),
             },
         });
     }
@@ -218,7 +218,13 @@ fn fallback(service: &Service, spare: Spare) -> Fallback {
 }
 
 /// What a server is asked.
-fn check(service: &Service, line: &ServerText, written: SocketAddr, timing: &Timing) -> CheckSpec {
+fn check(
+    service: &Service,
+    line: &ServerText,
+    written: SocketAddr,
+    timing: &Timing,
+    tls: &TlsSettings,
+) -> CheckSpec {
     let block = &service.block;
     let port = block
         .check_port
@@ -239,13 +245,15 @@ fn check(service: &Service, line: &ServerText, written: SocketAddr, timing: &Tim
             let kind = CheckKind::Combined {
                 connects,
                 connect_timeout: timing.check_timeout,
-                negotiate: negotiate(service, line, asked),
+                negotiate: negotiate(service, line, asked, tls),
             };
             (asked, kind, timing.negotiate_timeout)
         }
-        CheckType::Negotiate => {
-            (asked, CheckKind::Negotiate(negotiate(service, line, asked)), timing.negotiate_timeout)
-        }
+        CheckType::Negotiate => (
+            asked,
+            CheckKind::Negotiate(negotiate(service, line, asked, tls)),
+            timing.negotiate_timeout,
+        ),
         // `on` and `off` have no check, and do not come here.
         CheckType::Connect | CheckType::On | CheckType::Off => {
             (asked, CheckKind::Connect, timing.check_timeout)
@@ -274,7 +282,12 @@ fn external(service: &Service, written: SocketAddr) -> CheckKind {
     }
 }
 
-fn negotiate(service: &Service, line: &ServerText, asked: SocketAddr) -> Negotiate {
+fn negotiate(
+    service: &Service,
+    line: &ServerText,
+    asked: SocketAddr,
+    tls: &TlsSettings,
+) -> Negotiate {
     let block = &service.block;
     let (request, receive) = match &line.own {
         Some((request, receive)) => (request.as_slice(), receive.clone()),
@@ -299,7 +312,31 @@ fn negotiate(service: &Service, line: &ServerText, asked: SocketAddr) -> Negotia
         passwd: Secret(block.access.passwd.clone()),
         database: block.access.database.clone(),
         secret: Secret(block.access.secret.clone()),
-        tls: TlsSettings::default(),
+        tls: tls.clone(),
+    }
+}
+
+/// How TLS is spoken with the servers of a service, where it is.
+fn tls(service: &Service, all: &Common) -> TlsSettings {
+    if !service.over_tls {
+        return TlsSettings::default();
+    }
+    let own = &service.block.common;
+    let path = |own: &Option<PathBuf>, all: &Option<PathBuf>| own.clone().or_else(|| all.clone());
+    // A key belongs to the certificate that is named in the same place.
+    let (certificate, key) = match &own.client_certificate {
+        Some(certificate) => (Some(certificate), &own.client_key),
+        None => (all.client_certificate.as_ref(), &all.client_key),
+    };
+    TlsSettings {
+        verify: own.tls_verify.or(all.tls_verify).unwrap_or(false),
+        authorities: path(&own.authorities, &all.authorities),
+        name: service.block.tls_name.clone(),
+        client: certificate.map(|certificate| ClientIdentity {
+            certificate: certificate.clone(),
+            key: key.as_ref().map_or_else(|| certificate.clone(), |(key, _)| key.clone()),
+        }),
+        engine: own.tls_engine.or(all.tls_engine).unwrap_or_default(),
     }
 }
 

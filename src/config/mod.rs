@@ -18,6 +18,7 @@ mod render;
 pub mod syntax;
 mod secret;
 mod credentials;
+mod access;
 mod value;
 mod draft;
 pub mod directives;
@@ -49,7 +50,7 @@ pub struct Loaded {
     pub named: Vec<Named>,
 }
 
-/// A file that a directive names.
+/// A file that a directive names, or the name that is looked for in one (`tlsname`).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Named {
     /// The name of the directive.

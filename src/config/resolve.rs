@@ -11,14 +11,14 @@ use std::{
 };
 
 use super::{
-    Diagnostic, NameError, World,
+    Diagnostic, NameError, World, access,
     credentials::Credentials,
     diagnostic::Findings,
     directives::SERVICES,
     draft::{Block, CheckType, FallbackText, Globals, ServerText, VirtualText},
     names::Lookup,
 };
-use crate::model::{Family, Forwarding, Mask, SchedulerFlags, ServiceKey, Transport};
+use crate::model::{Carrier, Family, Forwarding, Mask, SchedulerFlags, ServiceKey, Transport};
 
 /// The whole file, with numbers for names and without defaults.
 pub(super) struct Config {
@@ -35,6 +35,8 @@ pub(super) struct Service {
     pub(super) key: ServiceKey,
     /// The protocol that a negotiation speaks.
     pub(super) protocol: &'static str,
+    /// Whether that protocol is spoken over TLS.
+    pub(super) over_tls: bool,
     pub(super) fallback: Option<Spare>,
     /// The servers; each is told by the place of its line in `block.servers`.
     pub(super) servers: Vec<(usize, SocketAddr)>,
@@ -152,7 +154,18 @@ impl<'w> Resolver<'w> {
         warn_of_limits(&block, findings);
         warn_of_twins(&block, &servers, &key, findings);
         warn_of_port_zero(&block, &servers, protocol, findings);
-        self.services.push(Service { key, protocol, fallback, servers, mask, flags, block });
+        let over_tls = (self.world.protocols.iter())
+            .any(|known| known.name == protocol && known.carrier == Carrier::Tls);
+        self.services.push(Service {
+            key,
+            protocol,
+            over_tls,
+            fallback,
+            servers,
+            mask,
+            flags,
+            block,
+        });
     }
 
     /// The address or mark of a virtual service; nothing if it is wrong, or none that the kernel takes.
@@ -371,10 +384,7 @@ impl<'w> Resolver<'w> {
         credentials: Option<&Credentials>,
         findings: &mut Findings,
     ) -> Config {
-        for service in &mut self.services {
-            let named = globals.credentials.is_some();
-            complete(&mut service.block, named, credentials, findings);
-        }
+        access::complete(&mut self.services, &globals, credentials, findings);
         let spare = |text: &Option<FallbackText>, family, findings: &mut Findings| {
             text.as_ref().and_then(|text| self.spare(text, family, None, findings))
         };
@@ -391,36 +401,6 @@ impl<'w> Resolver<'w> {
             }
         }
         Config { globals, services: self.services, fallback, fallback6 }
-    }
-}
-
-/// What a service does not say of its access comes from the credentials file, then from what is usual.
-fn complete(
-    block: &mut Block,
-    file_named: bool,
-    credentials: Option<&Credentials>,
-    findings: &mut Findings,
-) {
-    let Block { access, usual, credentials: wanted, .. } = block;
-    let fields = [
-        ("login", &mut access.login, &usual.login),
-        ("passwd", &mut access.passwd, &usual.passwd),
-        ("database", &mut access.database, &usual.database),
-        ("secret", &mut access.secret, &usual.secret),
-    ];
-    if let (Some((name, span)), false) = (wanted.as_ref(), file_named) {
-        let fault = format!("no credentials file is named that could have a section [{name}]");
-        findings.push(
-            Diagnostic::error("E0504", span.clone(), fault)
-                .hint("write credentials=FILE in the first column"),
-        );
-    }
-    let section = wanted.as_ref().zip(credentials);
-    let section = section.and_then(|((name, span), file)| file.section(name, span, findings));
-    for (key, field, usual) in fields {
-        if field.is_empty() {
-            *field = section.as_ref().and_then(|section| section(key)).unwrap_or(usual.clone());
-        }
     }
 }
 

@@ -3,7 +3,12 @@
 //! Goes through the lines in order, gives every directive to its row of the table, and hands a virtual
 //! service to `resolve` where it ends. Stops at no fault: what is wrong is as if it were not there.
 
-use std::{borrow::Cow, collections::HashMap, ops::Range, path::Path};
+use std::{
+    borrow::Cow,
+    collections::HashMap,
+    ops::Range,
+    path::{Path, PathBuf},
+};
 
 use super::{
     Diagnostic, File, FileKind, Files, Named, Sources, World,
@@ -37,6 +42,7 @@ pub(super) fn validate(file: File, world: &World<'_>) -> Validated {
         draft: Draft {
             globals: Globals::default(),
             block: None,
+            folder: PathBuf::new(),
             includes: Vec::new(),
             named: Vec::new(),
             findings: Findings::default(),
@@ -53,9 +59,8 @@ pub(super) fn validate(file: File, world: &World<'_>) -> Validated {
         line_number: 0,
         told: false,
     };
-    let folder = file.path.parent().unwrap_or(Path::new("")).to_owned();
     reader.file(file);
-    let credentials = reader.credentials(&folder);
+    let credentials = reader.credentials();
     let Reader { draft, resolver, sources, .. } = reader;
     let Draft { globals, named, mut findings, .. } = draft;
     Validated {
@@ -113,6 +118,8 @@ impl Reader<'_> {
         self.room += file.bytes.len() + 1;
         self.n_files += 1;
         self.within.push(file.identity);
+        let folder = file.path.parent().unwrap_or(Path::new("")).to_owned();
+        let outer = std::mem::replace(&mut self.draft.folder, folder);
         (self.ended, self.line_number, self.told) = (None, 0, false);
         let mark = byte_order_mark(&file.bytes);
         if mark > 0 {
@@ -145,19 +152,19 @@ impl Reader<'_> {
             }
             let place = (self.ended, self.line_number, self.told);
             for (pattern, span) in std::mem::take(&mut self.draft.includes) {
-                self.include(&file.path, &pattern, &span);
+                self.include(&pattern, &span);
             }
             (self.ended, self.line_number, self.told) = place;
         }
         self.end_service();
         self.within.pop();
+        self.draft.folder = outer;
         self.sources.add(file, FileKind::Configuration, base);
     }
 
     /// Reads the credentials file, if one is named.
-    fn credentials(&mut self, folder: &Path) -> Option<Credentials> {
+    fn credentials(&mut self) -> Option<Credentials> {
         let (path, span) = self.draft.globals.credentials.clone()?;
-        let path = folder.join(path);
         match self.files.read(&path) {
             Ok(file) => {
                 let found = Credentials::read(&file, self.room, &mut self.draft.findings);
@@ -179,11 +186,10 @@ impl Reader<'_> {
     }
 
     /// Reads the files that a pattern names as if they stood here.
-    fn include(&mut self, from: &Path, pattern: &Path, span: &Range<usize>) {
-        let whole = from.parent().unwrap_or(Path::new("")).join(pattern);
+    fn include(&mut self, pattern: &Path, span: &Range<usize>) {
         let found = match is_pattern(pattern) {
-            true => self.files.find(&whole),
-            false => Ok(vec![whole]),
+            true => self.files.find(pattern),
+            false => Ok(vec![pattern.to_owned()]),
         };
         let paths = found.unwrap_or_else(|error| {
             let fault = format!("cannot look for {}: {error}", pattern.display());

@@ -2,7 +2,7 @@
 //!
 //! In go a path and what for, out come the configuration, if it is one, and everything there is to say about the file.
 
-use std::{env, fs, io, path::Path};
+use std::{collections::HashSet, env, fs, io, path::Path};
 
 use nix::unistd::{AccessFlags, access};
 
@@ -14,7 +14,7 @@ use super::{
 use crate::{
     checks,
     config::{self, Diagnostic, Ldirectord, Loaded, Named, Names, Severity, Sources, World},
-    model::Desired,
+    model::{CheckKind, Desired, TlsSettings},
     sinks,
 };
 
@@ -78,6 +78,9 @@ fn understand(path: &Path, purpose: Purpose, names: &dyn Names) -> io::Result<Re
     };
     let Loaded { mut desired, mut diagnostics, sources, named } = config::load(file, &world);
     diagnostics.extend(named.iter().filter_map(|named| examine(named, purpose)));
+    if let (Some(desired), false) = (&desired, purpose == Purpose::Ask) {
+        diagnostics.extend(examine_tls(desired, &named));
+    }
     if diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {
         desired = None;
     }
@@ -120,6 +123,55 @@ fn examine(named: &Named, purpose: Purpose) -> Option<Diagnostic> {
         elsewhere: None,
         ldirectord: says,
     })
+}
+
+/// What is wrong with the files that TLS takes, each looked at once.
+fn examine_tls(desired: &Desired, named: &[Named]) -> Vec<Diagnostic> {
+    let tls = desired.checks.iter().filter_map(|check| match &check.kind {
+        CheckKind::Negotiate(negotiate) | CheckKind::Combined { negotiate, .. } => {
+            Some(&negotiate.tls).filter(|tls| **tls != TlsSettings::default())
+        }
+        _ => None,
+    });
+    let distinct: HashSet<&TlsSettings> = tls.collect();
+    let place = |directive: &str, path: &Path| {
+        let found = named.iter().find(|named| named.directive == directive && named.path == path);
+        found.map(|named| named.span.clone()).unwrap_or_default()
+    };
+    let fault = |severity, code, span, message: String| Diagnostic {
+        severity,
+        code,
+        span,
+        message,
+        hints: Vec::new(),
+        elsewhere: None,
+        ldirectord: Ldirectord::Silent,
+    };
+    let mut faults: Vec<Diagnostic> = distinct
+        .into_iter()
+        .filter_map(|settings| match checks::tls::examine(settings) {
+            Ok(None) => None,
+            Ok(Some(doubt)) => {
+                let client = settings.client.as_ref()?;
+                let directive =
+                    if client.key == client.certificate { "clientcert" } else { "clientkey" };
+                let place = place(directive, &client.key);
+                Some(fault(Severity::Warning, "W0404", place, doubt))
+            }
+            Err(error) => {
+                let name = settings.name.as_deref().unwrap_or_default();
+                let path = match error.directive() {
+                    "tlsname" => Path::new(name),
+                    _ => error.file().unwrap_or(Path::new("")),
+                };
+                let place = place(error.directive(), path);
+                Some(fault(Severity::Error, "E0405", place, error.to_string()))
+            }
+        })
+        .collect();
+    faults.sort_by(|a, b| (a.span.start, &a.message).cmp(&(b.span.start, &b.message)));
+    faults.dedup();
+    faults
 }
 
 /// Why a file cannot be written to; like ldirectord, who is to follow a configuration opens it.

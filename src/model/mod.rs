@@ -23,7 +23,7 @@ pub use service::{
     Family, Mask, Persistence, Scheduler, SchedulerFlags, ServiceKey, Settings, Transport,
     VirtualService,
 };
-pub use tls::{ClientIdentity, TlsSettings};
+pub use tls::{ClientIdentity, TlsEngine, TlsSettings};
 
 /// The environment variable that tells the second of a daemon's two processes what it is: the first one's number.
 ///

@@ -14,6 +14,20 @@ pub struct TlsSettings {
     pub name: Option<String>,
     /// What we show to a server that asks who we are; `None` shows nothing.
     pub client: Option<ClientIdentity>,
+    /// Which library speaks it.
+    pub engine: TlsEngine,
+}
+
+/// Which library speaks TLS (`tlsengine`).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub enum TlsEngine {
+    /// rustls, and OpenSSL with servers that rustls cannot talk to, which are remembered.
+    #[default]
+    Auto,
+    /// rustls alone: TLS 1.2 and 1.3.
+    Rustls,
+    /// OpenSSL alone: also TLS 1.0 and 1.1 and old ciphers.
+    Openssl,
 }
 
 /// A certificate of ours and its key.

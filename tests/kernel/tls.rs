@@ -119,6 +119,7 @@ fn is_verified_and_verifies(namespace: &Namespace, version: &str) {
         authorities: Some(papers.path("root.pem")),
         name: None,
         client: Some(identity),
+        ..TlsSettings::default()
     };
     assert_eq!(tls::examine(&settings).unwrap(), None);
     assert_eq!(check(target, &settings).unwrap().detail, "200 ok");

@@ -6,7 +6,7 @@ use ldirectord::{
     config::{self, File},
     model::{
         AlertPolicy, CheckKind, CheckSpec, Checked, Desired, Forwarding, HttpMethod, LogTarget,
-        Negotiate, ProcessSettings, Quiesce, Settings, Tunnel, VirtualService,
+        Negotiate, ProcessSettings, Quiesce, Settings, TlsSettings, Tunnel, VirtualService,
     },
 };
 
@@ -196,6 +196,9 @@ fn negotiate(talk: &Negotiate, target: &SocketAddr) -> String {
     }
     if talk.method == HttpMethod::Head {
         text.push_str(" HEAD");
+    }
+    if talk.tls != TlsSettings::default() {
+        write!(text, " {:?}", talk.tls).unwrap();
     }
     if let Some(host) = &talk.virtualhost {
         write!(text, " host {host:?}").unwrap();

@@ -105,23 +105,27 @@ const fn protocol(name: &'static str) -> ProtocolInfo {
     ProtocolInfo { name, default_port: None, carrier: Carrier::Tcp, directives: &[], doc: "" }
 }
 
+const fn over_tls(name: &'static str) -> ProtocolInfo {
+    ProtocolInfo { carrier: Carrier::Tls, ..protocol(name) }
+}
+
 /// Everything that ldirectord can check, but `oracle`, so that there is one that cannot be.
 pub(crate) const PROTOCOLS: &[ProtocolInfo] = &[
     protocol("dns"),
     protocol("ftp"),
     protocol("http"),
-    protocol("https"),
+    over_tls("https"),
     protocol("http_proxy"),
     protocol("imap"),
-    protocol("imaps"),
+    over_tls("imaps"),
     protocol("ldap"),
-    protocol("ldaps"),
+    over_tls("ldaps"),
     protocol("mysql"),
     protocol("nntp"),
     protocol("none"),
     protocol("pgsql"),
     protocol("pop"),
-    protocol("pops"),
+    over_tls("pops"),
     protocol("radius"),
     protocol("simpletcp"),
     protocol("sip"),

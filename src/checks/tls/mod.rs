@@ -35,7 +35,7 @@ use super::{
     connect, failure,
     link::{Phase, Stream},
 };
-use crate::model::{Failure, Reason, TlsSettings};
+use crate::model::{Failure, Reason, TlsEngine, TlsSettings};
 
 pub use context::TlsSettingsError;
 
@@ -118,6 +118,15 @@ impl Tls {
             .and_then(|name| ServerName::try_from(name.to_owned()).ok())
             .unwrap_or_else(|| ServerName::from(peer.ip()));
         let wanted = Wanted { peer, name, settings, context: &context };
+        match settings.engine {
+            TlsEngine::Auto => {}
+            TlsEngine::Rustls => {
+                return wanted.open_modern(phase).await.map_err(|fault| fault.failure);
+            }
+            TlsEngine::Openssl => {
+                return wanted.open_old(phase).await.map_err(|fault| fault.failure);
+            }
+        }
         if self.old_servers.contains(peer) {
             let opened = wanted.open_old(phase).await;
             if let Err(Fault { maybe_old: true, .. }) = &opened {

@@ -904,3 +904,21 @@ fn tls_names_hosts_and_no_addresses() {
         assert_eq!(host_name(other), None, "{other}");
     }
 }
+
+#[tokio::test]
+async fn an_engine_that_is_chosen_is_the_only_one() {
+    let identity = Identity::self_signed(&parameters("own", &[NAME]));
+    let by = |engine| TlsSettings { engine, ..TlsSettings::default() };
+    let old = serve_old(Some(&identity), |builder| {
+        builder.set_max_proto_version(Some(SslVersion::TLS1_1)).unwrap();
+    });
+    let old = old.await;
+    assert_eq!(outcome(old, None, &by(TlsEngine::Auto)).await, "200 OK");
+    assert_eq!(outcome(old, None, &by(TlsEngine::Openssl)).await, "200 OK");
+    assert!(outcome(old, None, &by(TlsEngine::Rustls)).await.starts_with("tls: "));
+    // The first handshake that the server sees is already OpenSSL's.
+    let (modern, mut told) = serve(server_config(&identity, BOTH, None)).await;
+    assert_eq!(outcome(modern, None, &by(TlsEngine::Openssl)).await, "200 OK");
+    assert_eq!(told.recv().await, Some(Some((None, 0))));
+    assert!(told.try_recv().is_err());
+}

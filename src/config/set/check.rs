@@ -10,7 +10,7 @@ use crate::{
         draft::{CheckType, Draft},
         value::{Value, first_run, is_word, shown, slice},
     },
-    model::HttpMethod,
+    model::{HttpMethod, TlsEngine},
 };
 
 pub(in crate::config) const CHECK_TYPES: &[&str] =
@@ -139,10 +139,36 @@ pub(in crate::config) fn quoted_text(
 pub(in crate::config) fn credentials(draft: &mut Draft<'_>, value: &Value<'_>) {
     let Some(found) = value.quoted_or_rest(&mut draft.findings) else { return };
     if !value.in_block {
-        draft.globals.credentials = Some((path(found), value.span()));
+        draft.globals.credentials = Some((draft.folder.join(path(found)), value.span()));
     } else if let Some(name) = value.utf8(found, &mut draft.findings) {
         let name = name.trim().to_owned();
         in_block(draft, |block, _| block.credentials = Some((name, value.span())));
+    }
+}
+
+pub(in crate::config) const TLS_ENGINES: &[&str] = &["auto", "openssl", "rustls"];
+
+pub(in crate::config) fn tls_engine(draft: &mut Draft<'_>, value: &Value<'_>) {
+    let word = value.word().unwrap_or(0..0);
+    let engine = match slice(&value.text, word.clone()) {
+        b"auto" => TlsEngine::Auto,
+        b"openssl" => TlsEngine::Openssl,
+        b"rustls" => TlsEngine::Rustls,
+        other => {
+            draft.findings.push(no_such_word(value, other, TLS_ENGINES));
+            return;
+        }
+    };
+    only(value, &word, &mut draft.findings);
+    draft.common().tls_engine = Some(engine);
+}
+
+pub(in crate::config) fn tls_name(draft: &mut Draft<'_>, value: &Value<'_>) {
+    let found = value.quoted_or_rest(&mut draft.findings);
+    if let Some(name) = found.and_then(|bytes| value.utf8(bytes, &mut draft.findings)) {
+        let name = name.trim().to_owned();
+        draft.name_file(value, name.as_bytes());
+        in_block(draft, |block, _| block.tls_name = Some(name));
     }
 }
 

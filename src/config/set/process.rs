@@ -40,7 +40,7 @@ pub(in crate::config) fn execute(draft: &mut Draft<'_>, value: &Value<'_>) {
 
 pub(in crate::config) fn include(draft: &mut Draft<'_>, value: &Value<'_>) {
     if let Some(found) = value.quoted_or_rest(&mut draft.findings) {
-        draft.includes.push((path(found), value.span()));
+        draft.includes.push((draft.folder.join(path(found)), value.span()));
     }
 }
 
