@@ -260,8 +260,31 @@ impl Play {
 fn load(text: &str) -> Desired {
     let protocols = checks::catalogue();
     let world = config::World { names: &Numbers, protocols: &protocols, host_name: "director" };
-    let loaded = config::load(text.as_bytes(), &world);
-    loaded.desired.unwrap_or_else(|| panic!("{:?}", loaded.diagnostics))
+    let (ours, text): (Vec<&str>, Vec<&str>) = text.lines().partition(|line| is_ours(line));
+    let loaded = config::load(text.join("\n").as_bytes(), &world);
+    let mut desired = loaded.desired.unwrap_or_else(|| panic!("{:?}", loaded.diagnostics));
+    for line in ours {
+        let (name, value) = line.split_once('=').unwrap();
+        set(&mut desired, name, value);
+    }
+    desired
+}
+
+/// Whether a line is a global directive that the model knows and the parser does not.
+fn is_ours(line: &str) -> bool {
+    ["risecount="].iter().any(|name| line.starts_with(name))
+}
+
+/// Does what such a directive says.
+fn set(desired: &mut Desired, name: &str, value: &str) {
+    match name {
+        "risecount" => {
+            for service in &mut desired.services {
+                service.rise_count = value.parse().unwrap();
+            }
+        }
+        other => panic!("no directive is called {other}"),
+    }
 }
 
 fn event(line: &str) -> Option<(Moment, Vec<String>)> {

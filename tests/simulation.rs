@@ -111,12 +111,30 @@ impl Kernel for Watched {
     }
 }
 
-/// What the rules say of one server, written down without looking at the director.
+/// What the rules say of one server in a service, written down without looking at the director.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Shadow {
     Unproved,
+    /// With this many failures since.
     Works(u32),
-    Fails,
+    /// With this many passes since.
+    Fails(u32),
+}
+
+impl Shadow {
+    /// What a verdict makes of it.
+    fn after(&self, passed: bool, service: &VirtualService) -> Shadow {
+        match (passed, self) {
+            (true, Shadow::Fails(passes)) if passes + 1 < service.rise_count.get() => {
+                Shadow::Fails(passes + 1)
+            }
+            (true, _) => Shadow::Works(0),
+            (false, Shadow::Works(failures)) if failures + 1 < service.failure_count.get() => {
+                Shadow::Works(failures + 1)
+            }
+            (false, _) => Shadow::Fails(0),
+        }
+    }
 }
 
 type Shadows = BTreeMap<(ServiceKey, SocketAddr), Shadow>;
@@ -247,13 +265,7 @@ impl Simulation {
         for service in &self.desired.services {
             for server in service.servers.iter().filter(|s| s.checked == Checked::By(check)) {
                 let shadow = self.shadow.get_mut(&(service.key, server.written)).unwrap();
-                *shadow = match (&verdict, &*shadow) {
-                    (Ok(_), _) => Shadow::Works(0),
-                    (Err(_), Shadow::Works(failed)) if failed + 1 < service.failure_count.get() => {
-                        Shadow::Works(failed + 1)
-                    }
-                    (Err(_), _) => Shadow::Fails,
-                };
+                *shadow = shadow.after(verdict.is_ok(), service);
             }
         }
         self.handle(Event::CheckFinished { attempt, verdict });
@@ -549,6 +561,7 @@ fn random_service(rng: &mut Rng, number: u8, checks: &mut Vec<Arc<CheckSpec>>) -
         fallback_command: None,
         quiesce: rng.choice(quiesces).unwrap(),
         failure_count: NonZeroU32::new(rng.u32(1..4)).unwrap(),
+        rise_count: NonZeroU32::new(rng.u32(1..4)).unwrap(),
         clean_stop: rng.u8(..4) > 0,
         monitor_file: None,
         name: None,

@@ -157,6 +157,7 @@ fn expand_service(
             .or(all.failure_count)
             .and_then(NonZeroU32::new)
             .unwrap_or(NonZeroU32::MIN),
+        rise_count: NonZeroU32::MIN,
         clean_stop: own.clean_stop.or(all.clean_stop).unwrap_or(true),
         alerts: AlertPolicy {
             recipients: own.email.clone().or_else(|| all.email.clone()),

@@ -223,15 +223,20 @@ impl Director {
         let Some(service) = self.services.get_mut(service_place) else { return };
         let outcome = service.judge(server_place, verdict);
         let Some(place) = service.place(server_place) else { return };
-        let of = service.config().failure_count.get();
+        let failure_count = service.config().failure_count.get();
+        let rise_count = service.config().rise_count.get();
         if service.config().monitor_file.is_some() {
             self.publish(News::Checked(place, verdict.clone()));
         }
         match (outcome, verdict) {
-            (Outcome::Forgotten, _) => self.publish(News::FailuresForgotten(place)),
             (Outcome::SoftFailure(count), _) => {
-                self.publish(News::SoftFailure { place, count, of });
+                self.publish(News::SoftFailure { place, count, of: failure_count });
             }
+            (Outcome::FailuresForgotten, _) => self.publish(News::FailuresForgotten(place)),
+            (Outcome::SoftPass(count), _) => {
+                self.publish(News::SoftPass { place, count, of: rise_count });
+            }
+            (Outcome::PassesForgotten, _) => self.publish(News::PassesForgotten(place)),
             (Outcome::CameUp, _) => {
                 self.publish(News::Up(place));
                 self.note_transition(service_place, place);

@@ -207,6 +207,7 @@ mod tests {
             fallback_command: None,
             quiesce: Quiesce::Remove,
             failure_count: NonZeroU32::MIN,
+            rise_count: NonZeroU32::MIN,
             clean_stop: true,
             monitor_file: None,
             alerts: crate::model::AlertPolicy::default(),

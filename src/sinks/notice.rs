@@ -43,6 +43,8 @@ pub fn log(notice: &Notice) {
         | News::ServerDeleted(place)
         | News::SoftFailure { place, .. }
         | News::FailuresForgotten(place)
+        | News::SoftPass { place, .. }
+        | News::PassesForgotten(place)
         | News::Up(place) => {
             let line = line(notice).unwrap_or_default();
             tracing::info!(service = %place.service, server = %place.server, "{line}");
@@ -88,6 +90,12 @@ pub fn line(notice: &Notice) -> Option<String> {
         }
         News::FailuresForgotten(place) => {
             format!("Resetting soft failure count: {}", checked_place(place))
+        }
+        News::SoftPass { place, count, of } => {
+            format!("Soft success real server: {} success {count}/{of}", checked_place(place))
+        }
+        News::PassesForgotten(place) => {
+            format!("Resetting soft success count: {}", checked_place(place))
         }
         News::Up(place) => format!("Check passed, server is up: {}", checked_place(place)),
         News::Down(place, failure) => {
@@ -251,6 +259,16 @@ mod tests {
                 Phase::Running,
                 News::FailuresForgotten(six),
                 "Resetting soft failure count: [2001:db8::1]:0 (fwm6:7)",
+            ),
+            (
+                Phase::Running,
+                News::SoftPass { place: gate, count: 2, of: 3 },
+                "Soft success real server: 10.0.0.2:8080 (tcp:192.0.2.1:80) success 2/3",
+            ),
+            (
+                Phase::Running,
+                News::PassesForgotten(six),
+                "Resetting soft success count: [2001:db8::1]:0 (fwm6:7)",
             ),
             (
                 Phase::Running,

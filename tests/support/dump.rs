@@ -84,6 +84,9 @@ fn service(text: &mut String, service: &VirtualService, desired: &Desired) {
     if service.failure_count.get() != 1 {
         said.push(format!("down after {} failures", service.failure_count));
     }
+    if service.rise_count.get() != 1 {
+        said.push(format!("up after {} passes", service.rise_count));
+    }
     if !service.clean_stop {
         said.push("stays at stop".to_owned());
     }
