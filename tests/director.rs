@@ -272,12 +272,22 @@ fn load(text: &str) -> Desired {
 
 /// Whether a line is a global directive that the model knows and the parser does not.
 fn is_ours(line: &str) -> bool {
-    ["risecount="].iter().any(|name| line.starts_with(name))
+    ["risecount=", "fastinterval=", "downinterval="].iter().any(|name| line.starts_with(name))
 }
 
 /// Does what such a directive says.
 fn set(desired: &mut Desired, name: &str, value: &str) {
+    let duration = || match value.strip_suffix("ms") {
+        Some(milliseconds) => Duration::from_millis(milliseconds.parse().unwrap()),
+        None => Duration::from_secs(value.parse().unwrap()),
+    };
     match name {
+        "fastinterval" => desired.checks.iter_mut().for_each(|check| {
+            Arc::make_mut(check).fast_interval = duration();
+        }),
+        "downinterval" => desired.checks.iter_mut().for_each(|check| {
+            Arc::make_mut(check).down_interval = duration();
+        }),
         "risecount" => {
             for service in &mut desired.services {
                 service.rise_count = value.parse().unwrap();

@@ -151,6 +151,14 @@ struct Simulation {
     /// What is not ours, and must stay as it is.
     foreign: BTreeMap<ServiceKey, Entry>,
     attempts: BTreeMap<Attempt, CheckId>,
+    /// Of the attempts that began at the very moment at which they were due, that moment.
+    due: BTreeMap<Attempt, Moment>,
+    /// Whether the time is the one that the director asked to be called at.
+    punctual: bool,
+    /// Of each check that does not run, when its next attempt begins at the latest.
+    latest: BTreeMap<CheckId, Moment>,
+    /// Of some of them, when it begins at the earliest.
+    earliest: BTreeMap<CheckId, Moment>,
     /// Attempts that were cancelled; their verdicts come nevertheless.
     stale: Vec<Attempt>,
     job: Option<Job>,
@@ -176,11 +184,15 @@ impl Simulation {
         if loud {
             println!("{desired:#?}\n{observed:#?}");
         }
-        Simulation {
+        let mut simulation = Simulation {
             reconciler: Reconciler::new(Box::new(kernel.clone())),
             director: Director::new(desired.clone(), &observed, Moment::START),
             now: Moment::START,
             attempts: BTreeMap::new(),
+            due: BTreeMap::new(),
+            punctual: false,
+            latest: BTreeMap::new(),
+            earliest: BTreeMap::new(),
             stale: Vec::new(),
             job: None,
             finished: false,
@@ -191,7 +203,9 @@ impl Simulation {
             desired,
             shadow,
             foreign,
-        }
+        };
+        simulation.await_every_check();
+        simulation
     }
 
     fn run(mut self) {
@@ -200,6 +214,7 @@ impl Simulation {
             self.step();
             self.drain();
             self.check_health();
+            self.check_schedule();
         }
         self.quiet_down();
         self.check_table();
@@ -213,6 +228,7 @@ impl Simulation {
     }
 
     fn step(&mut self) {
+        self.punctual = false;
         match self.rng.u8(..20) {
             0..=9 => self.finish_an_attempt(),
             10..=13 => self.finish_the_job(),
@@ -233,6 +249,12 @@ impl Simulation {
                     let id = CheckId::new(place.expect("a check of the configuration")).unwrap();
                     assert!(!self.attempts.values().any(|other| *other == id), "two at once");
                     self.attempts.insert(attempt, id);
+                    self.latest.remove(&id);
+                    let earliest = self.earliest.remove(&id);
+                    assert!(earliest.is_none_or(|earliest| earliest <= self.now), "too early");
+                    if self.punctual {
+                        self.due.insert(attempt, self.now);
+                    }
                 }
                 Action::CancelCheck(attempt) => {
                     self.attempts.remove(&attempt).expect("an attempt that runs");
@@ -268,7 +290,49 @@ impl Simulation {
                 *shadow = shadow.after(verdict.is_ok(), service);
             }
         }
+        let (wait, pending) = self.wait(check);
+        self.latest.insert(check, self.now.after(wait));
+        if let Some(due) = self.due.remove(&attempt)
+            && pending
+        {
+            self.earliest.insert(check, due.after(wait));
+        }
         self.handle(Event::CheckFinished { attempt, verdict });
+    }
+
+    /// The longest time until the next attempt of a check, and whether a verdict is pending: in any of the services
+    /// that it speaks for.
+    fn wait(&self, check: CheckId) -> (Duration, bool) {
+        let users = self.desired.services.iter().flat_map(|service| {
+            let servers = service.servers.iter().filter(|s| s.checked == Checked::By(check));
+            servers.map(|server| &self.shadow[&(service.key, server.written)])
+        });
+        let users: Vec<&Shadow> = users.collect();
+        let spec = &self.desired.checks[check.index()];
+        if users.iter().any(|user| matches!(user, Shadow::Works(1..) | Shadow::Fails(1..))) {
+            (spec.fast_interval, true)
+        } else if users.iter().all(|user| **user == Shadow::Fails(0)) {
+            (spec.down_interval, false)
+        } else {
+            (spec.interval, false)
+        }
+    }
+
+    /// After a start or reload, every check that does not run begins within its interval.
+    fn await_every_check(&mut self) {
+        let running: BTreeSet<CheckId> = self.attempts.values().copied().collect();
+        let idle = (0..self.desired.checks.len()).map(|place| CheckId::new(place).unwrap());
+        let idle = idle.filter(|check| !running.contains(check));
+        self.latest = idle.map(|check| (check, self.now.after(self.wait(check).0))).collect();
+        self.earliest.clear();
+    }
+
+    fn check_schedule(&self) {
+        let timeout = self.director.poll_timeout();
+        for (check, latest) in &self.latest {
+            assert!(*latest >= self.now, "check {check} has not begun");
+            assert!(timeout.is_some_and(|at| at <= *latest), "check {check} is forgotten");
+        }
     }
 
     fn finish_a_stale_attempt(&mut self) {
@@ -309,7 +373,8 @@ impl Simulation {
     fn pass_time(&mut self) {
         let soon = self.director.poll_timeout().unwrap_or(self.now);
         let jump = Duration::from_millis(self.rng.u64(..3_000));
-        self.now = if self.rng.bool() { soon.max(self.now) } else { self.now.after(jump) };
+        self.punctual = self.rng.bool() && soon >= self.now;
+        self.now = if self.punctual { soon } else { self.now.after(jump) };
         self.say("time passes");
         self.director.handle_timeout(self.now);
     }
@@ -345,6 +410,8 @@ impl Simulation {
             // Those that are gone get cancelled; until then a number of their own tells them apart.
             *check = CheckId::new(place.unwrap_or(1_000 + check.index())).unwrap();
         }
+        self.due.clear();
+        self.await_every_check();
         let (desired, observed) = (Box::new(self.desired.clone()), Box::new(observed));
         self.handle(Event::Reloaded { desired, observed });
     }
@@ -529,6 +596,8 @@ fn random_service(rng: &mut Rng, number: u8, checks: &mut Vec<Arc<CheckSpec>>) -
             target: written,
             kind: rng.choice([CheckKind::Connect, CheckKind::Ping { attempts: 1 }]).unwrap(),
             interval: Duration::from_secs(rng.u64(1..4)),
+            fast_interval: Duration::from_millis(rng.choice([100, 500, 2_000]).unwrap()),
+            down_interval: Duration::from_millis(rng.choice([300, 2_000, 7_000]).unwrap()),
             timeout: Duration::from_secs(1),
         };
         let checked = match rng.u8(..8) {

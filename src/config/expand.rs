@@ -235,7 +235,14 @@ fn check(service: &Service, line: &ServerText, written: SocketAddr, timing: &Tim
             (asked, CheckKind::Connect, timing.check_timeout)
         }
     };
-    CheckSpec { target, kind, interval: timing.interval, timeout }
+    CheckSpec {
+        target,
+        kind,
+        interval: timing.interval,
+        fast_interval: timing.interval,
+        down_interval: timing.interval,
+        timeout,
+    }
 }
 
 /// An address as ldirectord hands it to programs: IPv6 in brackets.

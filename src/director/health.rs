@@ -22,6 +22,17 @@ pub(super) enum Health {
     },
 }
 
+/// How often a check runs because of the servers that it speaks for: the largest of what each asks for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Pace {
+    /// It is down, and nothing says otherwise.
+    Down,
+    /// The usual.
+    Usual,
+    /// The last verdict did not agree with what it is taken for, and more of them will decide.
+    Fast,
+}
+
 /// What a verdict changed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Outcome {
@@ -51,6 +62,15 @@ impl Health {
     /// Whether it works.
     pub(super) fn is_up(self) -> bool {
         matches!(self, Health::Up { .. })
+    }
+
+    /// How often it is to be checked.
+    pub(super) fn pace(self) -> Pace {
+        match self {
+            Health::Unknown | Health::UP => Pace::Usual,
+            Health::DOWN => Pace::Down,
+            Health::Up { .. } | Health::Down { .. } => Pace::Fast,
+        }
     }
 
     /// A check passed; `enough` passes in a row bring back a server that is down.
@@ -139,5 +159,26 @@ mod tests {
         assert_eq!(health.pass(ONE), Outcome::CameUp);
         let mut health = Health::Up { failures: 2 };
         assert_eq!(health.fail(ONE), Outcome::WentDown);
+    }
+
+    #[test]
+    fn a_verdict_that_is_pending_is_hurried() {
+        assert_eq!(Health::Unknown.pace(), Pace::Usual);
+        let mut health = Health::UP;
+        let mut pace_after = |passed| {
+            if passed {
+                health.pass(THREE)
+            } else {
+                health.fail(THREE)
+            };
+            health.pace()
+        };
+        let verdicts = [true, false, false, true, false, false, false, false, true, false, true];
+        let paces = verdicts.map(|passed| match pace_after(passed) {
+            Pace::Usual => 'u',
+            Pace::Fast => 'f',
+            Pace::Down => 'd',
+        });
+        assert_eq!(String::from_iter(paces), "uffuffddfdf");
     }
 }

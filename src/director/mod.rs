@@ -25,7 +25,7 @@ pub use action::{Action, Attempt, News, Notice, Phase, Place, Role};
 pub use event::Event;
 
 use self::{
-    health::Outcome,
+    health::{Outcome, Pace},
     rounds::{Round, Rounds},
     schedule::Schedule,
     service::Service,
@@ -196,6 +196,12 @@ impl Director {
         });
         let unknown: BTreeSet<CheckId> = unknown.collect();
         self.schedule.hasten(unknown, now);
+        let mut paces: BTreeMap<CheckId, Pace> = BTreeMap::new();
+        for &(check, service, server) in &self.users {
+            let pace = self.pace(service, server);
+            paces.entry(check).and_modify(|known| *known = pace.max(*known)).or_insert(pace);
+        }
+        self.schedule.keep_pace(paces, now);
     }
 
     fn stop(&mut self) {
@@ -208,14 +214,23 @@ impl Director {
     }
 
     fn take_verdict(&mut self, attempt: Attempt, verdict: &Verdict, now: Moment) {
-        let Some(check) = self.schedule.finish(attempt, verdict.is_ok(), now) else { return };
+        let Some(check) = self.schedule.finish(attempt, verdict.is_ok()) else { return };
+        let mut pace = Pace::Down;
         let mut place = self.users.partition_point(|(user, ..)| *user < check);
         while let Some(&(user, service, server)) = self.users.get(place)
             && user == check
         {
             self.judge(index(service), index(server), verdict);
+            pace = pace.max(self.pace(service, server));
             place = place.saturating_add(1);
         }
+        self.schedule.plan_next(check, pace, now);
+    }
+
+    /// How often a server is to be checked.
+    fn pace(&self, service: u32, server: u32) -> Pace {
+        let service = self.services.get(index(service));
+        service.and_then(|service| service.pace(index(server))).unwrap_or(Pace::Usual)
     }
 
     /// Takes a verdict on one server of one service.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{
     Place, Role,
-    health::{Health, Outcome},
+    health::{Health, Outcome, Pace},
 };
 use crate::{
     ipvs::{Entry, Wanted, Wish},
@@ -118,6 +118,11 @@ impl Service {
             _ => {}
         }
         outcome
+    }
+
+    /// How often the server at this place of the configuration is to be checked.
+    pub(super) fn pace(&self, place: usize) -> Option<Pace> {
+        self.health.get(place).map(|health| health.pace())
     }
 
     /// The server at this place of the configuration, as people know it.

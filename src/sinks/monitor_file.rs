@@ -250,6 +250,8 @@ mod tests {
             target: target.parse().unwrap(),
             kind,
             interval: Duration::from_secs(1),
+            fast_interval: Duration::from_secs(1),
+            down_interval: Duration::from_secs(1),
             timeout: Duration::from_secs(1),
         };
         let http = check("127.0.0.2:80", CheckKind::Negotiate(negotiate.clone()));

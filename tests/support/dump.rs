@@ -154,7 +154,7 @@ fn settings(settings: &Settings) -> String {
 }
 
 fn check(check: &CheckSpec) -> String {
-    let CheckSpec { target, kind, interval, timeout } = check;
+    let CheckSpec { target, kind, interval, fast_interval, down_interval, timeout } = check;
     let mut text = match kind {
         CheckKind::Connect => format!("connect {target}"),
         CheckKind::Ping { attempts } => format!("ping {} {attempts} times", target.ip()),
@@ -170,6 +170,12 @@ fn check(check: &CheckSpec) -> String {
     write!(text, ", within {timeout:?}").unwrap();
     if *interval != Duration::from_secs(10) {
         write!(text, ", every {interval:?}").unwrap();
+    }
+    if fast_interval != interval {
+        write!(text, ", every {fast_interval:?} while a verdict is pending").unwrap();
+    }
+    if down_interval != interval {
+        write!(text, ", every {down_interval:?} while down").unwrap();
     }
     text
 }
