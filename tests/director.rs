@@ -43,7 +43,7 @@ use ldirectord::{
     director::{Action, Attempt, Director, Event},
     ipvs::{Entry, Kernel, KernelError, KernelErrorKind, Op, Reconciler, Table, memory::Memory},
     model::{
-        CheckSpec, Desired, Failure, Family, Forwarding, Pass, Reason, Scheduler, ServerKey,
+        CheckSpec, Desired, Drift, Failure, Family, Forwarding, Pass, Reason, Scheduler, ServerKey,
         ServiceKey, Settings, Share, Stage, Thresholds, Transport, Tunnel, Verdict, Weight,
     },
     sinks,
@@ -272,7 +272,9 @@ fn load(text: &str) -> Desired {
 
 /// Whether a line is a global directive that the model knows and the parser does not.
 fn is_ours(line: &str) -> bool {
-    ["risecount=", "fastinterval=", "downinterval="].iter().any(|name| line.starts_with(name))
+    ["risecount=", "fastinterval=", "downinterval=", "drift="]
+        .iter()
+        .any(|name| line.starts_with(name))
 }
 
 /// Does what such a directive says.
@@ -282,6 +284,14 @@ fn set(desired: &mut Desired, name: &str, value: &str) {
         None => Duration::from_secs(value.parse().unwrap()),
     };
     match name {
+        "drift" => {
+            desired.process.drift = match value {
+                "repair" => Drift::Repair,
+                "report" => Drift::Report,
+                "off" => Drift::Off,
+                other => panic!("no policy is called {other}"),
+            };
+        }
         "fastinterval" => desired.checks.iter_mut().for_each(|check| {
             Arc::make_mut(check).fast_interval = duration();
         }),

@@ -24,13 +24,13 @@ use fastrand::Rng;
 use ldirectord::{
     director::{Action, Attempt, Director, Event, News},
     ipvs::{
-        Entry, Job, Kernel, KernelError, KernelErrorKind, Op, Reconciler, Table, Wanted,
+        Entry, Job, Kernel, KernelError, KernelErrorKind, Op, Piece, Reconciler, Table, Wanted,
         memory::Memory, plan,
     },
     model::{
-        AlertPolicy, CheckId, CheckKind, CheckSpec, Checked, Desired, Failure, Fallback,
-        Forwarding, Pass, Quiesce, RealServer, Reason, Scheduler, ServerKey, ServiceKey, Settings,
-        Share, Thresholds, Transport, Verdict, VirtualService, Weight,
+        AlertPolicy, CheckId, CheckKind, CheckSpec, Checked, Desired, Drift, Failure, Fallback,
+        Forwarding, Pass, ProcessSettings, Quiesce, RealServer, Reason, Scheduler, ServerKey,
+        ServiceKey, Settings, Share, Thresholds, Transport, Verdict, VirtualService, Weight,
     },
     time::Moment,
 };
@@ -165,6 +165,11 @@ struct Simulation {
     finished: bool,
     /// Whether a person has changed something that we are to leave alone.
     meddled: bool,
+    /// Whether the kernel fails at times until everything is quiet.
+    faulty: bool,
+    /// What was told to be missing, and what of it has been missing ever since.
+    told_missing: BTreeSet<Piece>,
+    still_missing: BTreeSet<Piece>,
 }
 
 impl Simulation {
@@ -197,6 +202,9 @@ impl Simulation {
             job: None,
             finished: false,
             meddled: false,
+            faulty: faults > 0,
+            told_missing: BTreeSet::new(),
+            still_missing: BTreeSet::new(),
             kernel,
             rng,
             loud,
@@ -261,14 +269,26 @@ impl Simulation {
                     self.stale.push(attempt);
                 }
                 Action::Reconcile(job) => {
+                    let policy = self.desired.process.drift;
+                    match *job {
+                        Job::Drift(_) => assert_eq!(policy, Drift::Repair),
+                        Job::Look(_) => assert_eq!(policy, Drift::Report),
+                        _ => {}
+                    }
                     assert!(self.job.replace(*job).is_none(), "two jobs at once");
                 }
-                Action::Publish(notice) => {
-                    if let News::Up(place) = notice.news {
+                Action::Publish(notice) => match notice.news {
+                    News::Up(place) => {
                         let shadow = &self.shadow[&(place.service, place.written)];
                         assert!(matches!(shadow, Shadow::Works(0)), "up without a pass");
                     }
-                }
+                    News::Missing(service, server) => {
+                        self.told_missing.insert((service, server));
+                        let news = self.still_missing.insert((service, server));
+                        assert!(news, "told twice that {server:?} of {service} is missing");
+                    }
+                    _ => {}
+                },
                 Action::Finish => self.finished = true,
             }
         }
@@ -357,6 +377,15 @@ impl Simulation {
         }
         let report = self.reconciler.run(&job);
         self.check_gaps();
+        if let (Job::Look(_), false) = (&job, self.faulty) {
+            assert_eq!(report.done, [], "who only looks changes nothing");
+        }
+        let inside = self.kernel.0.lock().unwrap();
+        self.still_missing.retain(|piece| is_missing(&inside.memory.table, piece));
+        for piece in &report.missing {
+            assert!(is_missing(&inside.memory.table, piece), "{piece:?} is there");
+        }
+        drop(inside);
         self.handle(Event::Reconciled(report));
     }
 
@@ -461,12 +490,22 @@ impl Simulation {
             assert!(ours || self.foreign.contains_key(key), "{key} has left the file, and stayed");
         }
         for service in &self.desired.services {
-            let entry = table.services.get(&service.key).expect("every service is there");
+            let left = |piece: Piece| match self.desired.process.drift {
+                Drift::Repair => false,
+                Drift::Report => self.told_missing.contains(&piece),
+                Drift::Off => self.meddled,
+            };
+            let Some(entry) = table.services.get(&service.key) else {
+                assert!(left((service.key, None)), "{} is there", service.key);
+                continue;
+            };
             for (server, wanted) in &target.services[&service.key].servers {
                 let there = entry.servers.get(server);
                 if let Wanted::Present(share) = wanted {
-                    let there = there.expect("a server that should be there is");
-                    assert!(self.meddled || there == share, "{server} of {}", service.key);
+                    match there {
+                        Some(there) => assert!(self.meddled || there == share, "{server}"),
+                        None => assert!(left((service.key, Some(*server))), "{server} is there"),
+                    }
                 }
             }
             let working = service.servers.iter().filter(|server| {
@@ -483,6 +522,7 @@ impl Simulation {
     }
 
     fn stop(&mut self) {
+        let before = self.kernel.0.lock().unwrap().memory.table.clone();
         self.handle(Event::Stop);
         self.drain();
         while self.job.is_some() {
@@ -494,11 +534,20 @@ impl Simulation {
         let inside = self.kernel.0.lock().unwrap();
         for service in &self.desired.services {
             let there = inside.memory.table.services.contains_key(&service.key);
-            assert_eq!(there, !service.clean_stop, "{} at the end", service.key);
+            let was_there = before.services.contains_key(&service.key);
+            assert_eq!(there, was_there && !service.clean_stop, "{} at the end", service.key);
         }
         for (key, entry) in &self.foreign {
             assert_eq!(inside.memory.table.services.get(key), Some(entry));
         }
+    }
+}
+
+fn is_missing(table: &Table, (service, server): &Piece) -> bool {
+    match (table.services.get(service), server) {
+        (Some(entry), Some(server)) => !entry.servers.contains_key(server),
+        (Some(_), None) => false,
+        (None, _) => true,
     }
 }
 
@@ -581,7 +630,8 @@ fn random_desired(rng: &mut Rng) -> Desired {
             services.push(random_service(rng, number, &mut checks));
         }
     }
-    Desired { services, checks, ..Desired::default() }
+    let drift = rng.choice([Drift::Repair, Drift::Repair, Drift::Report, Drift::Off]).unwrap();
+    Desired { services, checks, process: ProcessSettings { drift, ..ProcessSettings::default() } }
 }
 
 fn random_service(rng: &mut Rng, number: u8, checks: &mut Vec<Arc<CheckSpec>>) -> VirtualService {

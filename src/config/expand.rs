@@ -17,8 +17,8 @@ use super::{
     set::path,
 };
 use crate::model::{
-    AlertPhases, AlertPolicy, CheckId, CheckKind, CheckSpec, Checked, Desired, Fallback, Family,
-    Mask, Negotiate, Persistence, ProcessSettings, Quiesce, RealServer, Scheduler, Secret,
+    AlertPhases, AlertPolicy, CheckId, CheckKind, CheckSpec, Checked, Desired, Drift, Fallback,
+    Family, Mask, Negotiate, Persistence, ProcessSettings, Quiesce, RealServer, Scheduler, Secret,
     ServerKey, ServiceKey, Settings, Share, Thresholds, Transport, VirtualService, Weight,
 };
 
@@ -59,6 +59,7 @@ fn process(globals: Globals) -> ProcessSettings {
         execute: globals.execute,
         maintenance_dir: globals.maintenance_dir.map(path),
         interval: seconds(globals.common.interval_s.map_or(INTERVAL_S, |(seconds, _)| seconds)),
+        drift: Drift::default(),
     }
 }
 

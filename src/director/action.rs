@@ -159,6 +159,8 @@ pub enum News {
     FallbackNeeded(ServiceKey, bool),
     /// A server or service in the kernel is otherwise than we left it, and stays so.
     Drifted(ServiceKey, Option<ServerKey>),
+    /// Somebody deleted a server or service from the kernel, and it stays away.
+    Missing(ServiceKey, Option<ServerKey>),
     /// Something that should be in the kernel could not be put there. Told once until it changes.
     KernelFault(KernelError),
 }

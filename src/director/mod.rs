@@ -32,7 +32,7 @@ use self::{
 };
 use crate::{
     ipvs::{Change, Job, Report, Table, Target},
-    model::{CheckId, Checked, Desired, ServerKey, ServiceKey, Verdict},
+    model::{CheckId, Checked, Desired, Drift, ServerKey, ServiceKey, Verdict},
     time::Moment,
 };
 
@@ -55,6 +55,8 @@ pub struct Director {
     owned: BTreeSet<ServiceKey>,
     /// Whether the next look at everything follows a start or reload.
     fresh: bool,
+    /// What becomes of what somebody else deleted.
+    drift: Drift,
     /// Of each service, whether its fallback was last told to be needed.
     fallback_told: BTreeMap<ServiceKey, bool>,
     actions: VecDeque<Action>,
@@ -86,6 +88,7 @@ impl Director {
             rounds: Rounds::new(now),
             owned: BTreeSet::new(),
             fresh: true,
+            drift: Drift::default(),
             fallback_told: BTreeMap::new(),
             actions: VecDeque::new(),
             end: End::Far,
@@ -175,6 +178,8 @@ impl Director {
         self.users = users(&self.services);
         self.fresh = true;
         self.rounds.note_everything();
+        self.drift = desired.process.drift;
+        self.rounds.look_for_drift(self.drift != Drift::Off);
         for place in 0..self.services.len() {
             self.tell_fallback(place);
         }
@@ -295,8 +300,8 @@ impl Director {
             self.publish(News::KernelFault(fault));
         }
         if round == Round::Drift {
-            for (service, server) in self.rounds.news_of_drift(report) {
-                self.publish(News::Drifted(service, server));
+            for news in self.rounds.news_of_drift(report) {
+                self.publish(news);
             }
         }
         // What a newer configuration asks for is still to be done, and to be owned.
@@ -354,7 +359,8 @@ impl Director {
     fn job(&self, round: &Round) -> Job {
         match round {
             Round::Everything => Job::Everything(self.target()),
-            Round::Drift => Job::Drift(self.target_when(false)),
+            Round::Drift if self.drift == Drift::Repair => Job::Drift(self.target_when(false)),
+            Round::Drift => Job::Look(self.target_when(false)),
             Round::Services(keys) => Job::Services(Target {
                 services: (keys.iter())
                     .filter_map(|key| Some((*key, self.service(*key)?.wish(true))))

@@ -27,7 +27,7 @@ pub fn log(notice: &Notice) {
             tracing::info!(service = %place.service, server = %place.server, reason = %failure.reason, "{line}");
         }
         News::KernelFault(error) => tracing::error!("{}", fault(error)),
-        News::Drifted(service, _) => {
+        News::Drifted(service, _) | News::Missing(service, _) => {
             tracing::warn!(%service, "{}", line(notice).unwrap_or_default());
         }
         News::ServiceAdded(service, _)
@@ -113,6 +113,16 @@ pub fn line(notice: &Notice) -> Option<String> {
         News::Drifted(service, Some(server)) => {
             format!(
                 "Real server {server} of {service} was changed by somebody else and is left like that until its health changes; a reload sets it as the file says"
+            )
+        }
+        News::Missing(service, None) => {
+            format!(
+                "Virtual server {service} was deleted by somebody else and stays away until the health of one of its servers changes; a reload puts it back"
+            )
+        }
+        News::Missing(service, Some(server)) => {
+            format!(
+                "Real server {server} of {service} was deleted by somebody else and stays away until its health changes; a reload puts it back"
             )
         }
         News::KernelFault(error) => fault(error),

@@ -62,6 +62,9 @@ fn process(text: &mut String, process: &ProcessSettings) {
     if let Some(path) = &process.maintenance_dir {
         line!(text, "maintenance by {path:?}");
     }
+    if process.drift != default.drift {
+        line!(text, "drift: {:?}", process.drift);
+    }
     if process.interval != default.interval {
         line!(text, "every {:?}", process.interval);
     }
