@@ -16,6 +16,7 @@ mod smoke;
 #[path = "../support/mod.rs"]
 mod support;
 mod table;
+mod tunnels;
 
 use std::process::ExitCode;
 
@@ -24,7 +25,8 @@ use support::lab;
 
 fn main() -> ExitCode {
     let mut trials = smoke::trials();
-    trials.extend(table::TRIALS.iter().map(|&(name, run)| match table::denied() {
+    let tables = table::TRIALS.iter().chain(tunnels::TRIALS);
+    trials.extend(tables.map(|&(name, run)| match table::denied() {
         Some(denied) => Trial::test(name, move || lab::in_thread(denied)),
         None => lab::trial(name, move |_| run()),
     }));

@@ -417,7 +417,7 @@ fn clear(kernel: &mut Netlink) {
 }
 
 /// Runs `ipvsadm` in the namespace of this thread.
-fn ipvsadm(arguments: &[&str]) -> String {
+pub(crate) fn ipvsadm(arguments: &[&str]) -> String {
     let output = Command::new("ipvsadm").args(arguments).output().unwrap();
     assert!(output.status.success(), "ipvsadm {arguments:?}: {output:?}");
     String::from_utf8(output.stdout).unwrap()
@@ -429,13 +429,13 @@ fn restore(saved: &str) {
     assert!(child.wait().unwrap().success());
 }
 
-fn sorted(text: &str) -> Vec<&str> {
+pub(crate) fn sorted(text: &str) -> Vec<&str> {
     let mut lines: Vec<&str> = text.lines().map(str::trim_end).collect();
     lines.sort_unstable();
     lines
 }
 
-fn tcp(address: &str) -> ServiceKey {
+pub(crate) fn tcp(address: &str) -> ServiceKey {
     ServiceKey::Address { transport: Transport::Tcp, address: address.parse().unwrap() }
 }
 
@@ -447,15 +447,15 @@ fn mark(family: Family, mark: u32) -> ServiceKey {
     ServiceKey::Fwmark { family, mark: mark.try_into().unwrap() }
 }
 
-fn server(address: &str) -> ServerKey {
+pub(crate) fn server(address: &str) -> ServerKey {
     ServerKey(address.parse().unwrap())
 }
 
-fn share(forwarding: Forwarding, weight: u32) -> Share {
+pub(crate) fn share(forwarding: Forwarding, weight: u32) -> Share {
     Share { forwarding, weight: Weight::new(weight).unwrap(), thresholds: Thresholds::default() }
 }
 
-fn plain(scheduler: &str) -> Settings {
+pub(crate) fn plain(scheduler: &str) -> Settings {
     Settings { scheduler: Scheduler(scheduler.to_owned()), ..Settings::default() }
 }
 
