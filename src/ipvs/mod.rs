@@ -11,6 +11,7 @@ pub mod plan;
 pub mod reconcile;
 
 mod convert;
+mod modules;
 
 use std::collections::{BTreeMap, BTreeSet};
 

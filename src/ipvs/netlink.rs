@@ -12,13 +12,14 @@ use std::collections::BTreeMap;
 use ipvs_sys::{Client, Error, Request, ServiceEntry};
 use nix::errno::Errno;
 
-use super::{Entry, Kernel, KernelError, KernelErrorKind, Op, Table, convert};
+use super::{Entry, Kernel, KernelError, KernelErrorKind, Op, Table, convert, modules::Modules};
 use crate::model::{ServerKey, ServiceKey, Share};
 
 /// The kernel's own table.
 #[derive(Debug, Default)]
 pub struct Netlink {
     client: Option<Client>,
+    modules: Modules,
 }
 
 impl Kernel for Netlink {
@@ -54,6 +55,7 @@ impl Kernel for Netlink {
             Ok(client) => client,
             Err(error) => return ops.iter().map(|op| Err(refused(op, &error))).collect(),
         };
+        self.modules.load_for(ops);
         let requests: Vec<Request> = ops.iter().map(convert::request).collect();
         let results = client.apply(&requests);
         ops.iter().zip(results).map(|(op, result)| result.map_err(|e| refused(op, &e))).collect()
