@@ -18,6 +18,9 @@
 //! 20s   deny on | deny off       the kernel refuses every change
 //! == transcript
 //! ```
+//!
+//! The global directives `risecount`, `fastinterval`, `downinterval` and `drift` are read here: the parser does not
+//! know them yet.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,

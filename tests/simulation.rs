@@ -310,19 +310,16 @@ impl Simulation {
                 *shadow = shadow.after(verdict.is_ok(), service);
             }
         }
-        let (wait, pending) = self.wait(check);
-        self.latest.insert(check, self.now.after(wait));
-        if let Some(due) = self.due.remove(&attempt)
-            && pending
-        {
-            self.earliest.insert(check, due.after(wait));
+        let (least, most) = self.wait(check);
+        self.latest.insert(check, self.now.after(most));
+        if let Some(due) = self.due.remove(&attempt) {
+            self.earliest.insert(check, due.after(least));
         }
         self.handle(Event::CheckFinished { attempt, verdict });
     }
 
-    /// The longest time until the next attempt of a check, and whether a verdict is pending: in any of the services
-    /// that it speaks for.
-    fn wait(&self, check: CheckId) -> (Duration, bool) {
+    /// The shortest and the longest time until the next attempt of a check, as the servers are that it speaks for.
+    fn wait(&self, check: CheckId) -> (Duration, Duration) {
         let users = self.desired.services.iter().flat_map(|service| {
             let servers = service.servers.iter().filter(|s| s.checked == Checked::By(check));
             servers.map(|server| &self.shadow[&(service.key, server.written)])
@@ -330,11 +327,11 @@ impl Simulation {
         let users: Vec<&Shadow> = users.collect();
         let spec = &self.desired.checks[check.index()];
         if users.iter().any(|user| matches!(user, Shadow::Works(1..) | Shadow::Fails(1..))) {
-            (spec.fast_interval, true)
+            (spec.fast_interval, spec.fast_interval)
         } else if users.iter().all(|user| **user == Shadow::Fails(0)) {
-            (spec.down_interval, false)
+            (spec.down_interval.saturating_sub(spec.interval), spec.down_interval)
         } else {
-            (spec.interval, false)
+            (Duration::ZERO, spec.interval)
         }
     }
 
@@ -343,7 +340,7 @@ impl Simulation {
         let running: BTreeSet<CheckId> = self.attempts.values().copied().collect();
         let idle = (0..self.desired.checks.len()).map(|place| CheckId::new(place).unwrap());
         let idle = idle.filter(|check| !running.contains(check));
-        self.latest = idle.map(|check| (check, self.now.after(self.wait(check).0))).collect();
+        self.latest = idle.map(|check| (check, self.now.after(self.wait(check).1))).collect();
         self.earliest.clear();
     }
 
@@ -642,12 +639,14 @@ fn random_service(rng: &mut Rng, number: u8, checks: &mut Vec<Arc<CheckSpec>>) -
         if servers.iter().any(|server| server.written == written) {
             continue;
         }
+        let intervals = [(1_000, 1_000, 1_000), (2_000, 100, 7_000), (3_000, 500, 300)];
+        let (interval, fast_interval, down_interval) = rng.choice(intervals).unwrap();
         let spec = CheckSpec {
             target: written,
             kind: rng.choice([CheckKind::Connect, CheckKind::Ping { attempts: 1 }]).unwrap(),
-            interval: Duration::from_secs(rng.u64(1..4)),
-            fast_interval: Duration::from_millis(rng.choice([100, 500, 2_000]).unwrap()),
-            down_interval: Duration::from_millis(rng.choice([300, 2_000, 7_000]).unwrap()),
+            interval: Duration::from_millis(interval),
+            fast_interval: Duration::from_millis(fast_interval),
+            down_interval: Duration::from_millis(down_interval),
             timeout: Duration::from_secs(1),
         };
         let checked = match rng.u8(..8) {

@@ -199,24 +199,19 @@ impl Rounds {
 
     /// The differences of a report that have not been told yet.
     pub(super) fn news_of_drift(&mut self, report: &Report) -> Vec<News> {
-        let place = |&(service, server): &Piece| (Some(service), server);
-        let drifted = report.drifted.iter().map(|piece| (place(piece), DRIFTED));
-        let missing = report.missing.iter().map(|piece| (place(piece), MISSING));
-        let still: BTreeMap<_, &str> = drifted.chain(missing).collect();
-        self.told.retain(|place, what| {
-            ![DRIFTED, MISSING].contains(&what.as_str()) || still.contains_key(place)
+        let still: BTreeSet<&Piece> = report.drifted.iter().chain(&report.missing).collect();
+        self.told.retain(|(service, server), what| {
+            ![DRIFTED, MISSING].contains(&what.as_str())
+                || service.is_some_and(|service| still.contains(&(service, *server)))
         });
-        let mut news = Vec::new();
-        for piece in &report.drifted {
-            if self.tell(place(piece), DRIFTED) {
-                news.push(News::Drifted(piece.0, piece.1));
-            }
-        }
-        for piece in &report.missing {
-            if self.tell(place(piece), MISSING) {
-                news.push(News::Missing(piece.0, piece.1));
-            }
-        }
+        let drifted = (report.drifted.iter())
+            .filter(|(service, server)| self.tell((Some(*service), *server), DRIFTED))
+            .map(|(service, server)| News::Drifted(*service, *server));
+        let mut news: Vec<News> = drifted.collect();
+        let missing = (report.missing.iter())
+            .filter(|(service, server)| self.tell((Some(*service), *server), MISSING))
+            .map(|(service, server)| News::Missing(*service, *server));
+        news.extend(missing);
         news
     }
 
