@@ -103,9 +103,10 @@ impl Schedule {
         orphans
     }
 
-    /// Makes a check due at once, unless it runs already.
+    /// Makes checks due at once, spread as at the start, unless they run already.
     pub(super) fn hasten(&mut self, ids: impl IntoIterator<Item = CheckId>, now: Moment) {
-        self.advance(ids.into_iter().map(|id| (id, now)));
+        let soon = |place| now.after(STEP.saturating_mul(place));
+        self.advance((0u32..).zip(ids).map(|(place, id)| (id, soon(place))));
     }
 
     /// Checks whose servers are others than before wait no longer than they would from now.
@@ -433,6 +434,23 @@ mod tests {
         assert_eq!(schedule.next_due(), Some(at(64_000)));
         schedule.keep_pace([(id, Pace::Usual)], at(25_000));
         assert_eq!(schedule.next_due(), Some(at(34_000)));
+        schedule.check_invariants();
+    }
+
+    #[test]
+    fn what_is_hastened_is_not_due_all_at_once() {
+        let checks: Vec<Arc<CheckSpec>> = (0..3).map(|port| connect(port, 10_000)).collect();
+        let mut schedule = Schedule::new(&checks, Moment::START);
+        while let Some((attempt, ..)) = schedule.start_next(at(100)) {
+            end(&mut schedule, attempt, true, at(100));
+        }
+        schedule.hasten([0, 1, 2].map(|place| CheckId::new(place).unwrap()), at(5_000));
+        for due in [5_000, 5_002, 5_004] {
+            let (attempt, ..) = schedule.start_next(at(due)).unwrap();
+            assert!(schedule.start_next(at(due)).is_none());
+            end(&mut schedule, attempt, true, at(due));
+        }
+        assert_eq!(schedule.next_due(), Some(at(10_000)), "afterwards each has its beat again");
         schedule.check_invariants();
     }
 }
