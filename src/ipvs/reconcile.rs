@@ -171,9 +171,14 @@ impl Reconciler {
         Report { done, drifted, ..Report::default() }
     }
 
-    /// Writes what we failed to write, and finds what else differs.
+    /// Writes what we failed to write, and finds what else differs. What seems to be missing is looked at twice:
+    /// nobody would correct a false alarm.
     fn look(&mut self) -> Report {
-        if let Err(error) = self.read() {
+        let read = self.read().and_then(|()| {
+            let (_, seeming) = plan_owed(&self.mirror, &self.target, &self.owed);
+            self.refresh(&seeming.missing.iter().map(|(service, _)| *service).collect())
+        });
+        if let Err(error) = read {
             return Report { unread: Some(error), ..Report::default() };
         }
         let owed = std::mem::take(&mut self.owed);

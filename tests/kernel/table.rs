@@ -416,8 +416,23 @@ fn clear(kernel: &mut Netlink) {
     make(kernel, &Table::default());
 }
 
-/// Runs `ipvsadm` in the namespace of this thread.
+/// Runs `ipvsadm` in the namespace of this thread; a listing until it says the same twice in a row, because the
+/// kernel loses its place in it when trials beside this one change their tables.
 pub(crate) fn ipvsadm(arguments: &[&str]) -> String {
+    let mut said = ipvsadm_once(arguments);
+    if arguments != ["-Sn"] {
+        return said;
+    }
+    loop {
+        let again = ipvsadm_once(arguments);
+        if said == again {
+            return said;
+        }
+        said = again;
+    }
+}
+
+fn ipvsadm_once(arguments: &[&str]) -> String {
     let output = Command::new("ipvsadm").args(arguments).output().unwrap();
     assert!(output.status.success(), "ipvsadm {arguments:?}: {output:?}");
     String::from_utf8(output.stdout).unwrap()
