@@ -7,7 +7,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ldirectord::{
-    ipvs::{Change, Entry, Op, Table, Target, Wanted, Wish, plan, plan_changes, plan_missing},
+    ipvs::{
+        Change, Entry, Op, Piece, Table, Target, Wanted, Wish, plan, plan_changes, plan_missing,
+        plan_owed,
+    },
     model::{
         Family, Forwarding, Mask, Persistence, Scheduler, ServerKey, ServiceKey, Settings, Share,
         Thresholds, Transport, Tunnel, Weight,
@@ -244,6 +247,36 @@ proptest! {
         let (ops, differing) = plan_missing(&observed, &target, &owed);
         prop_assert_eq!(ops, plan(&observed, &target));
         prop_assert_eq!(differing, vec![]);
+    }
+
+    /// Whoever only looks changes what is owed and tells all the rest.
+    #[test]
+    fn looking_changes_nothing_but_what_is_owed(
+        observed in table(),
+        target in target(),
+        owed in any::<prop::sample::Selector>(),
+        owe in any::<bool>(),
+    ) {
+        let whole = plan(&observed, &target);
+        let owed: BTreeSet<Piece> =
+            owed.try_select(&whole).filter(|_| owe).map(Op::piece).into_iter().collect();
+        let (ops, differences) = plan_owed(&observed, &target, &owed);
+        for op in &ops {
+            let came = owed.contains(&(op.service(), None)) && matches!(op, Op::AddServer(..));
+            prop_assert!(owed.contains(&op.piece()) || came, "{:?}", op);
+        }
+        let table = applied(&observed, &ops);
+        let mut missing = BTreeSet::new();
+        let mut changed = BTreeSet::new();
+        for op in plan(&table, &target) {
+            match op {
+                Op::AddServer(service, ..) if !table.services.contains_key(&service) => {}
+                Op::AddService(..) | Op::AddServer(..) => drop(missing.insert(op.piece())),
+                _ => drop(changed.insert(op.piece())),
+            }
+        }
+        prop_assert_eq!(differences.missing.into_iter().collect::<BTreeSet<_>>(), missing);
+        prop_assert_eq!(differences.changed.into_iter().collect::<BTreeSet<_>>(), changed);
     }
 }
 

@@ -69,7 +69,9 @@ fn negotiate(protocol: &'static str, target: SocketAddr, receive: Option<&str>) 
 }
 
 fn spec(target: SocketAddr, kind: CheckKind, timeout: Duration) -> CheckSpec {
-    CheckSpec { target, kind, interval: Duration::from_secs(10), timeout }
+    let interval = Duration::from_secs(10);
+    let (fast_interval, down_interval) = (interval, interval);
+    CheckSpec { target, kind, interval, fast_interval, down_interval, timeout }
 }
 
 /// A peer that has been connected to.

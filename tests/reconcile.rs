@@ -381,6 +381,30 @@ fn what_failed_is_not_taken_for_the_work_of_a_person() {
 }
 
 #[test]
+fn who_only_looks_tells_what_is_missing_and_leaves_it_to_the_next_transition() {
+    let target = target(&[
+        (80, &[(1, present(1)), (2, present(1)), (3, present(1))]),
+        (81, &[(1, present(1)), (2, present(1))]),
+    ]);
+    let (kernel, mut reconciler) = settled(&target);
+    kernel.person(&Op::DelServer(service(80), server(1)));
+    kernel.person(&Op::SetServer(service(80), server(2), share(0)));
+    kernel.person(&Op::DelService(service(81)));
+    for _ in 0..2 {
+        let report = reconciler.run(&Job::Look(target.clone()));
+        assert_eq!(done(&report), []);
+        assert_eq!(report.drifted, [(service(80), Some(server(2)))]);
+        assert_eq!(report.missing, [(service(81), None), (service(80), Some(server(1)))]);
+    }
+    let report = reconciler.run(&Job::Changes(vec![change(80, 3, present(2))]));
+    assert_eq!(done(&report), ok(&[Op::SetServer(service(80), server(3), share(2))]));
+    let report = reconciler.run(&Job::Changes(vec![change(80, 1, present(1))]));
+    assert_eq!(done(&report), ok(&[Op::AddServer(service(80), server(1), share(1))]));
+    let report = reconciler.run(&Job::Changes(vec![change(81, 1, present(1))]));
+    assert_eq!(done(&report).len(), 3, "the whole service");
+}
+
+#[test]
 fn the_last_server_that_serves_stays_when_none_can_take_over() {
     let (kernel, mut reconciler) = settled(&target(&[(80, &[(1, present(1)), (2, present(0))])]));
     // The other one cannot be added: the first stays, and what has nothing to do with serving is done.
@@ -689,9 +713,14 @@ proptest! {
         prop_assert_eq!(plan(&kernel.table(), &target), vec![]);
     }
 
-    /// Failures and lost answers alone, without people, leave nothing that the next look for drift does not mend.
+    /// Failures and lost answers alone, without people, leave nothing that the next look for drift does not mend,
+    /// even one that leaves the work of people as it is.
     #[test]
-    fn drift_mends_what_failed(first in some_target(), rounds in rounds()) {
+    fn drift_mends_what_failed(
+        first in some_target(),
+        rounds in rounds(),
+        repair in any::<bool>(),
+    ) {
         let kernel = Shared::default();
         let mut reconciler = kernel.reconciler();
         let alone = |trouble: &Trouble| !matches!(trouble, Trouble::After(_));
@@ -704,8 +733,9 @@ proptest! {
             (round, troubles)
         });
         let target = run(&kernel, &mut reconciler, possible(first), rounds.collect());
-        let report = reconciler.run(&Job::Drift(target.clone()));
-        prop_assert_eq!(report.drifted, vec![]);
+        let whole = target.clone();
+        let report = reconciler.run(&if repair { Job::Drift(whole) } else { Job::Look(whole) });
+        prop_assert_eq!((report.drifted, report.missing), (vec![], vec![]));
         prop_assert_eq!(plan(&kernel.table(), &target), vec![]);
     }
 

@@ -24,13 +24,13 @@ use fastrand::Rng;
 use ldirectord::{
     director::{Action, Attempt, Director, Event, News},
     ipvs::{
-        Entry, Job, Kernel, KernelError, KernelErrorKind, Op, Reconciler, Table, Wanted,
+        Entry, Job, Kernel, KernelError, KernelErrorKind, Op, Piece, Reconciler, Table, Wanted,
         memory::Memory, plan,
     },
     model::{
-        AlertPolicy, CheckId, CheckKind, CheckSpec, Checked, Desired, Failure, Fallback,
-        Forwarding, Pass, Quiesce, RealServer, Reason, Scheduler, ServerKey, ServiceKey, Settings,
-        Share, Thresholds, Transport, Verdict, VirtualService, Weight,
+        AlertPolicy, CheckId, CheckKind, CheckSpec, Checked, Desired, Drift, Failure, Fallback,
+        Forwarding, Pass, ProcessSettings, Quiesce, RealServer, Reason, Scheduler, ServerKey,
+        ServiceKey, Settings, Share, Thresholds, Transport, Verdict, VirtualService, Weight,
     },
     time::Moment,
 };
@@ -111,12 +111,30 @@ impl Kernel for Watched {
     }
 }
 
-/// What the rules say of one server, written down without looking at the director.
+/// What the rules say of one server in a service, written down without looking at the director.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Shadow {
     Unproved,
+    /// With this many failures since.
     Works(u32),
-    Fails,
+    /// With this many passes since.
+    Fails(u32),
+}
+
+impl Shadow {
+    /// What a verdict makes of it.
+    fn after(&self, passed: bool, service: &VirtualService) -> Shadow {
+        match (passed, self) {
+            (true, Shadow::Fails(passes)) if passes + 1 < service.rise_count.get() => {
+                Shadow::Fails(passes + 1)
+            }
+            (true, _) => Shadow::Works(0),
+            (false, Shadow::Works(failures)) if failures + 1 < service.failure_count.get() => {
+                Shadow::Works(failures + 1)
+            }
+            (false, _) => Shadow::Fails(0),
+        }
+    }
 }
 
 type Shadows = BTreeMap<(ServiceKey, SocketAddr), Shadow>;
@@ -133,12 +151,25 @@ struct Simulation {
     /// What is not ours, and must stay as it is.
     foreign: BTreeMap<ServiceKey, Entry>,
     attempts: BTreeMap<Attempt, CheckId>,
+    /// Of the attempts that began at the very moment at which they were due, that moment.
+    due: BTreeMap<Attempt, Moment>,
+    /// Whether the time is the one that the director asked to be called at.
+    punctual: bool,
+    /// Of each check that does not run, when its next attempt begins at the latest.
+    latest: BTreeMap<CheckId, Moment>,
+    /// Of some of them, when it begins at the earliest.
+    earliest: BTreeMap<CheckId, Moment>,
     /// Attempts that were cancelled; their verdicts come nevertheless.
     stale: Vec<Attempt>,
     job: Option<Job>,
     finished: bool,
     /// Whether a person has changed something that we are to leave alone.
     meddled: bool,
+    /// Whether the kernel fails at times until everything is quiet.
+    faulty: bool,
+    /// What was told to be missing, and what of it has been missing ever since.
+    told_missing: BTreeSet<Piece>,
+    still_missing: BTreeSet<Piece>,
 }
 
 impl Simulation {
@@ -158,22 +189,31 @@ impl Simulation {
         if loud {
             println!("{desired:#?}\n{observed:#?}");
         }
-        Simulation {
+        let mut simulation = Simulation {
             reconciler: Reconciler::new(Box::new(kernel.clone())),
             director: Director::new(desired.clone(), &observed, Moment::START),
             now: Moment::START,
             attempts: BTreeMap::new(),
+            due: BTreeMap::new(),
+            punctual: false,
+            latest: BTreeMap::new(),
+            earliest: BTreeMap::new(),
             stale: Vec::new(),
             job: None,
             finished: false,
             meddled: false,
+            faulty: faults > 0,
+            told_missing: BTreeSet::new(),
+            still_missing: BTreeSet::new(),
             kernel,
             rng,
             loud,
             desired,
             shadow,
             foreign,
-        }
+        };
+        simulation.await_every_check();
+        simulation
     }
 
     fn run(mut self) {
@@ -182,6 +222,7 @@ impl Simulation {
             self.step();
             self.drain();
             self.check_health();
+            self.check_schedule();
         }
         self.quiet_down();
         self.check_table();
@@ -195,6 +236,7 @@ impl Simulation {
     }
 
     fn step(&mut self) {
+        self.punctual = false;
         match self.rng.u8(..20) {
             0..=9 => self.finish_an_attempt(),
             10..=13 => self.finish_the_job(),
@@ -215,20 +257,38 @@ impl Simulation {
                     let id = CheckId::new(place.expect("a check of the configuration")).unwrap();
                     assert!(!self.attempts.values().any(|other| *other == id), "two at once");
                     self.attempts.insert(attempt, id);
+                    self.latest.remove(&id);
+                    let earliest = self.earliest.remove(&id);
+                    assert!(earliest.is_none_or(|earliest| earliest <= self.now), "too early");
+                    if self.punctual {
+                        self.due.insert(attempt, self.now);
+                    }
                 }
                 Action::CancelCheck(attempt) => {
                     self.attempts.remove(&attempt).expect("an attempt that runs");
                     self.stale.push(attempt);
                 }
                 Action::Reconcile(job) => {
+                    let policy = self.desired.process.drift;
+                    match *job {
+                        Job::Drift(_) => assert_eq!(policy, Drift::Repair),
+                        Job::Look(_) => assert_eq!(policy, Drift::Report),
+                        _ => {}
+                    }
                     assert!(self.job.replace(*job).is_none(), "two jobs at once");
                 }
-                Action::Publish(notice) => {
-                    if let News::Up(place) = notice.news {
+                Action::Publish(notice) => match notice.news {
+                    News::Up(place) => {
                         let shadow = &self.shadow[&(place.service, place.written)];
                         assert!(matches!(shadow, Shadow::Works(0)), "up without a pass");
                     }
-                }
+                    News::Missing(service, server) => {
+                        self.told_missing.insert((service, server));
+                        let news = self.still_missing.insert((service, server));
+                        assert!(news, "told twice that {server:?} of {service} is missing");
+                    }
+                    _ => {}
+                },
                 Action::Finish => self.finished = true,
             }
         }
@@ -247,16 +307,49 @@ impl Simulation {
         for service in &self.desired.services {
             for server in service.servers.iter().filter(|s| s.checked == Checked::By(check)) {
                 let shadow = self.shadow.get_mut(&(service.key, server.written)).unwrap();
-                *shadow = match (&verdict, &*shadow) {
-                    (Ok(_), _) => Shadow::Works(0),
-                    (Err(_), Shadow::Works(failed)) if failed + 1 < service.failure_count.get() => {
-                        Shadow::Works(failed + 1)
-                    }
-                    (Err(_), _) => Shadow::Fails,
-                };
+                *shadow = shadow.after(verdict.is_ok(), service);
             }
         }
+        let (least, most) = self.wait(check);
+        self.latest.insert(check, self.now.after(most));
+        if let Some(due) = self.due.remove(&attempt) {
+            self.earliest.insert(check, due.after(least));
+        }
         self.handle(Event::CheckFinished { attempt, verdict });
+    }
+
+    /// The shortest and the longest time until the next attempt of a check, as the servers are that it speaks for.
+    fn wait(&self, check: CheckId) -> (Duration, Duration) {
+        let users = self.desired.services.iter().flat_map(|service| {
+            let servers = service.servers.iter().filter(|s| s.checked == Checked::By(check));
+            servers.map(|server| &self.shadow[&(service.key, server.written)])
+        });
+        let users: Vec<&Shadow> = users.collect();
+        let spec = &self.desired.checks[check.index()];
+        if users.iter().any(|user| matches!(user, Shadow::Works(1..) | Shadow::Fails(1..))) {
+            (spec.fast_interval, spec.fast_interval)
+        } else if users.iter().all(|user| **user == Shadow::Fails(0)) {
+            (spec.down_interval.saturating_sub(spec.interval), spec.down_interval)
+        } else {
+            (Duration::ZERO, spec.interval)
+        }
+    }
+
+    /// After a start or reload, every check that does not run begins within its interval.
+    fn await_every_check(&mut self) {
+        let running: BTreeSet<CheckId> = self.attempts.values().copied().collect();
+        let idle = (0..self.desired.checks.len()).map(|place| CheckId::new(place).unwrap());
+        let idle = idle.filter(|check| !running.contains(check));
+        self.latest = idle.map(|check| (check, self.now.after(self.wait(check).1))).collect();
+        self.earliest.clear();
+    }
+
+    fn check_schedule(&self) {
+        let timeout = self.director.poll_timeout();
+        for (check, latest) in &self.latest {
+            assert!(*latest >= self.now, "check {check} has not begun");
+            assert!(timeout.is_some_and(|at| at <= *latest), "check {check} is forgotten");
+        }
     }
 
     fn finish_a_stale_attempt(&mut self) {
@@ -281,6 +374,15 @@ impl Simulation {
         }
         let report = self.reconciler.run(&job);
         self.check_gaps();
+        if let (Job::Look(_), false) = (&job, self.faulty) {
+            assert_eq!(report.done, [], "who only looks changes nothing");
+        }
+        let inside = self.kernel.0.lock().unwrap();
+        self.still_missing.retain(|piece| is_missing(&inside.memory.table, piece));
+        for piece in &report.missing {
+            assert!(is_missing(&inside.memory.table, piece), "{piece:?} is there");
+        }
+        drop(inside);
         self.handle(Event::Reconciled(report));
     }
 
@@ -297,7 +399,8 @@ impl Simulation {
     fn pass_time(&mut self) {
         let soon = self.director.poll_timeout().unwrap_or(self.now);
         let jump = Duration::from_millis(self.rng.u64(..3_000));
-        self.now = if self.rng.bool() { soon.max(self.now) } else { self.now.after(jump) };
+        self.punctual = self.rng.bool() && soon >= self.now;
+        self.now = if self.punctual { soon } else { self.now.after(jump) };
         self.say("time passes");
         self.director.handle_timeout(self.now);
     }
@@ -333,6 +436,8 @@ impl Simulation {
             // Those that are gone get cancelled; until then a number of their own tells them apart.
             *check = CheckId::new(place.unwrap_or(1_000 + check.index())).unwrap();
         }
+        self.due.clear();
+        self.await_every_check();
         let (desired, observed) = (Box::new(self.desired.clone()), Box::new(observed));
         self.handle(Event::Reloaded { desired, observed });
     }
@@ -382,12 +487,22 @@ impl Simulation {
             assert!(ours || self.foreign.contains_key(key), "{key} has left the file, and stayed");
         }
         for service in &self.desired.services {
-            let entry = table.services.get(&service.key).expect("every service is there");
+            let left = |piece: Piece| match self.desired.process.drift {
+                Drift::Repair => false,
+                Drift::Report => self.told_missing.contains(&piece),
+                Drift::Off => self.meddled,
+            };
+            let Some(entry) = table.services.get(&service.key) else {
+                assert!(left((service.key, None)), "{} is there", service.key);
+                continue;
+            };
             for (server, wanted) in &target.services[&service.key].servers {
                 let there = entry.servers.get(server);
                 if let Wanted::Present(share) = wanted {
-                    let there = there.expect("a server that should be there is");
-                    assert!(self.meddled || there == share, "{server} of {}", service.key);
+                    match there {
+                        Some(there) => assert!(self.meddled || there == share, "{server}"),
+                        None => assert!(left((service.key, Some(*server))), "{server} is there"),
+                    }
                 }
             }
             let working = service.servers.iter().filter(|server| {
@@ -404,6 +519,7 @@ impl Simulation {
     }
 
     fn stop(&mut self) {
+        let before = self.kernel.0.lock().unwrap().memory.table.clone();
         self.handle(Event::Stop);
         self.drain();
         while self.job.is_some() {
@@ -415,11 +531,20 @@ impl Simulation {
         let inside = self.kernel.0.lock().unwrap();
         for service in &self.desired.services {
             let there = inside.memory.table.services.contains_key(&service.key);
-            assert_eq!(there, !service.clean_stop, "{} at the end", service.key);
+            let was_there = before.services.contains_key(&service.key);
+            assert_eq!(there, was_there && !service.clean_stop, "{} at the end", service.key);
         }
         for (key, entry) in &self.foreign {
             assert_eq!(inside.memory.table.services.get(key), Some(entry));
         }
+    }
+}
+
+fn is_missing(table: &Table, (service, server): &Piece) -> bool {
+    match (table.services.get(service), server) {
+        (Some(entry), Some(server)) => !entry.servers.contains_key(server),
+        (Some(_), None) => false,
+        (None, _) => true,
     }
 }
 
@@ -502,7 +627,8 @@ fn random_desired(rng: &mut Rng) -> Desired {
             services.push(random_service(rng, number, &mut checks));
         }
     }
-    Desired { services, checks, ..Desired::default() }
+    let drift = rng.choice([Drift::Repair, Drift::Repair, Drift::Report, Drift::Off]).unwrap();
+    Desired { services, checks, process: ProcessSettings { drift, ..ProcessSettings::default() } }
 }
 
 fn random_service(rng: &mut Rng, number: u8, checks: &mut Vec<Arc<CheckSpec>>) -> VirtualService {
@@ -513,10 +639,14 @@ fn random_service(rng: &mut Rng, number: u8, checks: &mut Vec<Arc<CheckSpec>>) -
         if servers.iter().any(|server| server.written == written) {
             continue;
         }
+        let intervals = [(1_000, 1_000, 1_000), (2_000, 100, 7_000), (3_000, 500, 300)];
+        let (interval, fast_interval, down_interval) = rng.choice(intervals).unwrap();
         let spec = CheckSpec {
             target: written,
             kind: rng.choice([CheckKind::Connect, CheckKind::Ping { attempts: 1 }]).unwrap(),
-            interval: Duration::from_secs(rng.u64(1..4)),
+            interval: Duration::from_millis(interval),
+            fast_interval: Duration::from_millis(fast_interval),
+            down_interval: Duration::from_millis(down_interval),
             timeout: Duration::from_secs(1),
         };
         let checked = match rng.u8(..8) {
@@ -549,6 +679,7 @@ fn random_service(rng: &mut Rng, number: u8, checks: &mut Vec<Arc<CheckSpec>>) -
         fallback_command: None,
         quiesce: rng.choice(quiesces).unwrap(),
         failure_count: NonZeroU32::new(rng.u32(1..4)).unwrap(),
+        rise_count: NonZeroU32::new(rng.u32(1..4)).unwrap(),
         clean_stop: rng.u8(..4) > 0,
         monitor_file: None,
         name: None,

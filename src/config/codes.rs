@@ -119,6 +119,15 @@ pub const CODES: &[(&str, &str)] = &[
     ("E0401", "The check speaks a protocol that ldirectord knows and this version does not yet."),
     ("E0402", "The check is of a kind that ldirectord knows and this version does not yet."),
     ("E0403", "The file asks for more than four thousand million different checks."),
+    (
+        "E0404",
+        "`clientkey` is the key of the `clientcert` that stands in the same place, and there is none.",
+    ),
+    (
+        "E0405",
+        "The settings of TLS cannot be followed: a file that they name cannot be read, does not hold what it should, or the \
+         key is not that of the certificate.",
+    ),
     ("E0501", "The credentials file must be readable, and by its owner alone: `chmod 600 FILE`."),
     (
         "E0502",

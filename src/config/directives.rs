@@ -784,6 +784,56 @@ pub const DIRECTIVES: &[Directive] = &[
         ..ROW
     },
     Directive {
+        name: "risecount",
+        extension: true,
+        scope: Scope::Both,
+        value: ValueKind::Count,
+        range: "1 or more",
+        default: "1",
+        example: "2",
+        doc: "How many checks in a row must pass before a server that is down comes back into service. Of a server of which \
+              nothing is known yet, at a start or when it is new, the first check decides.",
+        set: |draft, value| {
+            if let Some(count) = value.positive(&mut draft.findings) {
+                draft.common().rise_count = Some(count);
+            }
+        },
+        ..ROW
+    },
+    Directive {
+        name: "fastinterval",
+        extension: true,
+        scope: Scope::Both,
+        value: ValueKind::Duration,
+        range: "100ms or more",
+        default: "checkinterval",
+        example: "1s",
+        doc: "How often a real server is checked while a verdict is pending: after a failure that did not yet take it out of \
+              service (failurecount), and after a pass that did not yet bring it back (risecount).",
+        set: |draft, value| {
+            if let Some(interval) = set::interval(draft, value) {
+                draft.common().fast_interval = Some(interval);
+            }
+        },
+        ..ROW
+    },
+    Directive {
+        name: "downinterval",
+        extension: true,
+        scope: Scope::Both,
+        value: ValueKind::Duration,
+        range: "100ms or more",
+        default: "checkinterval",
+        example: "30s",
+        doc: "How often a real server is checked while it is out of service.",
+        set: |draft, value| {
+            if let Some(interval) = set::interval(draft, value) {
+                draft.common().down_interval = Some(interval);
+            }
+        },
+        ..ROW
+    },
+    Directive {
         name: "quiescent",
         scope: Scope::Both,
         value: ValueKind::YesNo,
@@ -828,6 +878,19 @@ pub const DIRECTIVES: &[Directive] = &[
                 draft.common().clean_stop = Some(answer);
             }
         },
+        ..ROW
+    },
+    Directive {
+        name: "drift",
+        extension: true,
+        scope: Scope::Global,
+        value: ValueKind::Word(set::DRIFT),
+        default: "repair",
+        example: "report",
+        doc: "What to do about services and servers that somebody else took out of the kernel, which is looked for every 30 \
+              seconds: repair puts them back, report tells it once and leaves them out until the next change, off does not \
+              look. Weights and schedulers that somebody changed are told and left in any case.",
+        set: set::drift,
         ..ROW
     },
     Directive {

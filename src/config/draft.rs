@@ -10,7 +10,8 @@ use std::{
 use super::{Named, diagnostic::Findings, value::Value};
 use crate::{
     model::{
-        AlertPhases, Forwarding, HttpMethod, LogTarget, Mask, SchedulerFlags, TlsEngine, Weight,
+        AlertPhases, Drift, Forwarding, HttpMethod, LogTarget, Mask, SchedulerFlags, TlsEngine,
+        Weight,
     },
     pattern::{Pattern, PatternError},
 };
@@ -73,6 +74,7 @@ pub(super) struct Globals {
     pub(super) readd_quiescent: bool,
     pub(super) supervised: bool,
     pub(super) status_listen: Option<SocketAddr>,
+    pub(super) drift: Drift,
     /// The credentials file, and where it is named.
     pub(super) credentials: Option<(PathBuf, Range<usize>)>,
 }
@@ -83,8 +85,11 @@ pub(super) struct Common {
     pub(super) check_timeout: Option<Duration>,
     pub(super) negotiate_timeout: Option<Duration>,
     pub(super) interval: Option<(Duration, Range<usize>)>,
+    pub(super) fast_interval: Option<Duration>,
+    pub(super) down_interval: Option<Duration>,
     pub(super) check_count: Option<u32>,
     pub(super) failure_count: Option<u32>,
+    pub(super) rise_count: Option<u32>,
     pub(super) quiescent: Option<bool>,
     pub(super) clean_stop: Option<bool>,
     pub(super) fallback_command: Option<String>,

@@ -61,6 +61,7 @@ fn process(globals: Globals) -> ProcessSettings {
         maintenance_dir: globals.maintenance_dir.map(path),
         status_listen: globals.status_listen,
         interval: globals.common.interval.map_or(INTERVAL, |(interval, _)| interval),
+        drift: globals.drift,
     }
 }
 
@@ -87,21 +88,31 @@ impl Checks {
 /// What holds for a service: its own word, else the globals', else the default.
 struct Timing {
     interval: Duration,
+    fast_interval: Duration,
+    down_interval: Duration,
     check_timeout: Duration,
     negotiate_timeout: Duration,
     pings: u32,
 }
 
+/// A number of checks; 1 where nothing is said.
+fn count(own: Option<u32>, all: Option<u32>) -> NonZeroU32 {
+    own.or(all).and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN)
+}
+
 fn timing(own: &Common, globals: &Globals) -> Timing {
     let all = &globals.common;
     let interval = own.interval.as_ref().or(all.interval.as_ref());
+    let interval = interval.map_or(INTERVAL, |(interval, _)| *interval);
     // Each timeout is the other's default, within the service before the globals are asked.
     let check =
         own.check_timeout.or(own.negotiate_timeout).or(all.check_timeout).or(all.negotiate_timeout);
     let negotiate =
         own.negotiate_timeout.or(own.check_timeout).or(all.negotiate_timeout).or(all.check_timeout);
     Timing {
-        interval: interval.map_or(INTERVAL, |(interval, _)| *interval),
+        interval,
+        fast_interval: own.fast_interval.or(all.fast_interval).unwrap_or(interval),
+        down_interval: own.down_interval.or(all.down_interval).unwrap_or(interval),
         check_timeout: check.unwrap_or(CHECK_TIMEOUT),
         negotiate_timeout: negotiate.unwrap_or(NEGOTIATE_TIMEOUT),
         pings: own.check_count.or(all.check_count).unwrap_or(1),
@@ -169,11 +180,8 @@ fn expand_service(
             (true, true) => Quiesce::ZeroWeight,
             (true, false) => Quiesce::ZeroWeightIfPresent,
         },
-        failure_count: own
-            .failure_count
-            .or(all.failure_count)
-            .and_then(NonZeroU32::new)
-            .unwrap_or(NonZeroU32::MIN),
+        failure_count: count(own.failure_count, all.failure_count),
+        rise_count: count(own.rise_count, all.rise_count),
         clean_stop: own.clean_stop.or(all.clean_stop).unwrap_or(true),
         alerts: AlertPolicy {
             recipients: own.email.clone().or_else(|| all.email.clone()),
@@ -259,7 +267,14 @@ fn check(
             (asked, CheckKind::Connect, timing.check_timeout)
         }
     };
-    CheckSpec { target, kind, interval: timing.interval, timeout }
+    CheckSpec {
+        target,
+        kind,
+        interval: timing.interval,
+        fast_interval: timing.fast_interval,
+        down_interval: timing.down_interval,
+        timeout,
+    }
 }
 
 /// An address as ldirectord hands it to programs: IPv6 in brackets.

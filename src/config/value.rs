@@ -259,7 +259,7 @@ impl Value<'_> {
     /// Differs from ldirectord: a unit counts; there every number is one of seconds.
     fn in_units(&self, number: u32, unit: Option<&Unit>, findings: &mut Findings) -> Duration {
         let Some(unit) = unit else { return Duration::from_secs(u64::from(number)) };
-        if unit.ms != 1000 {
+        if unit.ms != 1000 && !self.directive.extension {
             let fault = format!("`{}` stands for {} here", unit.name, unit.plural);
             // That somebody has meant seconds is possible with the others.
             let fault = match unit.ms {

@@ -182,7 +182,8 @@ mod tests {
 
     fn check(target: std::net::SocketAddr, kind: CheckKind) -> Arc<CheckSpec> {
         let (interval, timeout) = (Duration::from_secs(1), Duration::from_secs(600));
-        Arc::new(CheckSpec { target, kind, interval, timeout })
+        let (fast_interval, down_interval) = (interval, interval);
+        Arc::new(CheckSpec { target, kind, interval, fast_interval, down_interval, timeout })
     }
 
     fn program(words: &[&str]) -> CheckKind {

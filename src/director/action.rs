@@ -138,6 +138,17 @@ pub enum News {
     },
     /// A check passed before enough had failed.
     FailuresForgotten(Place),
+    /// A check of a server that is down passed, and not often enough yet to bring it back.
+    SoftPass {
+        /// The server.
+        place: Place,
+        /// How many have passed in a row.
+        count: u32,
+        /// How many it takes.
+        of: u32,
+    },
+    /// A check failed before enough had passed.
+    PassesForgotten(Place),
     /// Checks took a server into service.
     Up(Place),
     /// Checks took a server out of service.
@@ -148,6 +159,8 @@ pub enum News {
     FallbackNeeded(ServiceKey, bool),
     /// A server or service in the kernel is otherwise than we left it, and stays so.
     Drifted(ServiceKey, Option<ServerKey>),
+    /// Somebody deleted a server or service from the kernel, and it stays away.
+    Missing(ServiceKey, Option<ServerKey>),
     /// Something that should be in the kernel could not be put there. Told once until it changes.
     KernelFault(KernelError),
 }

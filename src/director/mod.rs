@@ -25,14 +25,14 @@ pub use action::{Action, Attempt, News, Notice, Phase, Place, Role};
 pub use event::Event;
 
 use self::{
-    health::Outcome,
+    health::{Outcome, Pace},
     rounds::{Round, Rounds},
     schedule::Schedule,
     service::Service,
 };
 use crate::{
     ipvs::{Change, Job, Report, Table, Target},
-    model::{CheckId, Checked, Desired, ServerKey, ServiceKey, Verdict},
+    model::{CheckId, Checked, Desired, Drift, ServerKey, ServiceKey, Verdict},
     time::Moment,
 };
 
@@ -55,6 +55,8 @@ pub struct Director {
     owned: BTreeSet<ServiceKey>,
     /// Whether the next look at everything follows a start or reload.
     fresh: bool,
+    /// What becomes of what somebody else deleted.
+    drift: Drift,
     /// Of each service, whether its fallback was last told to be needed.
     fallback_told: BTreeMap<ServiceKey, bool>,
     actions: VecDeque<Action>,
@@ -86,6 +88,7 @@ impl Director {
             rounds: Rounds::new(now),
             owned: BTreeSet::new(),
             fresh: true,
+            drift: Drift::default(),
             fallback_told: BTreeMap::new(),
             actions: VecDeque::new(),
             end: End::Far,
@@ -175,6 +178,8 @@ impl Director {
         self.users = users(&self.services);
         self.fresh = true;
         self.rounds.note_everything();
+        self.drift = desired.process.drift;
+        self.rounds.look_for_drift(self.drift != Drift::Off);
         for place in 0..self.services.len() {
             self.tell_fallback(place);
         }
@@ -196,6 +201,12 @@ impl Director {
         });
         let unknown: BTreeSet<CheckId> = unknown.collect();
         self.schedule.hasten(unknown, now);
+        let mut paces: BTreeMap<CheckId, Pace> = BTreeMap::new();
+        for &(check, service, server) in &self.users {
+            let pace = self.pace(service, server);
+            paces.entry(check).and_modify(|known| *known = pace.max(*known)).or_insert(pace);
+        }
+        self.schedule.keep_pace(paces, now);
     }
 
     fn stop(&mut self) {
@@ -208,14 +219,23 @@ impl Director {
     }
 
     fn take_verdict(&mut self, attempt: Attempt, verdict: &Verdict, now: Moment) {
-        let Some(check) = self.schedule.finish(attempt, verdict.is_ok(), now) else { return };
+        let Some(check) = self.schedule.finish(attempt, verdict.is_ok()) else { return };
+        let mut pace = Pace::Down;
         let mut place = self.users.partition_point(|(user, ..)| *user < check);
         while let Some(&(user, service, server)) = self.users.get(place)
             && user == check
         {
             self.judge(index(service), index(server), verdict);
+            pace = pace.max(self.pace(service, server));
             place = place.saturating_add(1);
         }
+        self.schedule.plan_next(check, pace, now);
+    }
+
+    /// How often a server is to be checked.
+    fn pace(&self, service: u32, server: u32) -> Pace {
+        let service = self.services.get(index(service));
+        service.and_then(|service| service.pace(index(server))).unwrap_or(Pace::Usual)
     }
 
     /// Takes a verdict on one server of one service.
@@ -223,15 +243,20 @@ impl Director {
         let Some(service) = self.services.get_mut(service_place) else { return };
         let outcome = service.judge(server_place, verdict);
         let Some(place) = service.place(server_place) else { return };
-        let of = service.config().failure_count.get();
+        let failure_count = service.config().failure_count.get();
+        let rise_count = service.config().rise_count.get();
         if service.config().monitor_file.is_some() {
             self.publish(News::Checked(place, verdict.clone()));
         }
         match (outcome, verdict) {
-            (Outcome::Forgotten, _) => self.publish(News::FailuresForgotten(place)),
             (Outcome::SoftFailure(count), _) => {
-                self.publish(News::SoftFailure { place, count, of });
+                self.publish(News::SoftFailure { place, count, of: failure_count });
             }
+            (Outcome::FailuresForgotten, _) => self.publish(News::FailuresForgotten(place)),
+            (Outcome::SoftPass(count), _) => {
+                self.publish(News::SoftPass { place, count, of: rise_count });
+            }
+            (Outcome::PassesForgotten, _) => self.publish(News::PassesForgotten(place)),
             (Outcome::CameUp, _) => {
                 self.publish(News::Up(place));
                 self.note_transition(service_place, place);
@@ -275,8 +300,8 @@ impl Director {
             self.publish(News::KernelFault(fault));
         }
         if round == Round::Drift {
-            for (service, server) in self.rounds.news_of_drift(report) {
-                self.publish(News::Drifted(service, server));
+            for news in self.rounds.news_of_drift(report) {
+                self.publish(news);
             }
         }
         // What a newer configuration asks for is still to be done, and to be owned.
@@ -334,7 +359,8 @@ impl Director {
     fn job(&self, round: &Round) -> Job {
         match round {
             Round::Everything => Job::Everything(self.target()),
-            Round::Drift => Job::Drift(self.target_when(false)),
+            Round::Drift if self.drift == Drift::Repair => Job::Drift(self.target_when(false)),
+            Round::Drift => Job::Look(self.target_when(false)),
             Round::Services(keys) => Job::Services(Target {
                 services: (keys.iter())
                     .filter_map(|key| Some((*key, self.service(*key)?.wish(true))))

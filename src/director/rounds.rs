@@ -7,8 +7,9 @@ use std::{
     time::Duration,
 };
 
+use super::News;
 use crate::{
-    ipvs::{KernelError, Op, Report},
+    ipvs::{KernelError, Op, Piece, Report},
     model::{ServerKey, ServiceKey},
     time::Moment,
 };
@@ -20,6 +21,11 @@ const LAST_RETRY: Duration = Duration::from_secs(60);
 /// How often the whole table is looked at for what somebody else changed.
 const DRIFT_INTERVAL: Duration = Duration::from_secs(30);
 
+/// What is remembered of a piece of the table that somebody else changed.
+const DRIFTED: &str = "drifted";
+/// What is remembered of one that somebody else deleted.
+const MISSING: &str = "missing";
+
 /// What the next job should be about.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Round {
@@ -29,7 +35,7 @@ pub(super) enum Round {
     Services(BTreeSet<ServiceKey>),
     /// These servers.
     Servers(BTreeSet<(ServiceKey, ServerKey)>),
-    /// Whatever is missing.
+    /// Whatever somebody else changed.
     Drift,
 }
 
@@ -42,6 +48,8 @@ pub(super) struct Rounds {
     failed: BTreeSet<ServiceKey>,
     retry_at: Option<Moment>,
     retry_wait: Duration,
+    /// Whether it is looked for what somebody else changed.
+    looks: bool,
     drift_at: Moment,
     /// What has been told of faults and differences, so that it is told once.
     told: BTreeMap<(Option<ServiceKey>, Option<ServerKey>), String>,
@@ -57,9 +65,15 @@ impl Rounds {
             failed: BTreeSet::new(),
             retry_at: None,
             retry_wait: FIRST_RETRY,
+            looks: true,
             drift_at: now.after(DRIFT_INTERVAL),
             told: BTreeMap::new(),
         }
+    }
+
+    /// Whether to look from time to time for what somebody else changed.
+    pub(super) fn look_for_drift(&mut self, looks: bool) {
+        self.looks = looks;
     }
 
     /// The whole table is to be made as the configuration says.
@@ -89,11 +103,11 @@ impl Rounds {
 
     /// When [`Rounds::next`] may have something that it has not now, if nothing else happens.
     pub(super) fn next_timeout(&self) -> Option<Moment> {
-        match (self.is_busy(), self.retry_at) {
-            (true, _) => None,
-            (false, Some(retry)) => Some(retry.min(self.drift_at)),
-            (false, None) => Some(self.drift_at),
+        if self.is_busy() {
+            return None;
         }
+        let look = self.looks.then_some(self.drift_at);
+        [self.retry_at, look].into_iter().flatten().min()
     }
 
     /// What to do now, if there is anything and nothing is being done.
@@ -112,7 +126,7 @@ impl Rounds {
             Round::Servers(std::mem::take(&mut self.servers))
         } else if !self.failed.is_empty() && may_retry {
             Round::Services(std::mem::take(&mut self.failed))
-        } else if self.drift_at <= now {
+        } else if self.looks && self.drift_at <= now {
             Round::Drift
         } else {
             return None;
@@ -184,18 +198,21 @@ impl Rounds {
     }
 
     /// The differences of a report that have not been told yet.
-    pub(super) fn news_of_drift(
-        &mut self,
-        report: &Report,
-    ) -> Vec<(ServiceKey, Option<ServerKey>)> {
-        const DRIFTED: &str = "drifted";
-        let still: BTreeSet<_> =
-            report.drifted.iter().map(|(service, server)| (Some(*service), *server)).collect();
-        self.told.retain(|place, what| what != DRIFTED || still.contains(place));
-        (report.drifted.iter())
+    pub(super) fn news_of_drift(&mut self, report: &Report) -> Vec<News> {
+        let still: BTreeSet<&Piece> = report.drifted.iter().chain(&report.missing).collect();
+        self.told.retain(|(service, server), what| {
+            ![DRIFTED, MISSING].contains(&what.as_str())
+                || service.is_some_and(|service| still.contains(&(service, *server)))
+        });
+        let drifted = (report.drifted.iter())
             .filter(|(service, server)| self.tell((Some(*service), *server), DRIFTED))
-            .copied()
-            .collect()
+            .map(|(service, server)| News::Drifted(*service, *server));
+        let mut news: Vec<News> = drifted.collect();
+        let missing = (report.missing.iter())
+            .filter(|(service, server)| self.tell((Some(*service), *server), MISSING))
+            .map(|(service, server)| News::Missing(*service, *server));
+        news.extend(missing);
+        news
     }
 
     /// Remembers that this was told of this place; whether it is news.

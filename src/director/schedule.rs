@@ -1,4 +1,9 @@
 //! When each check is due: spread at the start, at a steady rate afterwards, never two at once of one check.
+//!
+//! Each check has beats of its own, one interval apart, at which it is due as long as nothing happens. While a verdict
+//! is pending it leaves them, for the fast interval counts from the attempt that failed or passed; afterwards it returns
+//! to them. Without that, ten thousand servers that come back in the same second would be checked in the same second
+//! ever after.
 
 use std::{
     cmp::Reverse,
@@ -7,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use super::Attempt;
+use super::{Attempt, health::Pace};
 use crate::{
     model::{CheckId, CheckKind, CheckSpec, Stage},
     time::Moment,
@@ -16,6 +21,8 @@ use crate::{
 /// First checks lie this far apart where the interval allows: few servers are all checked at once,
 /// ten thousand do not open ten thousand connections in one moment.
 const STEP: Duration = Duration::from_millis(2);
+/// The smallest step of time.
+const SHORTEST: Duration = Duration::from_nanos(1);
 
 /// The checks of a configuration and when each is due.
 #[derive(Debug)]
@@ -33,7 +40,10 @@ pub(super) struct Schedule {
 #[derive(Clone, Debug)]
 struct Slot {
     spec: Arc<CheckSpec>,
+    /// When the next attempt is due, or when the one in flight was.
     due: Moment,
+    /// One of its beats.
+    beat: Moment,
     in_flight: Option<(Attempt, Stage)>,
     /// Of a combined check: the connects that come before the next negotiation.
     connects_left: u32,
@@ -46,12 +56,16 @@ impl Schedule {
         let count = u32::try_from(checks.len()).unwrap_or(u32::MAX).max(1);
         let slots: Vec<Slot> = (0u32..)
             .zip(checks)
-            .map(|(place, spec)| Slot {
-                spec: Arc::clone(spec),
-                due: now.after(STEP.min(spec.interval / count).saturating_mul(place)),
-                in_flight: None,
-                connects_left: 0,
-                seen: false,
+            .map(|(place, spec)| {
+                let first = now.after(STEP.min(spec.interval / count).saturating_mul(place));
+                Slot {
+                    spec: Arc::clone(spec),
+                    due: first,
+                    beat: first,
+                    in_flight: None,
+                    connects_left: 0,
+                    seen: false,
+                }
             })
             .collect();
         let mut schedule = Schedule {
@@ -89,11 +103,32 @@ impl Schedule {
         orphans
     }
 
-    /// Makes a check due at once, unless it runs already.
+    /// Makes checks due at once, spread as at the start, unless they run already.
     pub(super) fn hasten(&mut self, ids: impl IntoIterator<Item = CheckId>, now: Moment) {
-        for id in ids {
-            if let Some(slot) = self.slots.get_mut(id.index()) {
-                slot.due = slot.due.min(now);
+        let soon = |place| now.after(STEP.saturating_mul(place));
+        self.advance((0u32..).zip(ids).map(|(place, id)| (id, soon(place))));
+    }
+
+    /// Checks whose servers are others than before wait no longer than they would from now.
+    pub(super) fn keep_pace(
+        &mut self,
+        paces: impl IntoIterator<Item = (CheckId, Pace)>,
+        now: Moment,
+    ) {
+        let due = |(id, pace): (CheckId, Pace)| {
+            Some((id, self.slots.get(id.index())?.due_after(now, pace, now)))
+        };
+        let due: Vec<(CheckId, Moment)> = paces.into_iter().filter_map(due).collect();
+        self.advance(due);
+    }
+
+    /// Makes checks due at these moments, unless they are before.
+    fn advance(&mut self, moments: impl IntoIterator<Item = (CheckId, Moment)>) {
+        for (id, moment) in moments {
+            if let Some(slot) = self.slots.get_mut(id.index())
+                && slot.in_flight.is_none()
+            {
+                slot.due = slot.due.min(moment);
             }
         }
         self.refill();
@@ -125,13 +160,9 @@ impl Schedule {
         Some((attempt, Arc::clone(&slot.spec), stage))
     }
 
-    /// An attempt has ended: plans the next, and says which check it was, unless nobody waits for it.
-    pub(super) fn finish(
-        &mut self,
-        attempt: Attempt,
-        passed: bool,
-        now: Moment,
-    ) -> Option<CheckId> {
+    /// An attempt has ended: says which check it was, unless nobody waits for it.
+    /// That check is to be handed to [`Schedule::plan_next`] as soon as it is known how its servers are.
+    pub(super) fn finish(&mut self, attempt: Attempt, passed: bool) -> Option<CheckId> {
         let id = self.in_flight.remove(&attempt)?;
         let slot = self.slots.get_mut(id.index())?;
         let (_, stage) = slot.in_flight.take()?;
@@ -142,13 +173,19 @@ impl Schedule {
             }
             _ => 0,
         };
-        slot.due = next_beat(slot.due, slot.spec.interval, now);
         if !slot.seen {
             slot.seen = true;
             self.unseen = self.unseen.saturating_sub(1);
         }
-        self.due.push(Reverse((slot.due, id)));
         Some(id)
+    }
+
+    /// Plans the next attempt of a check that [`Schedule::finish`] ended.
+    pub(super) fn plan_next(&mut self, id: CheckId, pace: Pace, now: Moment) {
+        if let Some(slot) = self.slots.get_mut(id.index()) {
+            slot.due = slot.due_after(slot.due, pace, now);
+            self.due.push(Reverse((slot.due, id)));
+        }
     }
 
     /// Whether every check has ended at least once since the configuration came.
@@ -172,16 +209,31 @@ impl Schedule {
     }
 }
 
-/// The first of `due + interval`, `due + 2 interval`, … that is not before `now`:
-/// a check that takes longer than its interval keeps its place among the others.
-fn next_beat(due: Moment, interval: Duration, now: Moment) -> Moment {
-    let late = now.since(due).as_nanos();
-    let interval_ns = interval.as_nanos().max(1);
-    let beats = late.div_ceil(interval_ns).max(1);
-    match u64::try_from(beats.saturating_mul(interval_ns)) {
-        Ok(wait) => due.after(Duration::from_nanos(wait)),
-        Err(_) => due.after(Duration::MAX),
+impl Slot {
+    /// When the attempt is due that comes after one that was due at `before`: at most the interval of its pace later,
+    /// and at a beat unless a verdict is pending. An attempt that takes longer than that is followed by the first beat
+    /// that is not past.
+    fn due_after(&self, before: Moment, pace: Pace, now: Moment) -> Moment {
+        let CheckSpec { interval, fast_interval, down_interval, .. } = *self.spec;
+        let (beat, step, wait) = match pace {
+            Pace::Usual => (self.beat, interval, interval),
+            Pace::Fast => (before, fast_interval, fast_interval),
+            Pace::Down => (self.beat, down_interval.min(interval), down_interval),
+        };
+        let step = step.max(SHORTEST);
+        let first_not_past = now.after(step.saturating_sub(SHORTEST));
+        last_beat(beat, step, before.after(wait.max(step)).max(first_not_past))
     }
+}
+
+/// The last moment not after `end` that is a whole number of steps before or after `beat`.
+fn last_beat(beat: Moment, step: Duration, end: Moment) -> Moment {
+    let nanoseconds = |moment: Moment| moment.since(Moment::START).as_nanos();
+    let step = step.as_nanos();
+    let phase = nanoseconds(beat).checked_rem(step).unwrap_or(0);
+    let beyond = (nanoseconds(end).saturating_add(step).saturating_sub(phase)).checked_rem(step);
+    let beyond = beyond.and_then(|beyond| u64::try_from(beyond).ok()).unwrap_or(0);
+    Moment::at(end.since(Moment::START).saturating_sub(Duration::from_nanos(beyond)))
 }
 
 #[cfg(test)]
@@ -200,8 +252,21 @@ mod tests {
             target: SocketAddr::from(([192, 0, 2, 1], port)),
             kind: CheckKind::Connect,
             interval: Duration::from_millis(interval_ms),
+            fast_interval: Duration::from_millis(interval_ms),
+            down_interval: Duration::from_millis(interval_ms),
             timeout: Duration::from_secs(5),
         })
+    }
+
+    fn end(
+        schedule: &mut Schedule,
+        attempt: Attempt,
+        passed: bool,
+        now: Moment,
+    ) -> Option<CheckId> {
+        let id = schedule.finish(attempt, passed)?;
+        schedule.plan_next(id, Pace::Usual, now);
+        Some(id)
     }
 
     #[test]
@@ -220,8 +285,8 @@ mod tests {
         let (first, ..) = schedule.start_next(at(0)).unwrap();
         assert!(schedule.start_next(at(60_000)).is_none());
         assert!(schedule.next_due().is_none());
-        assert!(schedule.finish(first, true, at(2_300)).is_some());
-        assert!(schedule.finish(first, true, at(2_300)).is_none(), "an attempt ends once");
+        assert!(end(&mut schedule, first, true, at(2_300)).is_some());
+        assert!(end(&mut schedule, first, true, at(2_300)).is_none(), "an attempt ends once");
         assert_eq!(schedule.next_due(), Some(at(3_000)));
         schedule.check_invariants();
     }
@@ -248,7 +313,7 @@ mod tests {
         let verdicts = [true, true, true, true, false, true, false, false, true];
         let stages = (0..).zip(verdicts).map(|(second, passed)| {
             let (attempt, _, stage) = schedule.start_next(at(second * 1000)).unwrap();
-            schedule.finish(attempt, passed, at(second * 1000 + 1));
+            end(&mut schedule, attempt, passed, at(second * 1000 + 1));
             if stage == Stage::Connect { 'c' } else { 'n' }
         });
         assert_eq!(stages.collect::<String>(), "nccncncnn");
@@ -262,8 +327,131 @@ mod tests {
         let orphans = schedule.reload(&[connect(82, 1000), connect(80, 1000)], at(10));
         assert_eq!(orphans, [goes]);
         assert!(!schedule.all_seen());
-        assert_eq!(schedule.finish(stays, true, at(20)), CheckId::new(1));
-        assert!(schedule.finish(goes, true, at(20)).is_none());
+        assert_eq!(end(&mut schedule, stays, true, at(20)), CheckId::new(1));
+        assert!(end(&mut schedule, goes, true, at(20)).is_none());
+        schedule.check_invariants();
+    }
+
+    /// A check of port 80 every ten seconds, every second while a verdict is pending, so often while down.
+    fn paced(down_ms: u64) -> Arc<CheckSpec> {
+        Arc::new(CheckSpec {
+            fast_interval: Duration::from_secs(1),
+            down_interval: Duration::from_millis(down_ms),
+            ..(*connect(80, 10_000)).clone()
+        })
+    }
+
+    /// When the attempts begin that follow verdicts of these paces, each this long after its attempt began.
+    fn begins(check: Arc<CheckSpec>, took_ms: u64, paces: &[Pace]) -> Vec<u64> {
+        let mut schedule = Schedule::new(&[check], at(4_000));
+        let begins = paces.iter().map(|pace| {
+            let due = schedule.next_due().unwrap();
+            let (attempt, ..) = schedule.start_next(due).unwrap();
+            let id = schedule.finish(attempt, true).unwrap();
+            schedule.plan_next(id, *pace, due.after(Duration::from_millis(took_ms)));
+            schedule.check_invariants();
+            let next = schedule.next_due().unwrap().since(Moment::START);
+            u64::try_from(next.as_millis()).unwrap()
+        });
+        begins.collect()
+    }
+
+    #[test]
+    fn a_pending_verdict_is_hurried_and_afterwards_the_check_returns_to_its_beat() {
+        use Pace::{Down, Fast, Usual};
+        assert_eq!(
+            begins(paced(60_000), 0, &[Usual, Fast, Fast, Down, Down, Fast, Usual, Usual]),
+            [14_000, 15_000, 16_000, 74_000, 134_000, 135_000, 144_000, 154_000]
+        );
+        assert_eq!(
+            begins(paced(500), 0, &[Fast, Down, Down, Fast, Down, Usual, Usual]),
+            [5_000, 5_500, 6_000, 7_000, 7_500, 14_000, 24_000]
+        );
+    }
+
+    #[test]
+    fn an_attempt_that_takes_longer_than_its_interval_is_followed_by_the_next_beat() {
+        use Pace::{Down, Fast, Usual};
+        assert_eq!(
+            begins(paced(700), 5_100, &[Usual, Fast, Fast, Down, Usual]),
+            [14_000, 20_000, 26_000, 31_300, 44_000]
+        );
+        assert_eq!(begins(connect(80, 100), 5_010, &[Usual, Fast, Down]), [9_100, 14_200, 19_300]);
+    }
+
+    #[test]
+    fn a_tenth_of_a_second_is_an_interval() {
+        use Pace::{Down, Fast, Usual};
+        let paces = [Usual, Usual, Fast, Fast, Down, Down];
+        assert_eq!(begins(connect(80, 100), 3, &paces), [4_100, 4_200, 4_300, 4_400, 4_500, 4_600]);
+    }
+
+    /// An outage ends for all of them in one moment, and each is found to work within the half second that follows.
+    #[test]
+    fn ten_thousand_checks_that_come_back_at_once_stay_spread() {
+        let check = |port| CheckSpec {
+            down_interval: Duration::from_millis(500),
+            fast_interval: Duration::from_millis(200),
+            ..(*connect(port, 10_000)).clone()
+        };
+        let checks: Vec<Arc<CheckSpec>> = (0..10_000).map(|port| Arc::new(check(port))).collect();
+        let mut schedule = Schedule::new(&checks, Moment::START);
+        let mut most = [0, 0, 0];
+        for tick in 0..1_000 {
+            let mut begun = 0;
+            while let Some((attempt, ..)) = schedule.start_next(at(tick * 100)) {
+                begun += 1;
+                let id = schedule.finish(attempt, true).unwrap();
+                let pace = match tick {
+                    200..500 => Pace::Down,
+                    500..502 => Pace::Fast,
+                    _ => Pace::Usual,
+                };
+                schedule.plan_next(id, pace, at(tick * 100));
+            }
+            let part = match tick {
+                0..200 => 0,
+                200..610 => 1,
+                _ => 2,
+            };
+            most[part] = begun.max(most[part]);
+        }
+        assert_eq!(
+            most,
+            [100, 4_000, 100],
+            "in a tenth of a second: before, at their fastest, afterwards"
+        );
+    }
+
+    #[test]
+    fn a_reload_that_gives_a_check_other_servers_does_not_leave_it_at_the_pace_of_the_old() {
+        let check = paced(60_000);
+        let mut schedule = Schedule::new(&[Arc::clone(&check)], at(4_000));
+        let (attempt, ..) = schedule.start_next(at(4_000)).unwrap();
+        let id = schedule.finish(attempt, false).unwrap();
+        schedule.plan_next(id, Pace::Down, at(4_001));
+        assert_eq!(schedule.reload(&[check], at(25_000)), []);
+        schedule.keep_pace([(id, Pace::Down)], at(25_000));
+        assert_eq!(schedule.next_due(), Some(at(64_000)));
+        schedule.keep_pace([(id, Pace::Usual)], at(25_000));
+        assert_eq!(schedule.next_due(), Some(at(34_000)));
+        schedule.check_invariants();
+    }
+
+    #[test]
+    fn what_is_hastened_is_not_due_all_at_once() {
+        let checks: Vec<Arc<CheckSpec>> = (0..3).map(|port| connect(port, 10_000)).collect();
+        let mut schedule = Schedule::new(&checks, Moment::START);
+        while let Some((attempt, ..)) = schedule.start_next(at(100)) {
+            end(&mut schedule, attempt, true, at(100));
+        }
+        schedule.hasten([0, 1, 2].map(|place| CheckId::new(place).unwrap()), at(5_000));
+        for due in [5_000, 5_002, 5_004] {
+            let (attempt, ..) = schedule.start_next(at(due)).unwrap();
+            assert!(schedule.start_next(at(due)).is_none());
+            end(&mut schedule, attempt, true, at(due));
+        }
+        assert_eq!(schedule.next_due(), Some(at(10_000)), "afterwards each has its beat again");
         schedule.check_invariants();
     }
 }

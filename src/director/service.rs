@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{
     Place, Role,
-    health::{Health, Outcome},
+    health::{Health, Outcome, Pace},
 };
 use crate::{
     ipvs::{Entry, Wanted, Wish},
@@ -33,7 +33,7 @@ impl Service {
     /// The fallback's entry proves nothing of a real server with the same address.
     pub(super) fn warm(config: VirtualService, observed: Option<&Entry>) -> Service {
         Service::begin(config, |config, _, server| match at_work(config, server, observed) {
-            true => Health::Up { failures: 0 },
+            true => Health::UP,
             false => Health::Unknown,
         })
     }
@@ -70,7 +70,7 @@ impl Service {
     ) -> Service {
         let health: Vec<Health> = (config.servers.iter().enumerate())
             .map(|(place, server)| match server.checked {
-                Checked::AlwaysUp => Health::Up { failures: 0 },
+                Checked::AlwaysUp => Health::UP,
                 Checked::By(_) | Checked::Never => health_of(&config, place, server),
             })
             .collect();
@@ -104,7 +104,7 @@ impl Service {
     pub(super) fn judge(&mut self, place: usize, verdict: &Verdict) -> Outcome {
         let Some(health) = self.health.get_mut(place) else { return Outcome::Same };
         let outcome = match verdict {
-            Ok(_) => health.pass(),
+            Ok(_) => health.pass(self.config.rise_count),
             Err(_) => health.fail(self.config.failure_count),
         };
         match outcome {
@@ -118,6 +118,11 @@ impl Service {
             _ => {}
         }
         outcome
+    }
+
+    /// How often the server at this place of the configuration is to be checked.
+    pub(super) fn pace(&self, place: usize) -> Option<Pace> {
+        self.health.get(place).map(|health| health.pace())
     }
 
     /// The server at this place of the configuration, as people know it.

@@ -11,12 +11,13 @@ pub mod plan;
 pub mod reconcile;
 
 mod convert;
+mod modules;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use self::{
     kernel::{Kernel, KernelError, KernelErrorKind},
-    plan::{plan, plan_changes, plan_missing},
+    plan::{Differences, plan, plan_changes, plan_missing, plan_owed},
     reconcile::Reconciler,
 };
 use crate::model::{ServerKey, ServiceKey, Settings, Share};
@@ -166,6 +167,8 @@ pub enum Job {
     ///
     /// A weight, method or scheduler that a person changed stays: operators drain that way.
     Drift(Target),
+    /// Read the whole table and report how it differs from the target; change only what we failed to write.
+    Look(Target),
     /// Delete these services, the daemon ends.
     Delete(Vec<ServiceKey>),
 }
@@ -180,8 +183,12 @@ pub struct Report {
     /// A change that somebody else had made already is left out. So are the servers of a service that could not be
     /// added: only the service's failure is told.
     pub done: Vec<(Op, Result<(), KernelError>)>,
-    /// Services and servers that are there but otherwise than the target says, or should not be there; only of [`Job::Drift`].
+    /// Services and servers that are there but otherwise than the target says, or should not be there; only of
+    /// [`Job::Drift`] and [`Job::Look`].
     pub drifted: Vec<Piece>,
+    /// Services and servers that should be there, are not, and were left so; only of [`Job::Look`].
+    /// Of a service that is missing, its servers are not named.
+    pub missing: Vec<Piece>,
     /// Why the table could not be read, if it could not; then nothing was tried.
     pub unread: Option<KernelError>,
 }

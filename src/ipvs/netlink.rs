@@ -9,24 +9,27 @@
 
 use std::collections::BTreeMap;
 
-use ipvs_sys::{Client, Error, Request, ServiceEntry};
+use ipvs_sys::{Client, Error, Request};
 use nix::errno::Errno;
 
-use super::{Entry, Kernel, KernelError, KernelErrorKind, Op, Table, convert};
-use crate::model::{ServerKey, ServiceKey, Share};
+use super::{Entry, Kernel, KernelError, KernelErrorKind, Op, Table, convert, modules::Modules};
+use crate::model::{ServerKey, ServiceKey, Settings, Share};
+
+/// How many times the services are listed at most, should others keep adding some.
+const LISTS: u32 = 8;
 
 /// The kernel's own table.
 #[derive(Debug, Default)]
 pub struct Netlink {
     client: Option<Client>,
+    modules: Modules,
 }
 
 impl Kernel for Netlink {
     fn table(&mut self) -> Result<Table, KernelError> {
         self.read("the IPVS table", |client| {
             let mut table = Table::default();
-            for ServiceEntry { service, .. } in client.services()? {
-                let Some((key, settings)) = convert::read_service(service) else { continue };
+            for (key, settings) in services(client)? {
                 // A service that was deleted since is not there.
                 let Some(servers) = servers(client, &key)? else { continue };
                 table.services.insert(key, Entry { settings, servers });
@@ -54,6 +57,7 @@ impl Kernel for Netlink {
             Ok(client) => client,
             Err(error) => return ops.iter().map(|op| Err(refused(op, &error))).collect(),
         };
+        self.modules.load_for(ops);
         let requests: Vec<Request> = ops.iter().map(convert::request).collect();
         let results = client.apply(&requests);
         ops.iter().zip(results).map(|(op, result)| result.map_err(|e| refused(op, &e))).collect()
@@ -81,6 +85,23 @@ fn open(client: &mut Option<Client>) -> Result<&mut Client, Error> {
         Some(client) => Ok(client),
         None => Ok(client.insert(Client::open()?)),
     }
+}
+
+/// All services: they are listed until a list names none that no earlier one did.
+///
+/// The kernel resumes a list, which does not fit one message, by counting what was listed before, in Linux 6.1 over the
+/// services of all network namespaces. So each service that anybody deletes meanwhile can hide one that is there.
+fn services(client: &mut Client) -> Result<BTreeMap<ServiceKey, Settings>, Error> {
+    let mut found = BTreeMap::new();
+    for _ in 0..LISTS {
+        let before = found.len();
+        let services = client.services()?.into_iter();
+        found.extend(services.filter_map(|entry| convert::read_service(entry.service)));
+        if found.len() == before {
+            break;
+        }
+    }
+    Ok(found)
 }
 
 /// The servers of a service, `None` when it is not there.

@@ -84,6 +84,45 @@ pub fn plan_missing(
     (ops, differing.iter().map(Op::piece).collect())
 }
 
+/// How a table differs from a target, where nothing is done about it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Differences {
+    /// What is there and should be otherwise, or not at all.
+    pub changed: Vec<Piece>,
+    /// What should be there and is not. Of a service that is missing, its servers are not named.
+    pub missing: Vec<Piece>,
+}
+
+/// What writes only what is `owed`, because it is we who failed to write it, and how the table differs otherwise.
+///
+/// The missing servers of a service that is owed are owed with it: they are not tried before their service is there.
+pub fn plan_owed(
+    observed: &Table,
+    target: &Target,
+    owed: &BTreeSet<Piece>,
+) -> (Vec<Op>, Differences) {
+    let is_there = |service| observed.services.contains_key(&service);
+    let (ops, differing): (Vec<Op>, Vec<Op>) = plan(observed, target).into_iter().partition(|op| {
+        let itself = owed.contains(&op.piece());
+        match op {
+            Op::AddServer(service, ..) => {
+                owed.contains(&(*service, None)) || (itself && is_there(*service))
+            }
+            _ => itself,
+        }
+    });
+    let mut differences = Differences::default();
+    for op in differing {
+        match op {
+            Op::AddService(service, _) => differences.missing.push((service, None)),
+            Op::AddServer(service, ..) if !is_there(service) => {}
+            Op::AddServer(..) => differences.missing.push(op.piece()),
+            _ => differences.changed.push(op.piece()),
+        }
+    }
+    (ops, differences)
+}
+
 /// When in a plan a change is made.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {

@@ -9,8 +9,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Change, Job, Kernel, KernelError, KernelErrorKind, Op, Piece, Report, Table, Target, plan,
-    plan_changes, plan_missing,
+    Change, Differences, Job, Kernel, KernelError, KernelErrorKind, Op, Piece, Report, Table,
+    Target, plan, plan_changes, plan_missing, plan_owed,
 };
 use crate::model::{ServiceKey, Weight};
 
@@ -62,6 +62,10 @@ impl Reconciler {
             Job::Drift(target) => {
                 self.target = target.clone();
                 if self.due { self.everything() } else { self.drift() }
+            }
+            Job::Look(target) => {
+                self.target = target.clone();
+                if self.due { self.everything() } else { self.look() }
             }
             Job::Delete(services) => self.delete(services),
         }
@@ -165,6 +169,22 @@ impl Reconciler {
         let (ops, drifted) = plan_missing(&self.mirror, &self.target, &owed);
         let done = self.settle(ops, &|mirror, target| plan_missing(mirror, target, &owed).0);
         Report { done, drifted, ..Report::default() }
+    }
+
+    /// Writes what we failed to write, and finds what else differs. What seems to be missing is looked at twice:
+    /// nobody would correct a false alarm.
+    fn look(&mut self) -> Report {
+        let read = self.read().and_then(|()| {
+            let (_, seeming) = plan_owed(&self.mirror, &self.target, &self.owed);
+            self.refresh(&seeming.missing.iter().map(|(service, _)| *service).collect())
+        });
+        if let Err(error) = read {
+            return Report { unread: Some(error), ..Report::default() };
+        }
+        let owed = std::mem::take(&mut self.owed);
+        let (ops, Differences { changed, missing }) = plan_owed(&self.mirror, &self.target, &owed);
+        let done = self.settle(ops, &|mirror, target| plan_owed(mirror, target, &owed).0);
+        Report { done, drifted: changed, missing, ..Report::default() }
     }
 
     /// Deletes services; one that is not there any more is deleted.

@@ -34,8 +34,12 @@ pub struct CheckSpec {
     pub target: SocketAddr,
     /// What is asked.
     pub kind: CheckKind,
-    /// From the start of one attempt to the start of the next.
+    /// From the start of one attempt to the start of the next, as long as nothing else is said here.
     pub interval: Duration,
+    /// The same while a server that it speaks for has failed and is not down yet, or has passed and is not up yet.
+    pub fast_interval: Duration,
+    /// The same while every server that it speaks for is down and the last attempt failed.
+    pub down_interval: Duration,
     /// When an attempt has failed, whatever the server does. Of [`CheckKind::Combined`] that of the negotiation.
     pub timeout: Duration,
 }

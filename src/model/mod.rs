@@ -15,7 +15,7 @@ pub use check::{
     Carrier, CheckId, CheckKind, CheckSpec, Failure, HttpMethod, Negotiate, Pass, ProtocolInfo,
     Reason, Secret, Stage, Verdict,
 };
-pub use policy::{AlertPhases, AlertPolicy, LogTarget, ProcessSettings, Quiesce};
+pub use policy::{AlertPhases, AlertPolicy, Drift, LogTarget, ProcessSettings, Quiesce};
 pub use server::{
     Checked, Fallback, Forwarding, RealServer, ServerKey, Share, Thresholds, Tunnel, Weight,
 };

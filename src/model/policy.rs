@@ -16,6 +16,21 @@ pub enum Quiesce {
     ZeroWeightIfPresent,
 }
 
+/// What becomes of services and servers of ours that somebody else deleted from the kernel's table.
+///
+/// A weight, method or scheduler that somebody else changed stays in any case until the next transition of that server
+/// or the next reload; it is told unless nobody looks.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub enum Drift {
+    /// They are put back when the table is next looked at.
+    #[default]
+    Repair,
+    /// They are told once, and stay away until the next transition of that server, a reload or a start.
+    Report,
+    /// Nobody looks.
+    Off,
+}
+
 /// What the daemon is doing when a mail would be sent; each can be left out (`emailalertstatus`).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[expect(
@@ -103,6 +118,8 @@ pub struct ProcessSettings {
     pub status_listen: Option<SocketAddr>,
     /// How often real servers are checked where nothing else is said, and how often the file is looked at.
     pub interval: Duration,
+    /// What becomes of what somebody else deleted from the kernel's table.
+    pub drift: Drift,
 }
 
 impl Default for ProcessSettings {
@@ -116,6 +133,7 @@ impl Default for ProcessSettings {
             maintenance_dir: None,
             status_listen: None,
             interval: Duration::from_secs(10),
+            drift: Drift::default(),
         }
     }
 }

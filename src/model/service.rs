@@ -198,6 +198,10 @@ pub struct VirtualService {
     pub quiesce: Quiesce,
     /// How many failed checks in a row take a server down.
     pub failure_count: NonZeroU32,
+    /// How many passed checks in a row bring back a server that is down; HAProxy's `rise`.
+    ///
+    /// Of a server that has not been checked yet one is enough.
+    pub rise_count: NonZeroU32,
     /// Whether the service leaves the kernel when the daemon ends.
     pub clean_stop: bool,
     /// Who is mailed about it.

@@ -207,6 +207,7 @@ mod tests {
             fallback_command: None,
             quiesce: Quiesce::Remove,
             failure_count: NonZeroU32::MIN,
+            rise_count: NonZeroU32::MIN,
             clean_stop: true,
             monitor_file: None,
             alerts: crate::model::AlertPolicy::default(),
@@ -250,6 +251,8 @@ mod tests {
             target: target.parse().unwrap(),
             kind,
             interval: Duration::from_secs(1),
+            fast_interval: Duration::from_secs(1),
+            down_interval: Duration::from_secs(1),
             timeout: Duration::from_secs(1),
         };
         let http = check("127.0.0.2:80", CheckKind::Negotiate(negotiate.clone()));

@@ -27,7 +27,7 @@ pub fn log(notice: &Notice) {
             tracing::info!(service = %place.service, server = %place.server, reason = %failure.reason, "{line}");
         }
         News::KernelFault(error) => tracing::error!("{}", fault(error)),
-        News::Drifted(service, _) => {
+        News::Drifted(service, _) | News::Missing(service, _) => {
             tracing::warn!(%service, "{}", line(notice).unwrap_or_default());
         }
         News::ServiceAdded(service, _)
@@ -43,6 +43,8 @@ pub fn log(notice: &Notice) {
         | News::ServerDeleted(place)
         | News::SoftFailure { place, .. }
         | News::FailuresForgotten(place)
+        | News::SoftPass { place, .. }
+        | News::PassesForgotten(place)
         | News::Up(place) => {
             let line = line(notice).unwrap_or_default();
             tracing::info!(service = %place.service, server = %place.server, "{line}");
@@ -89,6 +91,12 @@ pub fn line(notice: &Notice) -> Option<String> {
         News::FailuresForgotten(place) => {
             format!("Resetting soft failure count: {}", checked_place(place))
         }
+        News::SoftPass { place, count, of } => {
+            format!("Soft success real server: {} success {count}/{of}", checked_place(place))
+        }
+        News::PassesForgotten(place) => {
+            format!("Resetting soft success count: {}", checked_place(place))
+        }
         News::Up(place) => format!("Check passed, server is up: {}", checked_place(place)),
         News::Down(place, failure) => {
             format!(
@@ -105,6 +113,16 @@ pub fn line(notice: &Notice) -> Option<String> {
         News::Drifted(service, Some(server)) => {
             format!(
                 "Real server {server} of {service} was changed by somebody else and is left like that until its health changes; a reload sets it as the file says"
+            )
+        }
+        News::Missing(service, None) => {
+            format!(
+                "Virtual server {service} was deleted by somebody else and stays away until the health of one of its servers changes; a reload puts it back"
+            )
+        }
+        News::Missing(service, Some(server)) => {
+            format!(
+                "Real server {server} of {service} was deleted by somebody else and stays away until its health changes; a reload puts it back"
             )
         }
         News::KernelFault(error) => fault(error),
@@ -251,6 +269,16 @@ mod tests {
                 Phase::Running,
                 News::FailuresForgotten(six),
                 "Resetting soft failure count: [2001:db8::1]:0 (fwm6:7)",
+            ),
+            (
+                Phase::Running,
+                News::SoftPass { place: gate, count: 2, of: 3 },
+                "Soft success real server: 10.0.0.2:8080 (tcp:192.0.2.1:80) success 2/3",
+            ),
+            (
+                Phase::Running,
+                News::PassesForgotten(six),
+                "Resetting soft success count: [2001:db8::1]:0 (fwm6:7)",
             ),
             (
                 Phase::Running,

@@ -17,6 +17,7 @@ mod smoke;
 mod support;
 mod table;
 mod tls;
+mod tunnels;
 
 use std::process::ExitCode;
 
@@ -25,7 +26,8 @@ use support::lab;
 
 fn main() -> ExitCode {
     let mut trials = smoke::trials();
-    trials.extend(table::TRIALS.iter().map(|&(name, run)| match table::denied() {
+    let tables = table::TRIALS.iter().chain(tunnels::TRIALS);
+    trials.extend(tables.map(|&(name, run)| match table::denied() {
         Some(denied) => Trial::test(name, move || lab::in_thread(denied)),
         None => lab::trial(name, move |_| run()),
     }));

@@ -416,8 +416,23 @@ fn clear(kernel: &mut Netlink) {
     make(kernel, &Table::default());
 }
 
-/// Runs `ipvsadm` in the namespace of this thread.
-fn ipvsadm(arguments: &[&str]) -> String {
+/// Runs `ipvsadm` in the namespace of this thread; a listing until it says the same twice in a row, because the
+/// kernel loses its place in it when trials beside this one change their tables.
+pub(crate) fn ipvsadm(arguments: &[&str]) -> String {
+    let mut said = ipvsadm_once(arguments);
+    if arguments != ["-Sn"] {
+        return said;
+    }
+    loop {
+        let again = ipvsadm_once(arguments);
+        if said == again {
+            return said;
+        }
+        said = again;
+    }
+}
+
+fn ipvsadm_once(arguments: &[&str]) -> String {
     let output = Command::new("ipvsadm").args(arguments).output().unwrap();
     assert!(output.status.success(), "ipvsadm {arguments:?}: {output:?}");
     String::from_utf8(output.stdout).unwrap()
@@ -429,13 +444,13 @@ fn restore(saved: &str) {
     assert!(child.wait().unwrap().success());
 }
 
-fn sorted(text: &str) -> Vec<&str> {
+pub(crate) fn sorted(text: &str) -> Vec<&str> {
     let mut lines: Vec<&str> = text.lines().map(str::trim_end).collect();
     lines.sort_unstable();
     lines
 }
 
-fn tcp(address: &str) -> ServiceKey {
+pub(crate) fn tcp(address: &str) -> ServiceKey {
     ServiceKey::Address { transport: Transport::Tcp, address: address.parse().unwrap() }
 }
 
@@ -447,15 +462,15 @@ fn mark(family: Family, mark: u32) -> ServiceKey {
     ServiceKey::Fwmark { family, mark: mark.try_into().unwrap() }
 }
 
-fn server(address: &str) -> ServerKey {
+pub(crate) fn server(address: &str) -> ServerKey {
     ServerKey(address.parse().unwrap())
 }
 
-fn share(forwarding: Forwarding, weight: u32) -> Share {
+pub(crate) fn share(forwarding: Forwarding, weight: u32) -> Share {
     Share { forwarding, weight: Weight::new(weight).unwrap(), thresholds: Thresholds::default() }
 }
 
-fn plain(scheduler: &str) -> Settings {
+pub(crate) fn plain(scheduler: &str) -> Settings {
     Settings { scheduler: Scheduler(scheduler.to_owned()), ..Settings::default() }
 }
 

@@ -94,6 +94,8 @@ fn check(target: SocketAddr, settings: &TlsSettings) -> Verdict {
         target,
         kind: CheckKind::Negotiate(negotiate),
         interval: Duration::from_secs(10),
+        fast_interval: Duration::from_secs(10),
+        down_interval: Duration::from_secs(10),
         timeout: Duration::from_secs(60),
     };
     // On this thread, because the namespace is a thread's.

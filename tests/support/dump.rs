@@ -73,6 +73,9 @@ fn process(text: &mut String, process: &ProcessSettings) {
     if let Some(path) = &process.maintenance_dir {
         line!(text, "maintenance by {path:?}");
     }
+    if process.drift != default.drift {
+        line!(text, "drift: {:?}", process.drift);
+    }
     if process.interval != default.interval {
         line!(text, "every {:?}", process.interval);
     }
@@ -94,6 +97,9 @@ fn service(text: &mut String, service: &VirtualService, desired: &Desired) {
     }
     if service.failure_count.get() != 1 {
         said.push(format!("down after {} failures", service.failure_count));
+    }
+    if service.rise_count.get() != 1 {
+        said.push(format!("up after {} passes", service.rise_count));
     }
     if !service.clean_stop {
         said.push("stays at stop".to_owned());
@@ -164,7 +170,7 @@ fn settings(settings: &Settings) -> String {
 }
 
 fn check(check: &CheckSpec) -> String {
-    let CheckSpec { target, kind, interval, timeout } = check;
+    let CheckSpec { target, kind, interval, fast_interval, down_interval, timeout } = check;
     let mut text = match kind {
         CheckKind::Connect => format!("connect {target}"),
         CheckKind::Ping { attempts } => format!("ping {} {attempts} times", target.ip()),
@@ -180,6 +186,12 @@ fn check(check: &CheckSpec) -> String {
     write!(text, ", within {timeout:?}").unwrap();
     if *interval != Duration::from_secs(10) {
         write!(text, ", every {interval:?}").unwrap();
+    }
+    if fast_interval != interval {
+        write!(text, ", every {fast_interval:?} while a verdict is pending").unwrap();
+    }
+    if down_interval != interval {
+        write!(text, ", every {down_interval:?} while down").unwrap();
     }
     text
 }

@@ -37,6 +37,8 @@ fn spec(negotiate: Negotiate) -> CheckSpec {
         target: TARGET.parse().unwrap(),
         kind: CheckKind::Negotiate(negotiate),
         interval: Duration::from_secs(10),
+        fast_interval: Duration::from_secs(10),
+        down_interval: Duration::from_secs(10),
         timeout: Duration::from_secs(5),
     }
 }

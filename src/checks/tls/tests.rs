@@ -289,6 +289,8 @@ fn spec(target: SocketAddr, virtualhost: Option<&str>, tls: &TlsSettings) -> Che
         target,
         kind: CheckKind::Negotiate(negotiate),
         interval: Duration::from_secs(10),
+        fast_interval: Duration::from_secs(10),
+        down_interval: Duration::from_secs(10),
         timeout: Duration::from_secs(60),
     }
 }

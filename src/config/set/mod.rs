@@ -13,8 +13,8 @@ pub(super) use self::{
         tls_engine, tls_name, virtual_host,
     },
     process::{
-        EMAIL_STATUSES, callback, email_alert, email_frequency, email_from, email_status, execute,
-        include, log_file, monitor_file, smtp, status_listen,
+        DRIFT, EMAIL_STATUSES, callback, drift, email_alert, email_frequency, email_from,
+        email_status, execute, include, log_file, monitor_file, smtp, status_listen,
     },
     spread::{
         SCHEDULER_FLAGS, TUNNEL_TYPES, netmask, persistent, protocol, scheduler, scheduler_flags,

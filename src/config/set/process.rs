@@ -2,14 +2,14 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use super::{ignored, in_block, no_such_word, path};
+use super::{ignored, in_block, no_such_word, only, path};
 use crate::{
     config::{
         diagnostic::Diagnostic,
         draft::Draft,
         value::{Value, first_run, shown, slice},
     },
-    model::{AlertPhases, LogTarget},
+    model::{AlertPhases, Drift, LogTarget},
 };
 
 pub(in crate::config) const EMAIL_STATUSES: &[&str] =
@@ -56,6 +56,22 @@ pub(in crate::config) fn log_file(draft: &mut Draft<'_>, value: &Value<'_>) {
             None => return,
         },
     };
+}
+
+pub(in crate::config) const DRIFT: &[&str] = &["off", "repair", "report"];
+
+pub(in crate::config) fn drift(draft: &mut Draft<'_>, value: &Value<'_>) {
+    let word = value.word().unwrap_or(0..0);
+    draft.globals.drift = match slice(&value.text, word.clone()) {
+        b"repair" => Drift::Repair,
+        b"report" => Drift::Report,
+        b"off" => Drift::Off,
+        other => {
+            draft.findings.push(no_such_word(value, other, DRIFT));
+            return;
+        }
+    };
+    only(value, &word, &mut draft.findings);
 }
 
 pub(in crate::config) fn status_listen(draft: &mut Draft<'_>, value: &Value<'_>) {
