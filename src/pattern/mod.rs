@@ -13,6 +13,9 @@
 
 mod class;
 mod translate;
+mod found;
+
+pub use found::Found;
 
 use std::{
     fmt,

@@ -434,9 +434,9 @@ const PIECES: &[&str] = &[
     "(b|c)", "\n",
 ];
 
-#[test]
-fn thousands_of_patterns_mean_what_they_mean_to_perl() {
-    // Marsaglia's xorshift: the same patterns every time.
+/// Thousands of them, the same every time; some are no patterns.
+fn strung_together() -> Vec<Vec<u8>> {
+    // Marsaglia's xorshift.
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
     let mut random = |below: usize| {
         state ^= state << 13;
@@ -454,7 +454,12 @@ fn thousands_of_patterns_mean_what_they_mean_to_perl() {
         pattern.push_str(&")".repeat(open));
         pattern.into_bytes()
     };
-    let patterns: Vec<_> = (0..4_000).map(|_| pattern()).collect();
+    (0..4_000).map(|_| pattern()).collect()
+}
+
+#[test]
+fn thousands_of_patterns_mean_what_they_mean_to_perl() {
+    let patterns = strung_together();
     let understood = patterns.iter().filter(|pattern| Pattern::new(pattern).is_ok()).count();
     assert!(understood > 2_000, "{understood}");
     let differences = differences(&patterns);
@@ -552,4 +557,82 @@ mod any_bytes {
             }
         }
     }
+}
+
+fn found(pattern: &[u8]) -> Found {
+    Pattern::new(pattern).unwrap().found()
+}
+
+#[test]
+fn a_pattern_that_is_found_nowhere_is_known() {
+    for pattern in [
+        "a^b",
+        "$x",
+        "a$b",
+        r"[^\s\S]",
+        r"x\by",
+        r"-\b-",
+        r"a\B-",
+        "a(?m:^)b",
+        r"\n\A",
+        r"(x$)y|z\Ay",
+        "x{2,1}",
+        r"(?:a\b){2}",
+        r"\x{100}",
+        r"(?=x)a^",
+        r"OK\z\n",
+        "(?m)a$b",
+    ] {
+        assert_eq!(found(pattern.as_bytes()), Found::Never, "{pattern}");
+    }
+    for pattern in
+        ["^", "$", "^.*", ".*", "a*", "OK|", "^(up)?", r"\s*$", "(?i)(ok)*", "", "a{0}", "(?m)a*$"]
+    {
+        assert_eq!(found(pattern.as_bytes()), Found::Always, "{pattern}");
+    }
+    for pattern in [
+        "a",
+        "^.*$",
+        "^$",
+        "OK$\n",
+        r"OK\Z\n",
+        "(?m)a$\n^b",
+        "^a?b?$",
+        "^^a",
+        "a$$",
+        r"(x\b)+",
+        r"(a\b|-)*b",
+        r"\b",
+        r"\B",
+        r"(?:a\b){0,2}-",
+        r"(?m)(^a$\n){3}",
+        r"(a)\1",
+        "(?!a)",
+        r"\R",
+    ] {
+        assert_eq!(found(pattern.as_bytes()), Found::Sometimes, "{pattern}");
+    }
+}
+
+/// What is said of a pattern holds for every text that it is tried with.
+#[test]
+fn nothing_is_said_of_a_pattern_that_a_text_belies() {
+    let listed = PATTERNS.iter().map(|pattern| pattern.as_bytes().to_vec());
+    let mut told = [0, 0];
+    for source in strung_together().into_iter().chain(listed) {
+        let Ok(pattern) = Pattern::new(&source) else { continue };
+        let shown = String::from_utf8_lossy(&source);
+        match pattern.found() {
+            Found::Never => {
+                told[0] += 1;
+                assert!(!TEXTS.iter().any(|text| pattern.is_match(text)), "{shown}");
+            }
+            Found::Always => {
+                told[1] += 1;
+                assert!(TEXTS.iter().all(|text| pattern.is_match(text)), "{shown}");
+            }
+            Found::Sometimes => {}
+        }
+    }
+    assert!(told[0] > 100 && told[1] > 100, "{told:?}");
 }

@@ -251,7 +251,7 @@ impl<'a> Translator<'a> {
         self.out.push_str(match self.dialect {
             Dialect::Linear => r"(?:\x0a?\z)",
             Dialect::Backtracking => r"(?=\x0a?\z)",
-            Dialect::Relaxed => "",
+            Dialect::Relaxed => "(?m:$)",
         });
         self.frame.ends_in_dollar = true;
         self.quantifier(atom)
