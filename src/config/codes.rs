@@ -10,6 +10,7 @@ pub fn explain(code: &str) -> Option<&'static str> {
 
 /// Every code with its paragraph.
 pub const CODES: &[(&str, &str)] = &[
+    ("A0001", "There is so much advice that the rest of it is not shown."),
     (
         "A0105",
         "The directive, or the unit `ms`, is an extension: ldirectord does not know it. This matters only for a file that \

@@ -118,14 +118,16 @@ const MOST: usize = 1000;
 pub(super) struct Findings {
     list: Vec<Diagnostic>,
     errors: usize,
-    others: usize,
+    warnings: usize,
+    advice: usize,
 }
 
 impl Findings {
     pub(super) fn push(&mut self, diagnostic: Diagnostic) {
         let count = match diagnostic.severity {
             Severity::Error => &mut self.errors,
-            Severity::Warning | Severity::Advice => &mut self.others,
+            Severity::Warning => &mut self.warnings,
+            Severity::Advice => &mut self.advice,
         };
         *count += 1;
         if *count <= MOST {
@@ -146,15 +148,16 @@ impl Findings {
     /// All of them, in the order of the file.
     pub(super) fn finish(mut self) -> Vec<Diagnostic> {
         self.list.sort_by_key(|diagnostic| diagnostic.span.start);
-        if let Some(last) = self.list.last()
-            && self.errors.max(self.others) > MOST
-        {
-            let span = last.span.clone();
+        if let Some(span) = self.list.last().map(|last| last.span.clone()) {
             let message = format!("more than {MOST} faults; the rest are not shown");
-            self.list.push(match self.errors > MOST {
-                true => Diagnostic::error("E0001", span, message),
-                false => Diagnostic::warning("W0001", span, message),
-            });
+            if self.errors > MOST {
+                self.list.push(Diagnostic::error("E0001", span, message));
+            } else if self.warnings > MOST {
+                self.list.push(Diagnostic::warning("W0001", span, message));
+            } else if self.advice > MOST {
+                let message = format!("more than {MOST} pieces of advice; the rest are not shown");
+                self.list.push(Diagnostic::advice("A0001", span, message));
+            }
         }
         self.list
     }
