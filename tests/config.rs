@@ -196,15 +196,15 @@ fn included(files: &[(&'static str, &'static str)]) -> String {
 fn included_files_are_read_as_if_they_stood_there() {
     let whole = included(&[(
         "/etc/a.cf",
-        "checktimeout=3\nvirtual=192.0.2.1:80\n\treal=192.0.2.11:80 masq\nvirtual=192.0.2.1:81\n\treal=192.0.2.11:81 masq\nquiescent=yes\n",
+        "checktimeout=3\nvirtual=192.0.2.1:80\n\treal=192.0.2.11:80 masq\nvirtual=192.0.2.2:80\n\treal=192.0.2.11:80 masq\nquiescent=yes\n",
     )]);
-    assert!(whole.contains("192.0.2.1:81"), "{whole}");
+    assert!(whole.contains("192.0.2.2:80"), "{whole}");
     let parts = included(&[
         ("/etc/a.cf", "include=\"lb/time.cf\"\ninclude = lb/[0-9]*.cf\nquiescent=yes\n"),
         ("/etc/lb/time.cf", "checktimeout=3\n"),
         ("/etc/lb/10.cf", "virtual=192.0.2.1:80\n\treal=192.0.2.11:80 masq"),
         ("/etc/lb/20.cf", "include=more/20.cf\n"),
-        ("/etc/lb/more/20.cf", "virtual=192.0.2.1:81\n\treal=192.0.2.11:81 masq"),
+        ("/etc/lb/more/20.cf", "virtual=192.0.2.2:80\n\treal=192.0.2.11:80 masq"),
     ]);
     assert_eq!(parts, whole);
 }
@@ -350,4 +350,86 @@ fn secrets_are_in_no_text() {
             assert!(!format!("{fault:?}").contains("hunter2"), "{fault:?}");
         }
     }
+}
+
+/// The codes of what is said of a file.
+fn codes(loaded: &Loaded) -> Vec<&'static str> {
+    loaded.diagnostics.iter().map(|fault| fault.code).collect()
+}
+
+#[test]
+fn secrets_that_everybody_can_read_are_told_once_a_file() {
+    let service = |port: u16, more: &str| {
+        format!("virtual=192.0.2.1:{port}\n\treal=192.0.2.11:{port} masq\n{more}")
+    };
+    let told = |mode: u32, text: &str| {
+        let names = world::FewNames::default();
+        let file = File { mode, ..File::new("x.cf", text) };
+        config::load(file, &world::world(&names))
+    };
+    let secrets = service(110, "\tlogin=\"a\"\n\tpasswd=\"hunter2\"\n")
+        + &service(1812, "\tsecret=\"hunter2\"\n");
+    for (mode, expected) in
+        [(0o644, vec!["A0002"]), (0o604, vec!["A0002"]), (0o640, vec![]), (0o600, vec![])]
+    {
+        assert_eq!(codes(&told(mode, &secrets)), expected, "{mode:o}");
+    }
+    let loaded = told(0o644, &secrets);
+    let text = config::render(&loaded.sources, 1, &loaded.diagnostics);
+    assert!(text.contains("hint: chmod o= x.cf") && !text.contains("hunter2"), "{text}");
+    let open = service(
+        21,
+        "\tservice=ftp\n\treceive=\"x\"\n\tlogin=\"anonymous\"\n\tpasswd=\"me@example.org\"\n",
+    );
+    assert_eq!(codes(&told(0o644, &open)), Vec::<&str>::new());
+}
+
+#[test]
+fn the_kernel_may_expire_what_persistent_clients_stick_to() {
+    let source = "quiescent=yes\nvirtual=192.0.2.1:80\n\treal=192.0.2.11:80 masq\n\tpersistent=600\n\
+                  virtual=192.0.2.1:443\n\treal=192.0.2.11:443 masq\n\tpersistent=300\n";
+    let told = |expire_quiescent_template| {
+        let names = world::FewNames::default();
+        let world = World { expire_quiescent_template, ..world::world(&names) };
+        let found = config::load(File::new("x.cf", source), &world).diagnostics;
+        found.into_iter().map(|fault| fault.message).collect::<Vec<_>>()
+    };
+    let stay = "clients stay with a server that is down until they have been silent for 600 s, here and in 1 more";
+    assert_eq!(told(Some(true)), Vec::<String>::new());
+    assert_eq!(told(Some(false)), [stay]);
+    assert_eq!(told(None), [format!("{stay} unless net.ipv4.vs.expire_quiescent_template is 1")]);
+}
+
+#[test]
+fn advice_does_not_crowd_out_warnings() {
+    let mut source = String::new();
+    for service in 0..2000 {
+        writeln!(source, "virtual=10.0.{}.{}:80", service / 250, service % 250).unwrap();
+    }
+    source.push_str("virtual=192.0.2.1:9999\n\treal=192.0.2.11:9999 masq\n");
+    let loaded = load(&source);
+    let mut counts = BTreeMap::new();
+    for code in codes(&loaded) {
+        *counts.entry(code).or_insert(0) += 1;
+    }
+    assert_eq!(counts, BTreeMap::from([("A0001", 1), ("A0303", 1000), ("W0405", 1)]));
+}
+
+#[test]
+fn what_an_included_file_says_again_is_meant() {
+    let text = included(&[
+        ("/etc/a.cf", "checktimeout=3\ninclude=b.cf\n"),
+        ("/etc/b.cf", "checktimeout=4\n"),
+    ]);
+    assert!(!text.contains("A0106"), "{text}");
+}
+
+#[test]
+fn nothing_is_advised_on_a_file_with_errors() {
+    let advised = "virtual=192.0.2.1:80\n";
+    assert_eq!(codes(&load(&format!("{advised}\tscheduler=rr\n"))), ["A0303"]);
+    assert_eq!(
+        codes(&load(&format!("{advised}\tscheduler=rr\n\treal=nosuch:80 gate\n"))),
+        ["E0304"]
+    );
 }

@@ -11,15 +11,15 @@ mod world;
 use std::{env, fmt::Write as _, fs, path::PathBuf};
 
 use ldirectord::config::{
-    self, Diagnostic, File, Severity,
+    self, Diagnostic, File, Severity, World,
     directives::{DIRECTIVES, Directive, Scope, ValueKind},
 };
 
 /// Directives that are refused, and only known for that.
 const GONE: [&str; 2] = ["connecttimeout", "timeout"];
 
-/// `checkcount` goes out of use, and extensions are unknown to ldirectord.
-const EXPECTED: [&str; 2] = ["W0201", "A0105"];
+/// `checkcount` goes out of use; `receive` finds nothing with `httpmethod`, which stands beside it in the reference.
+const EXPECTED: [&str; 2] = ["W0201", "W0403"];
 
 fn path() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("ldirectord.cf.example")
@@ -28,7 +28,9 @@ fn path() -> PathBuf {
 /// The codes of what is wrong with a file.
 fn faults(source: &str) -> Vec<(Severity, &'static str, usize)> {
     let names = world::FewNames::default();
-    let loaded = config::load(File::new("x.cf", source), &world::world(&names));
+    // The kernel is set up as the example wants it.
+    let world = World { expire_quiescent_template: Some(true), ..world::world(&names) };
+    let loaded = config::load(File::new("x.cf", source), &world);
     let line = |fault: &Diagnostic| loaded.sources.line(&fault.span).unwrap().number;
     loaded.diagnostics.iter().map(|fault| (fault.severity, fault.code, line(fault))).collect()
 }
@@ -161,8 +163,9 @@ fn the_example_has_no_fault() {
 #[test]
 fn the_example_has_no_fault_with_every_line_tried() {
     let source = all_tried(&fs::read_to_string(path()).unwrap());
-    let faults: Vec<_> =
-        faults(&source).into_iter().filter(|(_, code, _)| !EXPECTED.contains(code)).collect();
+    let mut faults = faults(&source);
+    // All directives in one service are not what anybody would advise.
+    faults.retain(|(severity, code, _)| *severity != Severity::Advice && !EXPECTED.contains(code));
     assert_eq!(faults, [], "{source}");
     for directive in DIRECTIVES.iter().filter(|directive| !GONE.contains(&directive.name)) {
         let shown = source.lines().any(|line| {

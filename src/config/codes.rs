@@ -12,9 +12,130 @@ pub fn explain(code: &str) -> Option<&'static str> {
 pub const CODES: &[(&str, &str)] = &[
     ("A0001", "There is so much advice that the rest of it is not shown."),
     (
+        "A0002",
+        "A password that every user of the host can read is soon known to others. Take the right to read away from \
+         others; that of the group is left to you, since a group may have been made for it.",
+    ),
+    (
         "A0105",
         "The directive, or the unit `ms`, is an extension: ldirectord does not know it. This matters only for a file that \
          both programs are to read; `ldirectord validate --strict` then finds such lines.",
+    ),
+    (
+        "A0106",
+        "Of a directive that counts once the last one counts. Who changes the first one later wonders why nothing happens. \
+         A file that is included may well say again what the file that includes it says.",
+    ),
+    (
+        "A0201",
+        "There are settings for mails and nobody to send them to. `emailalert` names the addresses, for all services or \
+         for one.",
+    ),
+    (
+        "A0301",
+        "With gate and ipip a packet reaches the server with the port that the client wrote on it; only masq changes \
+         ports. A check that goes to the port of the `real` line may pass while nothing listens where the connections \
+         arrive, or fail while all is well. Write the port of the virtual service, or none; `checkport` says where the check \
+         goes. A fallback must listen at the port of each service that it stands in for.",
+    ),
+    (
+        "A0302",
+        "When no real server works the fallback gets all connections. If it is one of these real servers, it is known not \
+         to work. Let a server of its own be the fallback, if only one that says sorry, or do without. In ldirectord it is \
+         worse: when the server works again it is taken away as fallback, and nobody serves.",
+    ),
+    (
+        "A0303",
+        "The kernel has the service and nobody to send connections to, so it refuses them. Maybe the `real` lines are \
+         comments, or belong to the service above.",
+    ),
+    (
+        "A0304",
+        "A server with weight 0 gets no connections, but as long as its check passes it works, and so the fallback does \
+         not serve: clients are refused. To take a whole service out of use, say checktype=off, which leaves it to the \
+         fallback.",
+    ),
+    (
+        "A0305",
+        "For a connection the kernel looks for a service of its port first, and for one of every port (port 0) after that. \
+         A client that keeps its server in one of them may have another in the other. To have one choice for several \
+         ports, let the packet filter give all of them one mark, and write a service for that.",
+    ),
+    (
+        "A0306",
+        "rr, lc and dh look at a weight only for whether it is 0. With wrr and wlc a server of weight 2 gets twice what one \
+         of weight 1 gets.",
+    ),
+    (
+        "A0307",
+        "sh, mh and dh choose a server by an address alone, also a server that has weight 0 because it is down; then the \
+         connection is refused, for the same clients every time, and also while the fallback serves. With \
+         schedflags=sh-fallback or mh-fallback the kernel chooses another server then. dh has no such flag; with \
+         quiescent=no servers that are down are taken out.",
+    ),
+    (
+        "A0308",
+        "With `persistent` the kernel remembers the server of each client. A server that is down and stays in the kernel \
+         with weight 0 (`quiescent=yes`) keeps getting the new connections of the clients it had, as long as they keep \
+         trying. With net.ipv4.vs.expire_quiescent_template=1 the kernel forgets that when the weight becomes 0. Put it into \
+         a file of /etc/sysctl.d to have it after the next boot.",
+    ),
+    (
+        "A0309",
+        "`ops` schedules each packet by itself, which makes sense for udp only; for other services it is not handed to the \
+         kernel.",
+    ),
+    (
+        "A0310",
+        "To the kernel all packets from one port of a client are a connection, which ends when nothing was sent for five \
+         minutes. Clients such as resolvers, phones and senders of logs never stop sending, and so stay with a server that \
+         has weight 0 because it is down. With quiescent=no the server goes, and with net.ipv4.vs.expire_nodest_conn=1 such a \
+         client gets another at its next packet, without it after five minutes. With ops=yes there are no connections; with \
+         masq, answers then leave with the address of the real server.",
+    ),
+    (
+        "A0311",
+        "dh chooses a server by the destination of a packet. A service with an address has one destination, so all of its \
+         connections go to one server and the others are idle. It is meant for proxies, where a firewall mark catches packets \
+         to any address.",
+    ),
+    (
+        "A0312",
+        "The kernel does not rewrite the destination of a packet that came from another host to a loopback address (127.0.0.1, \
+         ::1): it drops it. The check is made from this host and passes, and so do connections from this host, while every \
+         other client waits in vain. A program of this host is reached by gate, at the port of the virtual service, or by \
+         masq at another address of the host, also that of the service itself.",
+    ),
+    (
+        "A0401",
+        "The pattern is found in every text, if only because it may match nothing at all: `.*`, `a*` and `OK|` are such. \
+         The check then only asks whether there is an answer, and does so without `receive` as well. Write words that a good \
+         answer has and an error page has not.",
+    ),
+    (
+        "A0402",
+        "The check that is made does not look at these directives, so it asks less than the file seems to say. \
+         ldirectord.cf.example says of each check what it uses. Without `checktype` servers are negotiated with, in the \
+         protocol that `service` or the port of the virtual service names.",
+    ),
+    (
+        "A0403",
+        "From the moment a server dies until it is taken out of service there may pass: the interval to the next check, and \
+         the time that it takes for `failurecount` checks to fail, `fastinterval` apart or more, each of them at its timeout at \
+         worst. All that time \
+         clients are sent to it. More than an hour is rarely meant; maybe a number has a digit too many.",
+    ),
+    (
+        "A0404",
+        "A udp port cannot be connected to, so checktype=connect sends a ping to the host, as in ldirectord. The host may \
+         answer while the service does not. For dns, radius and sip checktype=negotiate asks the service itself; for others \
+         a program of your own can (checktype=external).",
+    ),
+    (
+        "A0405",
+        "`request` is the path of the page, and is put behind the address of the real server as it is. Write `request` without \
+         the host, and the host as `virtualhost`. The request in a `real` line may be a whole URL, and that of a http_proxy \
+         check must be one.",
     ),
     (
         "E0001",
@@ -236,8 +357,38 @@ pub const CODES: &[(&str, &str)] = &[
                made, so that a server which was never really checked now is.",
     ),
     (
+        "W0403",
+        "The answer to HEAD is a header alone, and `receive` is looked for in the body. No server can ever pass this check, \
+         so none is taken into service. Ask with GET, or do without `receive`.",
+    ),
+    (
         "W0404",
         "The private key that `clientkey` names can be used by others than its owner: `chmod 600 FILE`.",
+    ),
+    (
+        "W0405",
+        "A check negotiates where nothing else is said, and nothing says in what protocol: there is no `service`, and no protocol \
+         is known of the port of the virtual service; of a mark none ever is. Like ldirectord we then take every server for \
+         working, dead or not, and nothing that happens later shows it. Write service=PROTOCOL for a check of the service, \
+         checktype=connect to ask whether the server accepts connections, or service=none if no check is what you want: \
+         it changes nothing and says so.",
+    ),
+    (
+        "W0406",
+        "A proxy must be told which page of which host to fetch, so `request` of a http_proxy check is a whole URL. Without \
+         one no server can ever pass the check.",
+    ),
+    (
+        "W0407",
+        "A dns answer is good when `receive` matches an address or name in it, and passes for nothing without one. A database \
+         is asked the statement of `request` after a login, and needs both. As in ldirectord no server can pass such a check \
+         without.",
+    ),
+    (
+        "W0408",
+        "The pattern demands what cannot be: text before the beginning (`a^b`) or behind the end (`$x`), a word that begins \
+         inside of a word (`x\\by`), a character that is none. No answer ever matches, so no server is taken into service. Most \
+         often a sign such as ^ or $ was meant for itself and needs a \\ before it.",
     ),
     (
         "W0501",

@@ -7,7 +7,7 @@ use std::{
     path::PathBuf, time::Duration,
 };
 
-use super::{Named, diagnostic::Findings, value::Value};
+use super::{Named, diagnostic::Findings, said::Said, value::Value};
 use crate::{
     model::{
         AlertPhases, Drift, Forwarding, HttpMethod, LogTarget, Mask, SchedulerFlags, TlsEngine,
@@ -51,6 +51,14 @@ impl Draft<'_> {
         Some(path)
     }
 
+    /// Keeps in mind where a directive stands.
+    pub(super) fn note(&mut self, value: &Value<'_>) {
+        match &mut self.block {
+            Some(block) => block.said.note(value),
+            None => self.globals.said.note(value),
+        }
+    }
+
     /// What may be said of everything and of one service: the part that is being described.
     pub(super) fn common(&mut self) -> &mut Common {
         match &mut self.block {
@@ -63,6 +71,7 @@ impl Draft<'_> {
 /// Directives that speak of everything.
 #[derive(Default)]
 pub(super) struct Globals {
+    pub(super) said: Said,
     pub(super) common: Common,
     pub(super) autoreload: bool,
     pub(super) callback: Option<String>,
@@ -134,6 +143,7 @@ pub(super) struct Block {
     pub(super) six: bool,
     /// Where its address stands.
     pub(super) span: Range<usize>,
+    pub(super) said: Said,
     pub(super) common: Common,
     pub(super) servers: Vec<ServerText>,
     pub(super) udp: bool,
@@ -221,6 +231,7 @@ impl Block {
             address,
             six,
             span,
+            said: Said::default(),
             common: Common::default(),
             servers: Vec::new(),
             udp,

@@ -86,13 +86,13 @@ impl Checks {
 }
 
 /// What holds for a service: its own word, else the globals', else the default.
-struct Timing {
-    interval: Duration,
-    fast_interval: Duration,
-    down_interval: Duration,
-    check_timeout: Duration,
-    negotiate_timeout: Duration,
-    pings: u32,
+pub(super) struct Timing {
+    pub(super) interval: Duration,
+    pub(super) fast_interval: Duration,
+    pub(super) down_interval: Duration,
+    pub(super) check_timeout: Duration,
+    pub(super) negotiate_timeout: Duration,
+    pub(super) pings: u32,
 }
 
 /// A number of checks; 1 where nothing is said.
@@ -100,7 +100,7 @@ fn count(own: Option<u32>, all: Option<u32>) -> NonZeroU32 {
     own.or(all).and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN)
 }
 
-fn timing(own: &Common, globals: &Globals) -> Timing {
+pub(super) fn timing(own: &Common, globals: &Globals) -> Timing {
     let all = &globals.common;
     let interval = own.interval.as_ref().or(all.interval.as_ref());
     let interval = interval.map_or(INTERVAL, |(interval, _)| *interval);
@@ -212,8 +212,7 @@ fn settings(service: &Service) -> Settings {
 }
 
 fn fallback(service: &Service, spare: Spare) -> Fallback {
-    // Differs from ldirectord: a global fallback of a mark has its own port or none; there it has no address.
-    let written = SocketAddr::new(spare.address, spare.port.unwrap_or_else(|| service.port()));
+    let written = service.spare_address(spare);
     Fallback {
         key: ServerKey(service.in_kernel(written, spare.forwarding)),
         written,

@@ -2,7 +2,8 @@
 //!
 //! Four steps, each a file: [`syntax`] cuts the bytes into lines and loses none of them,
 //! `validate` gives every directive to its row of [`directives::DIRECTIVES`], `resolve` turns names into
-//! numbers at the end of every virtual service, and `expand` applies defaults and inheritance.
+//! numbers at the end of every virtual service, and `expand` applies defaults and inheritance. Before that, `lint` looks
+//! for what is right and regretted.
 //!
 //! Pure: no file, socket, clock or log. What must be known from outside comes in as a [`World`], the files that
 //! `include` names among it; all that were read are kept as [`Sources`], because a [`Diagnostic`] points into them.
@@ -27,6 +28,8 @@ mod address;
 mod validate;
 mod resolve;
 mod expand;
+mod said;
+mod lint;
 
 pub use diagnostic::{Diagnostic, Ldirectord, Severity};
 pub use names::{FileError, Files, NameError, Names, NoFiles, World};
@@ -65,9 +68,13 @@ pub struct Named {
 pub fn load(file: File, world: &World<'_>) -> Loaded {
     let validate::Validated { config, sources, named, mut findings } =
         validate::validate(file, world);
+    // What is read of a file with errors is not what is meant.
     let desired = match findings.has_error() {
         true => None,
-        false => Some(expand::expand(config, &mut findings)),
+        false => {
+            lint::lint(&config, &sources, world, &mut findings);
+            Some(expand::expand(config, &mut findings))
+        }
     };
     let desired = desired.filter(|_| !findings.has_error());
     Loaded { desired, diagnostics: findings.finish(), sources, named }

@@ -62,6 +62,13 @@ impl Service {
         }
     }
 
+    /// The address of a fallback as written, with the port of the service where it has none.
+    ///
+    /// Differs from ldirectord: a global fallback of a mark has its own port or none; there it has no address.
+    pub(super) fn spare_address(&self, spare: Spare) -> SocketAddr {
+        SocketAddr::new(spare.address, spare.port.unwrap_or_else(|| self.port()))
+    }
+
     /// The address of a server as the kernel has it: ipvsadm gives `gate` and `ipip` the port of the service.
     pub(super) fn in_kernel(&self, written: SocketAddr, forwarding: Forwarding) -> SocketAddr {
         in_kernel(&self.key, written, forwarding)

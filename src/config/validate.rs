@@ -281,6 +281,7 @@ impl Reader<'_> {
                             self.draft.findings.push(fault);
                         }
                         (directive.set)(&mut self.draft, &value);
+                        self.draft.note(&value);
                     }
                     Some(_) if stray => {}
                     known => {

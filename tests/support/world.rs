@@ -101,34 +101,39 @@ pub(crate) fn world(names: &dyn Names) -> World<'_> {
     }
 }
 
-const fn protocol(name: &'static str) -> ProtocolInfo {
-    ProtocolInfo { name, default_port: None, carrier: Carrier::Tcp, directives: &[], doc: "" }
+const fn protocol(name: &'static str, directives: &'static [&'static str]) -> ProtocolInfo {
+    ProtocolInfo { name, default_port: None, carrier: Carrier::Tcp, directives, doc: "" }
 }
 
-const fn over_tls(name: &'static str) -> ProtocolInfo {
-    ProtocolInfo { carrier: Carrier::Tls, ..protocol(name) }
+const fn over_tls(name: &'static str, directives: &'static [&'static str]) -> ProtocolInfo {
+    ProtocolInfo { carrier: Carrier::Tls, ..protocol(name, directives) }
 }
+
+const HTTP: &[&str] = &["request", "receive", "httpmethod", "virtualhost"];
+const LOGIN: &[&str] = &["login", "passwd"];
+const LDAP: &[&str] = &["request", "receive", "login", "passwd"];
+const SQL: &[&str] = &["request", "login", "passwd", "database"];
 
 /// Everything that ldirectord can check, but `oracle`, so that there is one that cannot be.
 pub(crate) const PROTOCOLS: &[ProtocolInfo] = &[
-    protocol("dns"),
-    protocol("ftp"),
-    protocol("http"),
-    over_tls("https"),
-    protocol("http_proxy"),
-    protocol("imap"),
-    over_tls("imaps"),
-    protocol("ldap"),
-    over_tls("ldaps"),
-    protocol("mysql"),
-    protocol("nntp"),
-    protocol("none"),
-    protocol("pgsql"),
-    protocol("pop"),
-    over_tls("pops"),
-    protocol("radius"),
-    protocol("simpletcp"),
-    protocol("sip"),
-    protocol("smtp"),
-    protocol("submission"),
+    protocol("dns", &["request", "receive"]),
+    protocol("ftp", &["request", "receive", "login", "passwd"]),
+    protocol("http", HTTP),
+    over_tls("https", HTTP),
+    protocol("http_proxy", &["request", "receive", "httpmethod"]),
+    protocol("imap", LOGIN),
+    over_tls("imaps", LOGIN),
+    protocol("ldap", LDAP),
+    over_tls("ldaps", LDAP),
+    protocol("mysql", SQL),
+    protocol("nntp", &[]),
+    protocol("none", &[]),
+    protocol("pgsql", SQL),
+    protocol("pop", LOGIN),
+    over_tls("pops", LOGIN),
+    protocol("radius", &["login", "passwd", "secret"]),
+    protocol("simpletcp", &["request", "receive"]),
+    protocol("sip", &["login"]),
+    protocol("smtp", &[]),
+    protocol("submission", &[]),
 ];

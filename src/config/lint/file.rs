@@ -1,0 +1,108 @@
+//! Lints of the file as text.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
+
+use super::Whole;
+use crate::config::{Diagnostic, diagnostic::Findings, said::Said};
+
+/// The bit of a file's mode that lets everybody read it.
+///
+/// That a group may read it is somebody's choice, and which group is not known here; everybody is the default of most hosts.
+const OTHERS_READ: u32 = 0o004;
+
+impl Whole<'_> {
+    pub(super) fn file(&self, findings: &mut Findings) {
+        self.twice(&self.globals().said, findings);
+        for service in self.services() {
+            self.twice(&service.block.said, findings);
+        }
+        self.secrets(findings);
+        self.mail(findings);
+    }
+
+    /// Whether two places are in one file.
+    fn is_one_file(&self, one: &Range<usize>, other: &Range<usize>) -> bool {
+        match (self.sources.line(one), self.sources.line(other)) {
+            (Some(one), Some(other)) => std::ptr::eq(one.file, other.file),
+            _ => false,
+        }
+    }
+
+    /// Directives that count once and stand twice. A file that is included may well say it anew.
+    fn twice(&self, said: &Said, findings: &mut Findings) {
+        let mut seen = BTreeMap::new();
+        for mention in said.iter() {
+            let Some(first) = seen.insert(mention.name, mention) else { continue };
+            if self.is_one_file(&first.key, &mention.key) {
+                let name = mention.name;
+                findings.push(
+                    Diagnostic::advice(
+                        "A0106",
+                        mention.key.clone(),
+                        format!("`{name}` stands here a second time, and this one counts"),
+                    )
+                    .elsewhere(first.key.clone(), "the one that does not count")
+                    .hint("take one of them out"),
+                );
+            }
+        }
+    }
+
+    /// Secrets that every user of the host can read; once for each file.
+    fn secrets(&self, findings: &mut Findings) {
+        let mut told = BTreeSet::new();
+        for service in self.services() {
+            // The password of an anonymous login is none.
+            let open = matches!(service.block.access.login.as_str(), "anonymous" | "ftp");
+            for mention in service.block.said.iter() {
+                let secret = match mention.name {
+                    "passwd" => !open,
+                    "secret" => true,
+                    _ => false,
+                };
+                if !secret {
+                    continue;
+                }
+                let Some(line) = self.sources.line(&mention.key) else { continue };
+                let path = &line.file.path;
+                if line.file.mode & OTHERS_READ != 0 && told.insert(path.clone()) {
+                    let name = mention.name;
+                    let fault = format!("every user of this host can read this `{name}`");
+                    let hint = format!("chmod o= {}", path.display());
+                    findings.push(
+                        Diagnostic::advice("A0002", mention.key.clone(), fault).hint(hint).hint(
+                            "or keep the secrets in a file of their own, which `credentials` names",
+                        ),
+                    );
+                }
+            }
+        }
+    }
+
+    /// Settings of mails that nobody gets.
+    fn mail(&self, findings: &mut Findings) {
+        let globals = self.globals();
+        if globals.common.email.is_some()
+            || self.services().any(|service| service.block.common.email.is_some())
+        {
+            return;
+        }
+        let all = std::iter::once(&globals.said);
+        let all = all.chain(self.services().map(|service| &service.block.said));
+        let of_mails = ["emailalertfreq", "emailalertfrom", "emailalertstatus", "smtp"];
+        let first = all.flat_map(Said::iter).find(|mention| of_mails.contains(&mention.name));
+        if let Some(mention) = first {
+            findings.push(
+                Diagnostic::advice(
+                    "A0201",
+                    mention.key.clone(),
+                    "no mails are sent: `emailalert` names nobody",
+                )
+                .hint("for example: emailalert=\"admin@example.org\""),
+            );
+        }
+    }
+}
