@@ -46,6 +46,20 @@ pub struct Diagnostic {
 }
 
 impl Diagnostic {
+    /// Whether it is of interest only to who also wants ldirectord to read the file.
+    pub fn is_of_portability_alone(&self) -> bool {
+        self.severity == Severity::Advice && self.ldirectord == Ldirectord::Refuses
+    }
+
+    /// The same; an error if ldirectord refuses the file for it.
+    #[must_use]
+    pub fn strictly(mut self) -> Diagnostic {
+        if self.ldirectord == Ldirectord::Refuses {
+            self.severity = Severity::Error;
+        }
+        self
+    }
+
     /// An error.
     pub(super) fn error(
         code: &'static str,

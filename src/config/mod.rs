@@ -33,7 +33,7 @@ mod lint;
 
 pub use diagnostic::{Diagnostic, Ldirectord, Severity};
 pub use names::{FileError, Files, NameError, Names, NoFiles, World};
-pub use render::render;
+pub use render::{draw, render, short};
 pub use sources::{File, FileKind, Line, Sources};
 
 use std::{ops::Range, path::PathBuf};

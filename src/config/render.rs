@@ -16,18 +16,31 @@ pub fn render(sources: &Sources, pid: u32, diagnostics: &[Diagnostic]) -> String
     let mut out = String::new();
     for diagnostic in diagnostics {
         if let Some(line) = sources.line(&diagnostic.span) {
-            one(&mut out, sources, pid, &line, diagnostic);
+            as_ldirectord(&mut out, pid, &line, diagnostic);
+            one(&mut out, sources, &line, diagnostic, &Renderer::plain());
         }
     }
     out
 }
 
-fn one(out: &mut String, sources: &Sources, pid: u32, line: &Line<'_>, diagnostic: &Diagnostic) {
-    let (path, number) = (line.file.path.to_string_lossy(), line.number);
-    let (word, level) = match diagnostic.severity {
-        Severity::Error => ("Error", Level::ERROR),
-        Severity::Warning => ("Warning", Level::WARNING),
-        Severity::Advice => ("Advice", Level::INFO.with_name("advice")),
+/// All diagnostics of a configuration drawn for a person, with the colors of a terminal or without.
+pub fn draw(sources: &Sources, diagnostics: &[Diagnostic], colored: bool) -> String {
+    let renderer = if colored { Renderer::styled() } else { Renderer::plain() };
+    let mut out = String::new();
+    for diagnostic in diagnostics {
+        if let Some(line) = sources.line(&diagnostic.span) {
+            one(&mut out, sources, &line, diagnostic, &renderer);
+        }
+    }
+    out
+}
+
+/// The line that ldirectord prints, or would print if it found this.
+fn as_ldirectord(out: &mut String, pid: u32, line: &Line<'_>, diagnostic: &Diagnostic) {
+    let word = match diagnostic.severity {
+        Severity::Error => "Error",
+        Severity::Warning => "Warning",
+        Severity::Advice => return,
     };
     let known = match &diagnostic.ldirectord {
         Ldirectord::Says(text) if !text.is_empty() => text.clone(),
@@ -35,13 +48,25 @@ fn one(out: &mut String, sources: &Sources, pid: u32, line: &Line<'_>, diagnosti
     };
     // `Unknown command` has the line with its ending; a line of the log is one line.
     let known = short(&known.replace('\n', ""));
-    let known = known.trim_end();
-    if diagnostic.severity != Severity::Advice {
-        // Writing to a string cannot fail.
-        writeln!(out, "{word} [{pid}] reading file {path} at line {number}: {known}")
-            .unwrap_or_default();
-    }
+    let (path, number, known) = (line.file.path.display(), line.number, known.trim_end());
+    // Writing to a string cannot fail.
+    writeln!(out, "{word} [{pid}] reading file {path} at line {number}: {known}")
+        .unwrap_or_default();
+}
 
+fn one(
+    out: &mut String,
+    sources: &Sources,
+    line: &Line<'_>,
+    diagnostic: &Diagnostic,
+    renderer: &Renderer,
+) {
+    let (path, number) = (line.file.path.to_string_lossy(), line.number);
+    let level = match diagnostic.severity {
+        Severity::Error => Level::ERROR,
+        Severity::Warning => Level::WARNING,
+        Severity::Advice => Level::INFO.with_name("advice"),
+    };
     let (text, at) = drawn(&line.text, line.part.clone());
     let title = level.clone().primary_title(short(&diagnostic.message)).id(diagnostic.code);
     let hints: Vec<String> = diagnostic.hints.iter().map(|hint| short(hint)).collect();
@@ -66,7 +91,7 @@ fn one(out: &mut String, sources: &Sources, pid: u32, line: &Line<'_>, diagnosti
     if let Some(refuses) = refuses {
         group = group.element(refuses);
     }
-    out.push_str(&Renderer::plain().render(&[group]));
+    out.push_str(&renderer.render(&[group]));
     out.push_str("\n\n");
 }
 
@@ -84,8 +109,8 @@ fn drawn(line: &[u8], at: Range<usize>) -> (String, Range<usize>) {
     (format!("{before}{inside}{behind}"), place)
 }
 
-/// A sentence, cut where it repeats an endless value.
-fn short(text: &str) -> String {
+/// Text in one line, cut at 400 characters where it repeats an endless value.
+pub fn short(text: &str) -> String {
     text.chars().take(WIDEST).map(visible).collect()
 }
 

@@ -5,7 +5,10 @@
 
 use std::{borrow::Cow, cell::OnceCell, ops::Range, path::PathBuf};
 
-use super::secret::{masked, masked_credential};
+use super::{
+    render::short,
+    secret::{masked, masked_credential},
+};
 
 /// A file as it was read.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -62,6 +65,23 @@ pub struct Line<'a> {
     pub text: Cow<'a, [u8]>,
     /// What is meant, in bytes of the line; ends with the line at the latest.
     pub part: Range<usize>,
+}
+
+impl Line<'_> {
+    /// The line for a program to show: without control characters, cut at 400 characters.
+    pub fn shown(&self) -> String {
+        short(&String::from_utf8_lossy(&self.text))
+    }
+
+    /// What is meant, in characters of that, counted from 1. Bytes that are no text count as the character that
+    /// stands for them.
+    pub fn columns(&self) -> Range<usize> {
+        let characters = |range: Range<usize>| {
+            String::from_utf8_lossy(self.text.get(range).unwrap_or_default()).chars().count()
+        };
+        let start = 1 + characters(0..self.part.start);
+        start..start + characters(self.part.clone())
+    }
 }
 
 impl Sources {
@@ -122,5 +142,20 @@ mod tests {
         assert_eq!(told(13..16), ("b.cf", 1, "x=1".to_owned(), 2..3));
         assert_eq!(told(16..99), ("b.cf", 2, "y=2".to_owned(), 0..3));
         assert_eq!(Sources::default().line(&(0..0)), None);
+    }
+
+    #[test]
+    fn columns_count_characters_and_secrets_are_stars() {
+        let line = |text: &str, part: Range<usize>| {
+            let mut sources = Sources::default();
+            sources.add(File::new("a.cf", text), FileKind::Configuration, 0);
+            let line = sources.line(&part).unwrap();
+            (line.columns(), line.shown())
+        };
+        assert_eq!(line("a=b", 2..3), (3..4, "a=b".to_owned()));
+        assert_eq!(line("größe=5", 8..9), (7..8, "größe=5".to_owned()));
+        assert_eq!(line("a=\u{1b}[m", 3..3).1, "a=\u{fffd}[m");
+        assert_eq!(line(" passwd=\"x y\"", 1..7), (2..8, " passwd=\"* *\"".to_owned()));
+        assert_eq!(line(&"x".repeat(1000), 998..1000), (999..1001, "x".repeat(400)));
     }
 }

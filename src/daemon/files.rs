@@ -6,7 +6,7 @@ use std::{
     cell::RefCell,
     fs::{self, OpenOptions},
     hash::{DefaultHasher, Hash as _, Hasher as _},
-    io::{self, Read as _},
+    io::{self, Read},
     os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
@@ -29,13 +29,7 @@ pub(super) fn read(path: &Path) -> io::Result<(File, Content)> {
     if !about.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, what(&about)));
     }
-    let mut bytes = Vec::with_capacity(usize::try_from(about.len().min(LARGEST)).unwrap_or(0));
-    file.by_ref().take(LARGEST + 1).read_to_end(&mut bytes)?;
-    if u64::try_from(bytes.len()).is_ok_and(|length| length > LARGEST) {
-        let message =
-            format!("it has more than {} MiB, and is probably no configuration", LARGEST >> 20);
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
-    }
+    let bytes = bounded(file.by_ref())?;
     let content = Content { stat: stat(&about), hash: hash(&bytes) };
     let file = File {
         path: path.to_owned(),
@@ -44,6 +38,22 @@ pub(super) fn read(path: &Path) -> io::Result<(File, Content)> {
         identity: (about.dev(), about.ino()),
     };
     Ok((file, content))
+}
+
+/// Reads standard input to its end.
+pub(super) fn standard_input(name: &str) -> io::Result<File> {
+    Ok(File::new(name, bounded(io::stdin().lock())?))
+}
+
+fn bounded(file: impl Read) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.take(LARGEST + 1).read_to_end(&mut bytes)?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > LARGEST) {
+        let message =
+            format!("it has more than {} MiB, and is probably no configuration", LARGEST >> 20);
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+    }
+    Ok(bytes)
 }
 
 fn what(about: &fs::Metadata) -> &'static str {

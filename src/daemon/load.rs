@@ -7,13 +7,13 @@ use std::{collections::HashSet, env, fs, io, path::Path};
 use nix::unistd::{AccessFlags, access};
 
 use super::{
-    files::SystemFiles,
+    files::{self, SystemFiles},
     names::{NoHosts, SystemNames},
     watch::Seen,
 };
 use crate::{
     checks,
-    config::{self, Diagnostic, Ldirectord, Loaded, Named, Names, Severity, Sources, World},
+    config::{self, Diagnostic, File, Ldirectord, Loaded, Named, Names, Severity, Sources, World},
     model::{CheckKind, Desired, TlsSettings},
     sinks,
 };
@@ -66,9 +66,24 @@ pub fn load(path: &Path, purpose: Purpose) -> io::Result<Reading> {
     }
 }
 
+/// What standard input is called where a file would be named.
+pub const STANDARD_INPUT: &str = "<standard input>";
+
+/// Reads a configuration from standard input to say what it is worth. The folder of the process is where the names in
+/// it begin. Blocks, also for the resolver.
+pub fn examine_standard_input() -> io::Result<Reading> {
+    let file = files::standard_input(STANDARD_INPUT)?;
+    Ok(judge(file, SystemFiles::default(), Purpose::Examine, &SystemNames::default()))
+}
+
 fn understand(path: &Path, purpose: Purpose, names: &dyn Names) -> io::Result<Reading> {
-    let (protocols, host_name, files) = (checks::catalogue(), host_name(), SystemFiles::default());
+    let files = SystemFiles::default();
     let file = files.main(path)?;
+    Ok(judge(file, files, purpose, names))
+}
+
+fn judge(file: File, files: SystemFiles, purpose: Purpose, names: &dyn Names) -> Reading {
+    let (protocols, host_name) = (checks::catalogue(), host_name());
     let world = World {
         names,
         files: &files,
@@ -84,7 +99,7 @@ fn understand(path: &Path, purpose: Purpose, names: &dyn Names) -> io::Result<Re
     if diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {
         desired = None;
     }
-    Ok(Reading { sources, seen: files.seen(), desired, diagnostics })
+    Reading { sources, seen: files.seen(), desired, diagnostics }
 }
 
 /// What is wrong with a file that the configuration names.
