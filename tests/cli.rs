@@ -6,9 +6,13 @@
 #[path = "support/site.rs"]
 mod site;
 
-use std::fs;
+use std::{fs, io::Read as _, os::fd::OwnedFd};
 
 use insta::assert_snapshot;
+use nix::{
+    fcntl::OFlag,
+    pty::{grantpt, posix_openpt, ptsname_r, unlockpt},
+};
 use site::Site;
 
 /// What came of these words, with the folder's name taken out.
@@ -35,7 +39,7 @@ fn usage_is_printed_for_words_that_make_no_sense() {
     exit 255
     -- out
     Usage: ldirectord [-d|--debug] [--table kernel|memory] [--] [CONFIG] COMMAND
-           ldirectord validate [FILE]
+           ldirectord validate [--strict] [--json] [FILE]
            ldirectord -h|-?|--help | -v|--version
 
     Commands:
@@ -99,7 +103,7 @@ fn help_wins_over_version() {
     configuration file and checks the real servers behind each virtual service.
 
     Usage: ldirectord [-d|--debug] [--table kernel|memory] [--] [CONFIG] COMMAND
-           ldirectord validate [FILE]
+           ldirectord validate [--strict] [--json] [FILE]
            ldirectord -h|-?|--help | -v|--version
 
     Commands:
@@ -110,7 +114,8 @@ fn help_wins_over_version() {
       reload        Have it read CONFIG again; what is wrong with the file is printed
       force-reload  The same as reload
       status        Say whether it runs: exit 0 it does, 3 it does not, 1 its pid file is stale
-      validate      Say what is wrong or doubtful in a file: exit 0 it can be used, 2 it cannot
+      validate      Say what is wrong or doubtful in a file: exit 0 it can be used, 2 it cannot;
+                    ldirectord validate --help says more
 
     CONFIG is looked for as /etc/ha.d/CONFIG, /etc/ha.d/conf/CONFIG and CONFIG, and is
     ldirectord.cf when it is not given.
@@ -262,17 +267,389 @@ fn validate_says_what_a_file_is_worth() {
     DIR/web.cf: 1 virtual service, 3 real servers, 3 checks
     -- err
     ");
+    let strict = call(&site, &["validate", "--strict", "web.cf"]);
+    assert_eq!(strict, call(&site, &["validate", "web.cf"]));
     assert_snapshot!(call(&site, &["validate"]), @"
     exit 1
     -- out
     -- err
     Config file ldirectord.cf not found
     ");
-    site.configure("virtual=192.0.2.1:80\n\treal=192.0.2.10:80 somehow\n");
-    let broken = site.run(&["validate", "web.cf"]);
-    assert_eq!((broken.code, broken.out.as_str()), (2, ""));
-    assert!(broken.err.contains("somehow"), "{}", broken.err);
     // A configuration may be called like a subcommand.
     assert_eq!(site.run(&["validate", "status"]).err, "Config file validate not found\n");
     assert_eq!(site.run(&["validate", "web.cf", "more"]).code, 255);
+}
+
+/// A file with a warning, and with one for what ldirectord refuses; it can be used.
+const DOUBTFUL: &str = "quiescent=yes # always\nvirtual=192.0.2.1:80\n\treal=192.0.2.10:80 masq\n\tfailurecount=3 times\n";
+
+#[test]
+fn validate_lets_doubtful_files_pass_unless_it_is_strict() {
+    let site =
+        Site::with("failurecount=3 times\nvirtual=192.0.2.1:80\n\treal=192.0.2.10:80 masq\n");
+    assert_snapshot!(call(&site, &["validate", "web.cf"]), @"
+    exit 0
+    -- out
+    DIR/web.cf: 1 virtual service, 1 real server, 1 check
+    -- err
+    warning[W0103]: only `3` is read of this value
+     --> DIR/web.cf:2:14
+      |
+    2 | failurecount=3 times
+      |              ^^^^^^^
+      |
+      = hint: write the number alone
+
+    DIR/web.cf: 1 warning
+    ");
+    let strict = site.run(&["validate", "--strict", "web.cf"]);
+    assert_eq!((strict.code, strict.all()), (1, site.run(&["validate", "web.cf"]).all()));
+    site.configure(DOUBTFUL);
+    assert_snapshot!(call(&site, &["validate", "web.cf"]), @"
+    exit 0
+    -- out
+    DIR/web.cf: 1 virtual service, 1 real server, 1 check
+    -- err
+    warning[W0101]: ldirectord refuses `quiescent` for the comment behind it
+     --> DIR/web.cf:2:11
+      |
+    2 | quiescent=yes # always
+      |           ^^^^^^^^^^^^
+      |
+      = note: ldirectord refuses the file for this
+
+    warning[W0103]: only `3` is read of this value
+     --> DIR/web.cf:5:15
+      |
+    5 |     failurecount=3 times
+      |                  ^^^^^^^
+      |
+      = hint: write the number alone
+
+    DIR/web.cf: 2 warnings
+    ");
+    assert_snapshot!(call(&site, &["validate", "--strict", "web.cf"]), @"
+    exit 2
+    -- out
+    -- err
+    error[W0101]: ldirectord refuses `quiescent` for the comment behind it
+     --> DIR/web.cf:2:11
+      |
+    2 | quiescent=yes # always
+      |           ^^^^^^^^^^^^
+      |
+      = note: ldirectord refuses the file for this
+
+    warning[W0103]: only `3` is read of this value
+     --> DIR/web.cf:5:15
+      |
+    5 |     failurecount=3 times
+      |                  ^^^^^^^
+      |
+      = hint: write the number alone
+
+    DIR/web.cf: 1 error, 1 warning
+    ");
+}
+
+#[test]
+fn validate_shows_every_fault_of_every_file() {
+    let site = Site::with("include=services/*.cf\nquiescent=perhaps\nfailurecount=3 times\n");
+    fs::create_dir(site.path("services")).unwrap();
+    fs::write(
+        site.path("services/shop.cf"),
+        "virtual=192.0.2.1:80\n\treal=192.0.2.10:80 somehow\n\tpasswd hunter2\n",
+    )
+    .unwrap();
+    fs::write(
+        site.path("services/web.cf"),
+        "virtual=192.0.2.1:80\n\treal=192.0.2.10:80 masq\nvirtual=192.0.2.1:80\n\treal=192.0.2.10:80 masq\n",
+    )
+    .unwrap();
+    assert_snapshot!(call(&site, &["validate", "web.cf"]), @r#"
+    exit 2
+    -- out
+    -- err
+    error[E0201]: `quiescent` is `yes` or `no`, not `perhaps`
+     --> DIR/web.cf:3:11
+      |
+    3 | quiescent=perhaps
+      |           ^^^^^^^
+
+    warning[W0103]: only `3` is read of this value
+     --> DIR/web.cf:4:14
+      |
+    4 | failurecount=3 times
+      |              ^^^^^^^
+      |
+      = hint: write the number alone
+
+    error[E0306]: `somehow` is no forwarding method
+     --> DIR/services/shop.cf:2:21
+      |
+    2 |     real=192.0.2.10:80 somehow
+      |                        ^^^^^^^
+      |
+      = hint: write gate, masq or ipip after the address
+
+    error[E0103]: `passwd` has no `=`
+     --> DIR/services/shop.cf:3:2
+      |
+    3 |     passwd *******
+      |     ^^^^^^^^^^^^^^
+      |
+      = hint: for example: passwd="a password"
+
+    error[E0311]: the virtual service tcp 192.0.2.1:80 is described twice
+     --> DIR/services/web.cf:1:9
+      |
+    1 | virtual=192.0.2.1:80
+      |         ^^^^^^^^^^^^
+      |
+      = note: the first description is at DIR/services/shop.cf:1
+
+    error[E0311]: the virtual service tcp 192.0.2.1:80 is described twice
+     --> DIR/services/web.cf:3:9
+      |
+    3 | virtual=192.0.2.1:80
+      |         ^^^^^^^^^^^^
+      |
+      = note: the first description is at DIR/services/shop.cf:1
+
+    DIR/web.cf: 5 errors, 1 warning
+    "#);
+}
+
+/// What `validate` shows on a terminal.
+fn on_a_terminal(site: &Site, no_color: &str) -> String {
+    let terminal = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY).unwrap();
+    grantpt(&terminal).unwrap();
+    unlockpt(&terminal).unwrap();
+    let name = ptsname_r(&terminal).unwrap();
+    let screen = fs::File::options().read(true).write(true).open(name).unwrap();
+    let mut program = site.program();
+    program.args(["validate", "web.cf"]).env("TERM", "xterm").env("NO_COLOR", no_color);
+    assert_eq!(program.stderr(screen).status().unwrap().code(), Some(2));
+    // The last writer of the screen goes with the command.
+    drop(program);
+    let mut shown = Vec::new();
+    let mut terminal = fs::File::from(OwnedFd::from(terminal));
+    // A screen that nobody writes to any more ends with an error.
+    assert!(terminal.read_to_end(&mut shown).is_err());
+    String::from_utf8(shown).unwrap()
+}
+
+#[test]
+fn faults_are_in_color_for_a_person_who_wants_that() {
+    let site = Site::with("quiescent=perhaps\n");
+    let colored = on_a_terminal(&site, "");
+    assert!(colored.contains("\u{1b}[1m\u{1b}[91merror[E0201]"), "{colored:?}");
+    let plain = on_a_terminal(&site, "1");
+    assert!(plain.contains("error[E0201]: `quiescent`") && !plain.contains('\u{1b}'), "{plain:?}");
+    let file = site.program().args(["validate", "web.cf"]).env("TERM", "xterm").output().unwrap();
+    assert!(!file.stderr.contains(&0x1b), "nor in a file");
+}
+
+#[test]
+fn validate_reads_standard_input() {
+    let site = Site::with("");
+    let from = |text: &str, words: &[&str]| {
+        fs::write(site.path("input"), text).unwrap();
+        let input = fs::File::open(site.path("input")).unwrap();
+        let done = site.program().args(words).stdin(input).output().unwrap();
+        let text = [done.stdout, done.stderr].concat();
+        (done.status.code(), String::from_utf8(text).unwrap())
+    };
+    let text = "virtual=192.0.2.1:80\n\treal=192.0.2.10:80 masq\n";
+    let told = "<standard input>: 1 virtual service, 1 real server, 1 check\n".to_owned();
+    assert_eq!(from(text, &["validate", "-"]), (Some(0), told));
+    let (code, drawing) = from("fork=1\n", &["validate", "-"]);
+    assert_eq!(code, Some(2));
+    assert!(drawing.contains("--> <standard input>:1:6"), "{drawing}");
+    // What it includes is looked for here.
+    assert_eq!(from("include=web.cf\n", &["validate", "-"]).0, Some(0));
+}
+
+#[test]
+fn a_file_that_cannot_be_read_has_no_faults_to_show() {
+    let site = Site::new();
+    fs::create_dir_all(site.path("etc")).unwrap();
+    std::os::unix::fs::symlink("/proc/self/mem", site.path("etc/web.cf")).unwrap();
+    assert_snapshot!(call(&site, &["validate", "web.cf"]), @"
+    exit 2
+    -- out
+    -- err
+    cannot read DIR/etc/web.cf: Input/output error (os error 5)
+    ");
+    assert_snapshot!(call(&site, &["validate", "--json", "web.cf"]), @r#"
+    exit 2
+    -- out
+    {
+      "schema": 1,
+      "file": "DIR/etc/web.cf",
+      "failure": "cannot read DIR/etc/web.cf: Input/output error (os error 5)",
+      "strict": false,
+      "valid": false,
+      "errors": 0,
+      "warnings": 0,
+      "advice": 0,
+      "contents": null,
+      "diagnostics": []
+    }
+    -- err
+    "#);
+    assert_snapshot!(call(&site, &["validate", "--json", "other.cf"]), @r#"
+    exit 1
+    -- out
+    {
+      "schema": 1,
+      "file": "other.cf",
+      "failure": "Config file other.cf not found",
+      "strict": false,
+      "valid": false,
+      "errors": 0,
+      "warnings": 0,
+      "advice": 0,
+      "contents": null,
+      "diagnostics": []
+    }
+    -- err
+    "#);
+}
+
+#[test]
+fn json_has_everything_that_is_shown_and_no_secret() {
+    let site = Site::with(
+        "failurecount=3 times\nquiescent=yes # always\nvirtual=192.0.2.1:80\n\tpasswd=hunter2\nvirtual=192.0.2.1:80\n\tpasswd=\"hunter2\" hunter3\n",
+    );
+    let done = site.run(&["validate", "--json", "web.cf"]);
+    assert_eq!((done.code, done.err.as_str()), (2, ""));
+    assert!(!done.out.contains("hunter"), "{}", done.out);
+    let found: serde_json::Value = serde_json::from_str(&done.out).unwrap();
+    let text = serde_json::to_string_pretty(&found).unwrap();
+    assert_snapshot!(without_folder(&site, &text), @r#"
+    {
+      "advice": 0,
+      "contents": null,
+      "diagnostics": [
+        {
+          "code": "W0103",
+          "column": 14,
+          "elsewhere": null,
+          "end_column": 21,
+          "file": "DIR/web.cf",
+          "hints": [
+            "write the number alone"
+          ],
+          "ldirectord": "silent",
+          "ldirectord_says": null,
+          "line": 2,
+          "message": "only `3` is read of this value",
+          "severity": "warning",
+          "text": "failurecount=3 times"
+        },
+        {
+          "code": "W0101",
+          "column": 11,
+          "elsewhere": null,
+          "end_column": 23,
+          "file": "DIR/web.cf",
+          "hints": [],
+          "ldirectord": "refuses",
+          "ldirectord_says": null,
+          "line": 3,
+          "message": "ldirectord refuses `quiescent` for the comment behind it",
+          "severity": "warning",
+          "text": "quiescent=yes # always"
+        },
+        {
+          "code": "E0205",
+          "column": 9,
+          "elsewhere": null,
+          "end_column": 16,
+          "file": "DIR/web.cf",
+          "hints": [
+            "write passwd=\"...\""
+          ],
+          "ldirectord": "says",
+          "ldirectord_says": "Unknown command \"\tpasswd=******* \"",
+          "line": 5,
+          "message": "the value of `passwd` must be in double quotes",
+          "severity": "error",
+          "text": "\tpasswd=*******"
+        },
+        {
+          "code": "E0311",
+          "column": 9,
+          "elsewhere": {
+            "file": "DIR/web.cf",
+            "line": 4,
+            "message": "the first description",
+            "text": "virtual=192.0.2.1:80"
+          },
+          "end_column": 21,
+          "file": "DIR/web.cf",
+          "hints": [],
+          "ldirectord": "says",
+          "ldirectord_says": "duplicate virtual server",
+          "line": 6,
+          "message": "the virtual service tcp 192.0.2.1:80 is described twice",
+          "severity": "error",
+          "text": "virtual=192.0.2.1:80"
+        },
+        {
+          "code": "W0103",
+          "column": 18,
+          "elsewhere": null,
+          "end_column": 26,
+          "file": "DIR/web.cf",
+          "hints": [],
+          "ldirectord": "silent",
+          "ldirectord_says": null,
+          "line": 7,
+          "message": "what follows the closing quote is ignored",
+          "severity": "warning",
+          "text": "\tpasswd=\"*******\" *******"
+        }
+      ],
+      "errors": 2,
+      "failure": null,
+      "file": "DIR/web.cf",
+      "schema": 1,
+      "strict": false,
+      "valid": false,
+      "warnings": 3
+    }
+    "#);
+    let strict = site.run(&["validate", "--json", "--strict", "web.cf"]);
+    let strict: serde_json::Value = serde_json::from_str(&strict.out).unwrap();
+    assert_eq!((&strict["strict"], &strict["errors"]), (&true.into(), &3.into()));
+    assert_eq!(strict["diagnostics"][1]["severity"], "error");
+    assert_eq!(strict["diagnostics"][1]["ldirectord"], "refuses");
+}
+
+#[test]
+fn json_of_a_clean_file() {
+    let site = Site::with("virtual=192.0.2.1:80\n\treal=192.0.2.10->192.0.2.12:80 gate\n");
+    assert_snapshot!(call(&site, &["validate", "--json", "web.cf"]), @r#"
+    exit 0
+    -- out
+    {
+      "schema": 1,
+      "file": "DIR/web.cf",
+      "failure": null,
+      "strict": false,
+      "valid": true,
+      "errors": 0,
+      "warnings": 0,
+      "advice": 0,
+      "contents": {
+        "virtual_services": 1,
+        "real_servers": 3,
+        "checks": 3
+      },
+      "diagnostics": []
+    }
+    -- err
+    "#);
 }

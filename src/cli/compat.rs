@@ -24,7 +24,7 @@ pub(super) const VERSION: &str = concat!(
 /// What a command line that makes no sense is answered with.
 pub(super) const USAGE: &str = "\
 Usage: ldirectord [-d|--debug] [--table kernel|memory] [--] [CONFIG] COMMAND
-       ldirectord validate [FILE]
+       ldirectord validate [--strict] [--json] [FILE]
        ldirectord -h|-?|--help | -v|--version
 
 Commands:
@@ -51,7 +51,7 @@ ldirectord directs Linux Virtual Server: it programs the kernel's IPVS table fro
 configuration file and checks the real servers behind each virtual service.
 
 Usage: ldirectord [-d|--debug] [--table kernel|memory] [--] [CONFIG] COMMAND
-       ldirectord validate [FILE]
+       ldirectord validate [--strict] [--json] [FILE]
        ldirectord -h|-?|--help | -v|--version
 
 Commands:
@@ -62,7 +62,8 @@ Commands:
   reload        Have it read CONFIG again; what is wrong with the file is printed
   force-reload  The same as reload
   status        Say whether it runs: exit 0 it does, 3 it does not, 1 its pid file is stale
-  validate      Say what is wrong or doubtful in a file: exit 0 it can be used, 2 it cannot
+  validate      Say what is wrong or doubtful in a file: exit 0 it can be used, 2 it cannot;
+                ldirectord validate --help says more
 
 CONFIG is looked for as /etc/ha.d/CONFIG, /etc/ha.d/conf/CONFIG and CONFIG, and is
 ldirectord.cf when it is not given.
@@ -89,8 +90,8 @@ pub(super) const DEFAULT_CONFIG: &str = "ldirectord.cf";
 /// What is asked for.
 #[derive(Debug)]
 pub(super) enum Invocation {
-    /// The help text.
-    Help,
+    /// A help text.
+    Help(String),
     /// The version.
     Version,
     /// A subcommand of ours.
@@ -178,7 +179,7 @@ pub(super) fn read(words: &[OsString]) -> Result<Invocation, UsageError> {
         return Err(UsageError { complaints: options.complaints });
     }
     if options.help {
-        return Ok(Invocation::Help);
+        return Ok(Invocation::Help(HELP.to_owned()));
     }
     if options.version {
         return Ok(Invocation::Version);
@@ -199,6 +200,9 @@ pub(super) fn read(words: &[OsString]) -> Result<Invocation, UsageError> {
         })),
         None => match own::read(rest) {
             Some(Ok(command)) => Ok(Invocation::Own(command)),
+            Some(Err(error)) if !error.use_stderr() => {
+                Ok(Invocation::Help(error.to_string().trim_end().to_owned()))
+            }
             Some(Err(error)) => Err(UsageError { complaints: vec![error.to_string()] }),
             None => Err(UsageError::default()),
         },
@@ -276,7 +280,13 @@ mod tests {
     fn check(words: &[&str], expected: &str) {
         let words: Vec<OsString> = words.iter().map(OsString::from).collect();
         let found = match read(&words) {
-            Ok(Invocation::Help) => "help".to_owned(),
+            Ok(Invocation::Help(text)) => {
+                if text == HELP {
+                    "help".to_owned()
+                } else {
+                    "help of a subcommand".to_owned()
+                }
+            }
             Ok(Invocation::Version) => "version".to_owned(),
             Ok(Invocation::Own(command)) => format!("{command:?}"),
             Ok(Invocation::Ldirectord(request)) => format!(
@@ -319,8 +329,12 @@ mod tests {
         check(&["--table=kernel", "web.cf", "start"], "web.cf start");
         check(&["--table=disk", "start"], "usage [\"Option table is kernel or memory, not disk\"]");
         check(&["--table"], "usage [\"Option table requires an argument\"]");
-        check(&["validate"], "Validate { file: None }");
-        check(&["validate", "web.cf"], "Validate { file: Some(\"web.cf\") }");
+        check(&["validate"], "Validate(Validate { strict: false, json: false, file: None })");
+        check(
+            &["validate", "--json", "web.cf", "--strict"],
+            "Validate(Validate { strict: true, json: true, file: Some(\"web.cf\") })",
+        );
+        check(&["validate", "--help"], "help of a subcommand");
         check(&["validate", "start"], "validate start");
     }
 }

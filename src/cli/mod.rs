@@ -26,8 +26,8 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> Exit {
     let program = words.next().unwrap_or_else(|| env!("CARGO_PKG_NAME").into());
     let words: Vec<OsString> = words.collect();
     match compat::read(&words) {
-        Ok(Invocation::Help) => {
-            output::out(compat::HELP);
+        Ok(Invocation::Help(text)) => {
+            output::out(text);
             Exit::Success
         }
         Ok(Invocation::Version) => {

@@ -6,7 +6,7 @@
 
 use std::{ffi::OsString, path::PathBuf};
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
 /// The names, to tell them from the names of configurations before anything is read.
 const NAMES: &[&str] = &["validate"];
@@ -14,12 +14,39 @@ const NAMES: &[&str] = &["validate"];
 /// A subcommand of ours.
 #[derive(Clone, PartialEq, Eq, Debug, Subcommand)]
 pub(super) enum Command {
-    /// Reads a configuration file and says everything that is wrong or doubtful in it
-    Validate {
-        /// The file; by default the one that the daemon would follow
-        file: Option<PathBuf>,
-    },
+    /// Say what is wrong or doubtful in a configuration; change nothing
+    #[command(after_help = VALIDATE, override_usage = "ldirectord validate [--strict] [--json] [FILE]")]
+    Validate(Validate),
 }
+
+/// The words of `validate`.
+#[derive(Clone, PartialEq, Eq, Debug, Args)]
+pub(super) struct Validate {
+    /// Take for an error what ldirectord refuses, and let nothing pass that is doubtful
+    #[arg(long)]
+    pub(super) strict: bool,
+    /// Print one JSON object, which ldirectord.cf(5) describes, and nothing else
+    #[arg(long)]
+    pub(super) json: bool,
+    /// The configuration, looked for as the daemon does (default ldirectord.cf); - is standard input
+    pub(super) file: Option<PathBuf>,
+}
+
+const VALIDATE: &str = "\
+Every fault is shown with its line, in the files that the file includes as well. Names are looked up as for a start;
+nothing is written to, and a daemon that runs takes no notice.
+
+Exit codes:
+  0  the file can be used; there may be warnings and advice
+  1  with --strict: there are warnings or advice; or there is no such file
+  2  the file has errors, or cannot be read
+
+NO_COLOR in the environment keeps colors away.
+
+Examples:
+  ldirectord validate
+  ldirectord validate --strict /etc/ha.d/ldirectord.cf.new && mv /etc/ha.d/ldirectord.cf.new /etc/ha.d/ldirectord.cf
+  git show main:ldirectord.cf | ldirectord validate --json - | jq -r '.diagnostics[].message'";
 
 #[derive(Debug, Parser)]
 #[command(name = "ldirectord", no_binary_name = true, disable_help_subcommand = true)]

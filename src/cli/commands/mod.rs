@@ -32,7 +32,7 @@ use crate::{
 /// Does a subcommand of ours.
 pub(super) fn own(command: &own::Command) -> Exit {
     match command {
-        own::Command::Validate { file } => validate::run(file.as_deref()),
+        own::Command::Validate(words) => validate::run(words),
     }
 }
 
