@@ -63,16 +63,20 @@ pub struct Directive {
     pub scope: Scope,
     /// What its value may be.
     pub value: ValueKind,
-    /// The unit and range of the value in words, or nothing.
+    /// The range of the value in words, or nothing; its unit is that of [`ValueKind::unit`].
     pub range: &'static str,
     /// What holds where it is missing, in words.
     pub default: &'static str,
-    /// A value that is right.
+    /// A value that is right; nothing where every value is refused.
     pub example: &'static str,
     /// A value that is right outside of a virtual service, where that is another.
     pub global_example: Option<&'static str>,
     /// The manual's paragraph.
     pub doc: &'static str,
+    /// Whose word counts for a virtual service, where that is not what its scope implies.
+    pub inherits: &'static str,
+    /// What ldirectord makes of it where that is not the same, in words that follow on `ldirectord:`.
+    pub differs: &'static str,
     /// Whether each of several counts; of others the last one counts.
     pub repeats: bool,
     /// Whether ldirectord does not know it.
@@ -124,7 +128,7 @@ impl Directive {
 }
 
 /// The word that was probably meant, if one is near enough.
-pub(super) fn nearest_word<'w>(word: &[u8], words: &[&'w str]) -> Option<&'w str> {
+pub fn nearest_word<'w>(word: &[u8], words: &[&'w str]) -> Option<&'w str> {
     let wanted = word.to_ascii_lowercase();
     let near = |known: &&str| distance(&wanted, known.as_bytes());
     let nearest = words.iter().copied().min_by_key(near)?;
@@ -212,6 +216,8 @@ const ROW: Directive = Directive {
     example: "",
     global_example: None,
     doc: "",
+    inherits: "",
+    differs: "",
     repeats: false,
     extension: false,
     says: Says::Same(""),
@@ -222,6 +228,7 @@ const ROW: Directive = Directive {
 pub const DIRECTIVES: &[Directive] = &[
     Directive {
         name: "virtual",
+        differs: "an address without a port is a firewall mark there",
         scope: Scope::Opening,
         value: ValueKind::Special("ADDRESS:PORT | NAME:PORT | MARK"),
         range: "port 0 to 65535 or a service name; mark 1 to 4294967295",
@@ -245,6 +252,8 @@ pub const DIRECTIVES: &[Directive] = &[
     },
     Directive {
         name: "real",
+        differs: "a request of its own that begins with / makes the receive and the limits behind it be ignored; a \
+                  range over 5.245.225.0 or 59.154.202.0 is empty",
         repeats: true,
         scope: Scope::Virtual,
         value: ValueKind::Special(
@@ -262,6 +271,7 @@ pub const DIRECTIVES: &[Directive] = &[
     },
     Directive {
         name: "real6",
+        differs: "a request of its own that begins with / makes the receive and the limits behind it be ignored",
         repeats: true,
         scope: Scope::Virtual,
         value: ValueKind::Special(
@@ -276,6 +286,8 @@ pub const DIRECTIVES: &[Directive] = &[
     },
     Directive {
         name: "fallback",
+        inherits: "what the virtual service says, else the global line for an IPv4 service, else the default",
+        differs: "a global one does not work for marks",
         scope: Scope::Both,
         value: ValueKind::Special("ADDRESS[:PORT] [gate|masq|ipip]"),
         default: "none",
@@ -289,6 +301,8 @@ pub const DIRECTIVES: &[Directive] = &[
     },
     Directive {
         name: "fallback6",
+        inherits: "what the virtual service says, else the global line for an IPv6 service, else the default",
+        differs: "a global one does not work for marks",
         scope: Scope::Both,
         value: ValueKind::Special("[ADDRESS][:PORT] [gate|masq|ipip]"),
         default: "none",
@@ -300,6 +314,7 @@ pub const DIRECTIVES: &[Directive] = &[
     },
     Directive {
         name: "fallbackcommand",
+        differs: "everything waits for the program",
         scope: Scope::Both,
         value: ValueKind::Text,
         default: "none",
@@ -361,9 +376,10 @@ pub const DIRECTIVES: &[Directive] = &[
     },
     Directive {
         name: "persistent",
+        differs: "with 0 the service is never installed; here that is no persistence",
         scope: Scope::Virtual,
         value: ValueKind::Duration,
-        range: "1 to 2678400 seconds",
+        range: "1 to 2678400",
         default: "none",
         example: "600",
         doc: "A client keeps its real server until it has been silent for this long.",
@@ -412,6 +428,7 @@ pub const DIRECTIVES: &[Directive] = &[
     },
     Directive {
         name: "checktype",
+        differs: "ping never finds an IPv6 server working",
         scope: Scope::Virtual,
         value: ValueKind::Word(set::CHECK_TYPES),
         range: "or a number from 0",
@@ -444,6 +461,7 @@ pub const DIRECTIVES: &[Directive] = &[
     },
     Directive {
         name: "checkcommand",
+        differs: "a program that a signal ended counts as success",
         scope: Scope::Virtual,
         value: ValueKind::Text,
         default: "/bin/true",
@@ -469,6 +487,7 @@ pub const DIRECTIVES: &[Directive] = &[
     },
     Directive {
         name: "request",
+        inherits: "each virtual service has its own; a request on a real line is stronger for that server",
         scope: Scope::Virtual,
         value: ValueKind::Quoted,
         default: "\"/\"",
@@ -482,6 +501,8 @@ pub const DIRECTIVES: &[Directive] = &[
     },
     Directive {
         name: "receive",
+        inherits: "each virtual service has its own; a receive on a real line is stronger for that server",
+        differs: "a pattern that is wrong ends the daemon at the first answer",
         scope: Scope::Virtual,
         value: ValueKind::Quoted,
         default: "anything will do",
@@ -504,6 +525,7 @@ pub const DIRECTIVES: &[Directive] = &[
     },
     Directive {
         name: "virtualhost",
+        differs: "it is not sent as the name in TLS",
         scope: Scope::Virtual,
         value: ValueKind::Text,
         default: "the real server's address",
@@ -605,6 +627,7 @@ pub const DIRECTIVES: &[Directive] = &[
     },
     Directive {
         name: "login",
+        inherits: "what the service says itself, else its section of the credentials file, else the default",
         scope: Scope::Virtual,
         value: ValueKind::Quoted,
         default: "\"anonymous\" after service=ftp, \"ldirectord@\" and the host name after service=sip, else empty",
@@ -620,6 +643,7 @@ pub const DIRECTIVES: &[Directive] = &[
     },
     Directive {
         name: "passwd",
+        inherits: "what the service says itself, else its section of the credentials file, else the default",
         scope: Scope::Virtual,
         value: ValueKind::Quoted,
         default: "\"ldirectord@\" and the host name after service=ftp, else empty",
@@ -635,6 +659,7 @@ pub const DIRECTIVES: &[Directive] = &[
     },
     Directive {
         name: "database",
+        inherits: "what the service says itself, else its section of the credentials file, else the default",
         scope: Scope::Virtual,
         value: ValueKind::Quoted,
         default: "empty",
@@ -650,6 +675,7 @@ pub const DIRECTIVES: &[Directive] = &[
     },
     Directive {
         name: "secret",
+        inherits: "what the service says itself, else its section of the credentials file, else the default",
         scope: Scope::Virtual,
         value: ValueKind::Quoted,
         default: "empty",
@@ -665,6 +691,7 @@ pub const DIRECTIVES: &[Directive] = &[
     },
     Directive {
         name: "credentials",
+        inherits: "none; the global line names the file, that of a service a section of it",
         extension: true,
         scope: Scope::Both,
         value: ValueKind::Special("FILE; in a virtual service SECTION"),
@@ -689,10 +716,12 @@ pub const DIRECTIVES: &[Directive] = &[
     },
     Directive {
         name: "checktimeout",
+        inherits: "the service's own checktimeout, else its negotiatetimeout, else the global checktimeout, else the \
+                   global negotiatetimeout, else the default",
         scope: Scope::Both,
         value: ValueKind::Duration,
         range: "1ms or more",
-        default: "negotiatetimeout, else 5",
+        default: "5",
         example: "5",
         doc: "When a connect, ping or external check has failed. Where only negotiatetimeout is given it holds here too.",
         says: Says::Differ("invalid check timeout value", "invalid check timeout"),
@@ -705,10 +734,12 @@ pub const DIRECTIVES: &[Directive] = &[
     },
     Directive {
         name: "negotiatetimeout",
+        inherits: "the service's own negotiatetimeout, else its checktimeout, else the global negotiatetimeout, else \
+                   the global checktimeout, else the default",
         scope: Scope::Both,
         value: ValueKind::Duration,
         range: "1ms or more",
-        default: "checktimeout, else 30",
+        default: "30",
         example: "10",
         doc: "When a negotiation has failed. Where only checktimeout is given it holds here too.",
         says: Says::Differ("invalid negotiate timeout value", "invalid negotiate timeout"),
@@ -741,6 +772,7 @@ pub const DIRECTIVES: &[Directive] = &[
     },
     Directive {
         name: "checkinterval",
+        differs: "that of a service holds with fork=yes only",
         scope: Scope::Both,
         value: ValueKind::Duration,
         range: "100ms or more",
@@ -769,6 +801,7 @@ pub const DIRECTIVES: &[Directive] = &[
     },
     Directive {
         name: "failurecount",
+        differs: "one failure counts once for each service that shares the check",
         scope: Scope::Both,
         value: ValueKind::Count,
         range: "1 or more",
@@ -835,6 +868,7 @@ pub const DIRECTIVES: &[Directive] = &[
     },
     Directive {
         name: "quiescent",
+        differs: "the same, though its manual says that the default is yes",
         scope: Scope::Both,
         value: ValueKind::YesNo,
         default: "no",
@@ -851,6 +885,7 @@ pub const DIRECTIVES: &[Directive] = &[
     },
     Directive {
         name: "readdquiescent",
+        differs: "the same, though its manual lets a virtual service say it",
         scope: Scope::Global,
         value: ValueKind::YesNo,
         default: "no",
@@ -895,6 +930,7 @@ pub const DIRECTIVES: &[Directive] = &[
     },
     Directive {
         name: "autoreload",
+        differs: "a changed file with a fault ends the checks; here it changes nothing",
         scope: Scope::Global,
         value: ValueKind::YesNo,
         default: "no",
@@ -910,6 +946,7 @@ pub const DIRECTIVES: &[Directive] = &[
     },
     Directive {
         name: "callback",
+        differs: "everything waits for the program",
         scope: Scope::Global,
         value: ValueKind::Quoted,
         default: "none",
@@ -999,6 +1036,7 @@ pub const DIRECTIVES: &[Directive] = &[
     },
     Directive {
         name: "monitorfile",
+        differs: "one that cannot be written ends the daemon",
         scope: Scope::Virtual,
         value: ValueKind::Text,
         default: "none",
@@ -1010,6 +1048,7 @@ pub const DIRECTIVES: &[Directive] = &[
     },
     Directive {
         name: "maintenancedir",
+        differs: "the same, though its manual lets a virtual service say it",
         scope: Scope::Global,
         value: ValueKind::Rest,
         default: "none",
@@ -1037,6 +1076,7 @@ pub const DIRECTIVES: &[Directive] = &[
     },
     Directive {
         name: "emailalertfrom",
+        differs: "the same, though its manual lets a virtual service say it",
         scope: Scope::Global,
         value: ValueKind::Rest,
         default: "root at this host",
@@ -1050,7 +1090,7 @@ pub const DIRECTIVES: &[Directive] = &[
         name: "emailalertfreq",
         scope: Scope::Both,
         value: ValueKind::Duration,
-        range: "seconds, 0 for never",
+        range: "0 or more, 0 for never",
         default: "0",
         example: "300",
         doc: "How often the mail about a server that stays out of service is repeated.",

@@ -23,6 +23,7 @@ mod access;
 mod value;
 mod draft;
 pub mod directives;
+pub mod manual;
 mod set;
 mod address;
 mod validate;
