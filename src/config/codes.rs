@@ -8,7 +8,7 @@ pub fn explain(code: &str) -> Option<&'static str> {
     CODES.iter().find(|(known, _)| *known == code).map(|(_, text)| *text)
 }
 
-/// Every code with its paragraph.
+/// Every code with its paragraph; behind an empty line, lines that begin with a blank are an example.
 pub const CODES: &[(&str, &str)] = &[
     ("A0001", "There is so much advice that the rest of it is not shown."),
     (
@@ -143,161 +143,349 @@ pub const CODES: &[(&str, &str)] = &[
     ),
     (
         "E0002",
-        "A file that `include` names cannot be read. A name without a folder is looked for in the folder of the file that \
-         includes it. Only a name with `*`, `?` or `[` in it may stand for no file at all.",
+        "A file that a line names, with `include` or `credentials`, cannot be read: it is not there, or this user \
+         may not read it. A name without a folder is looked for in the folder of the file that names it, not in that \
+         of the process. A name with `*`, `?` or `[` in it may stand for no file at all.\n\n\
+         \x20 include = services/*.cf",
     ),
-    ("E0003", "A file includes itself, at once or by way of others, which would never end."),
+    (
+        "E0003",
+        "A file includes itself, at once or by way of others, which would never end. Take one of the lines out; what \
+         several files need can stand in a file of its own that only the first one includes.",
+    ),
     (
         "E0004",
-        "Files include each other 16 deep at most, and a configuration has at most 4096 files with 64 MiB in all.",
+        "Files include each other 16 deep at most, and a configuration has at most 4096 files with 64 MiB in all. \
+         More is taken for an accident, such as an `include` of a folder that is full of other things.",
     ),
     (
         "E0005",
-        "A file that the log or the results of checks are to be written to cannot be opened.",
+        "A file that the log or the results of checks are to be written to cannot be opened. ldirectord does not \
+         start then either. Look whether the folder exists and whether the user that the daemon runs as may write \
+         there.\n\n\
+         \x20 logfile = \"/var/log/ldirectord.log\"",
     ),
     (
         "E0101",
-        "The name before the `=` is no directive. Names are written in small letters; ldirectord.cf.example shows \
-         all of them.",
+        "The name before the `=` is no directive, so the line would be without effect, and the file is refused \
+         rather than half understood. Names are written in small letters. `ldirectord explain` lists all of them; \
+         one that exists may be known on the other side only, in a virtual service or outside (E0102, E0104).",
     ),
     (
         "E0102",
         "The directive speaks of the whole daemon, so it stands in the first column, outside of every virtual \
-               service.",
+         service.\n\n\
+         \x20 autoreload = yes\n\
+         \x20 virtual = 192.0.2.1:80\n\
+         \x20     real = 192.0.2.10:80 masq",
     ),
     (
         "E0103",
-        "A line that is not empty is a comment, which begins with `#`, or a directive, `NAME=VALUE`.",
+        "A line that is not empty is a comment, which begins with `#`, or a directive, `NAME = VALUE`.\n\n\
+         \x20 quiescent = yes",
     ),
     (
         "E0104",
         "A directive of a virtual service is indented by at least four blanks or a tab, below the `virtual` line it \
-               belongs to; everything else stands in the first column. An empty line ends a virtual service, and so does \
-               a line with fewer than four blanks. A line of a comment alone never does.",
+         belongs to; everything else stands in the first column. An empty line ends a virtual service, and so does a \
+         line with fewer than four blanks. A line of a comment alone never does.\n\n\
+         \x20 virtual = 192.0.2.1:80\n\
+         \x20     real = 192.0.2.10:80 masq\n\
+         \x20     # an empty line here would end the service\n\
+         \x20     scheduler = wlc",
     ),
-    ("E0201", "The value must be `yes` or `no`, in small letters and without quotes."),
-    ("E0202", "The value must be a number. The first digits in it are read."),
-    ("E0203", "The number must be 1 or more."),
-    ("E0204", "The number is not in the range that makes sense for the directive."),
-    ("E0205", "The value must stand in double quotes."),
-    ("E0206", "The value must not be empty."),
-    ("E0207", "The value must be one of the words that the directive knows."),
+    (
+        "E0201",
+        "The value must be `yes` or `no`, in small letters and without quotes. Other words are not guessed at, since \
+         the opposite of what was meant could be done.\n\n\
+         \x20 quiescent = yes",
+    ),
+    (
+        "E0202",
+        "The value must be a number. The first digits in it are read; there are none here.\n\n\
+         \x20 failurecount = 3",
+    ),
+    (
+        "E0203",
+        "The number must be 1 or more. 0 would mean never to wait or never to check, which nobody wants; to take \
+         every server for working without a check is `checktype = on`.",
+    ),
+    (
+        "E0204",
+        "The number is not in the range that makes sense for the directive. `ldirectord explain` with the name of \
+         the directive tells the range.",
+    ),
+    (
+        "E0205",
+        "The value must stand in double quotes, also when it is one word. What stands behind the last quote of the \
+         line is not read.\n\n\
+         \x20 request = \"healthz\"",
+    ),
+    (
+        "E0206",
+        "The value must not be empty. Where nothing is meant, leave the line out: the default then holds.",
+    ),
+    (
+        "E0207",
+        "The value must be one of the words that the directive knows, in small letters. `ldirectord explain` with \
+         the name of the directive lists them.\n\n\
+         \x20 checktype = negotiate",
+    ),
     (
         "E0208",
         "The name of a scheduler has 1 to 15 letters from a to z. Whether the kernel has such a scheduler is found \
-               out when the service is installed.",
+         out when the service is installed; rr, wrr, lc, wlc, sh, dh, mh, sed, nq, fo, ovf, lblc and lblcr come with \
+         Linux.\n\n\
+         \x20 scheduler = wlc",
     ),
     (
         "E0209",
-        "The netmask of an IPv4 service is a dotted quad such as 255.255.255.0; that of an IPv6 service is a prefix \
-               length from 1 to 128.",
+        "The netmask of an IPv4 service is a dotted quad whose ones stand together; that of an IPv6 service is a \
+         prefix length from 1 to 128. All clients of such a network are one for `persistent`.\n\n\
+         \x20 netmask = 255.255.255.0\n\
+         \x20 netmask = 64",
     ),
-    ("E0210", "The value must be text in UTF-8."),
+    (
+        "E0210",
+        "The value must be text in UTF-8. The file was probably saved in another encoding; `iconv -f latin1 -t utf-8 \
+         FILE` turns the most common one into UTF-8.",
+    ),
     (
         "E0211",
-        "`receive` is a regular expression in Perl's syntax, and this one is not. ldirectord finds that out when the \
-               first server answers, and ends.",
+        "`receive` is a regular expression in Perl's syntax, and this one is not, or it asks for something that \
+         cannot be matched in bounded time. ldirectord finds out when the first server answers, and ends. A \
+         character that stands for itself and is one of `. * + ? ( ) [ ] { } | ^ $` has a backslash before it.\n\n\
+         \x20 receive = \"load \\[ok\\]\"",
     ),
-    ("E0212", "The directive was used by old versions and is refused now."),
+    (
+        "E0212",
+        "The directive was used by old versions and is refused now, as by ldirectord. `timeout` and `connecttimeout` \
+         became two: `checktimeout` for connect, ping and external checks, `negotiatetimeout` for those that speak a \
+         protocol.\n\n\
+         \x20 checktimeout = 3\n\
+         \x20 negotiatetimeout = 10",
+    ),
     (
         "E0213",
-        "An address to listen at is an IP address with a port, `127.0.0.1:8090` or `[::1]:8090`, or a port alone.",
+        "An address to listen at is an IP address with a port, or a port alone, which is one of 127.0.0.1. Names are \
+         not looked up for it.\n\n\
+         \x20 statuslisten = 127.0.0.1:8090\n\
+         \x20 statuslisten = [::1]:8090\n\
+         \x20 statuslisten = 8090",
     ),
     (
         "E0301",
-        "A virtual service is an address or name with a port, `192.0.2.1:80`, in `virtual6` `[2001:db8::1]:80`, or \
-               the number of a firewall mark.",
+        "A virtual service is an IPv4 address or a name with a port, in `virtual6` an IPv6 address in brackets with \
+         a port, or the number of a firewall mark.\n\n\
+         \x20 virtual = 192.0.2.1:80\n\
+         \x20 virtual = www.example.org:http\n\
+         \x20 virtual6 = [2001:db8::1]:80\n\
+         \x20 virtual = 5",
     ),
     (
         "E0302",
-        "The address has no port. ldirectord reads the number before its first dot as a firewall mark, which nobody \
-               means.",
+        "The address has no port. ldirectord reads the number before its first dot as a firewall mark, 192 of \
+         192.0.2.1, so that the service exists and never gets a packet. Nobody means that, so it is refused here.\n\n\
+         \x20 virtual = 192.0.2.1:80",
     ),
     (
         "E0303",
         "IPv4 and IPv6 do not mix: a `virtual` service has `real` and `fallback`, a `virtual6` service has `real6` \
-               and `fallback6`.",
+         and `fallback6`. For both families write two services.\n\n\
+         \x20 virtual = 192.0.2.1:80\n\
+         \x20     real = 192.0.2.10:80 masq\n\
+         \x20 virtual6 = [2001:db8::1]:80\n\
+         \x20     real6 = [2001:db8::10]:80 masq",
     ),
     (
         "E0304",
-        "The name could not be turned into an address of the right family. Names are looked up when the file is read.",
+        "The name could not be turned into an address of the right family. Names are looked up when the file is \
+         read, by the rules of the machine (/etc/nsswitch.conf), and not again until the next reload. A director \
+         that must start without a name server has addresses in its file, or names that stand in /etc/hosts.",
     ),
-    ("E0305", "The port is neither a number up to 65535 nor a name in the services database."),
-    ("E0306", "After the address of a server comes how packets reach it: gate, masq or ipip."),
-    ("E0307", "The line has no ADDRESS:PORT that something follows."),
-    ("E0308", "The line goes on after everything that can be said of a real server."),
+    (
+        "E0305",
+        "The port is neither a number up to 65535 nor a name that the services database (/etc/services) has for the \
+         protocol of the service.",
+    ),
+    (
+        "E0306",
+        "After the address of a server comes how packets reach it. `masq` rewrites their address, so the server's \
+         way back must lead through the director; `gate` hands them over unchanged, so the server is on the same \
+         network and has the virtual address on an interface that does not answer ARP; `ipip` wraps them, so the \
+         server unwraps them and has that address too.\n\n\
+         \x20 real = 192.0.2.10:80 masq",
+    ),
+    (
+        "E0307",
+        "The line has no ADDRESS:PORT that something follows. The first thing on it is the address of the server, \
+         the second how packets reach it.\n\n\
+         \x20 real = 192.0.2.10:80 masq",
+    ),
+    (
+        "E0308",
+        "The line goes on after everything that can be said of a real server. The order is fixed: address, \
+         forwarding method, weight, request and receive, lower and upper limit.\n\n\
+         \x20 real = 192.0.2.10:80 masq 2 \"healthz\",\"OK\" l:800 u:1000",
+    ),
     (
         "E0309",
-        "A range of real servers is two IPv4 addresses with `->` between, the lower first, of at most 65536.",
+        "A range of real servers is two IPv4 addresses with `->` between, the lower first, of at most 65536. IPv6 \
+         servers are written one by one.\n\n\
+         \x20 real = 192.0.2.10->192.0.2.19:80 gate",
     ),
-    ("E0310", "The kernel takes weights and numbers of connections up to 2147483647."),
-    ("E0311", "Two virtual services have the same address, port and protocol, or the same mark."),
-    ("E0312", "A firewall mark is a number from 1 to 4294967295."),
+    (
+        "E0310",
+        "The kernel takes weights and numbers of connections up to 2147483647. Weights are shares: 1 and 2 do the \
+         same as 1000 and 2000.",
+    ),
+    (
+        "E0311",
+        "Two virtual services have the same address, port and protocol, or the same mark; the kernel knows such a \
+         service once. Write all real servers below one of the two lines. TCP and UDP of one port are two services, \
+         if the second says so with `protocol = udp`.",
+    ),
+    (
+        "E0312",
+        "A firewall mark is a number from 1 to 4294967295, as the packet filter sets it.\n\n\
+         \x20 virtual = 5",
+    ),
     (
         "E0313",
-        "A configuration has at most 262144 real servers, ranges counted out. More is most likely a range that was meant \
-         to be shorter.",
+        "A configuration has at most 262144 real servers, ranges counted out. More is most likely a range that was \
+         meant to be shorter.",
     ),
-    ("E0401", "The check speaks a protocol that ldirectord knows and this version does not yet."),
-    ("E0402", "The check is of a kind that ldirectord knows and this version does not yet."),
-    ("E0403", "The file asks for more than four thousand million different checks."),
+    (
+        "E0401",
+        "The check speaks a protocol that ldirectord knows and this version does not yet. The file is refused, so \
+         that no server is silently unchecked. Until then, ask only whether the servers accept connections, or have \
+         a program of your own ask them.\n\n\
+         \x20 checktype = connect\n\n\
+         \x20 checktype = external\n\
+         \x20 checkcommand = /usr/local/lib/ldirectord/check",
+    ),
+    (
+        "E0402",
+        "The check is of a kind that ldirectord knows and this version does not yet. In place of `external-perl` a \
+         program can be run: `checktype = external` passes it the same four arguments; it begins with \
+         `#!/usr/bin/perl` and is executable.",
+    ),
+    (
+        "E0403",
+        "The file asks for more than four thousand million different checks, which no machine makes. A range of real \
+         servers in very many services is the likely reason.",
+    ),
     (
         "E0404",
-        "`clientkey` is the key of the `clientcert` that stands in the same place, and there is none.",
+        "`clientkey` names the private key of the certificate that `clientcert` names in the same place: both in the \
+         first column, or both in the virtual service. There is no such certificate here.\n\n\
+         \x20 clientcert = /etc/ha.d/director.pem\n\
+         \x20 clientkey = /etc/ha.d/director.key",
     ),
     (
         "E0405",
-        "The settings of TLS cannot be followed: a file that they name cannot be read, does not hold what it should, or the \
-         key is not that of the certificate.",
+        "A file that TLS is to be spoken with cannot be used: it cannot be read, has nothing of its kind in PEM, or a \
+         key is not that of its certificate; or a name is none that a certificate could have. Every check with it \
+         would fail, so the file is refused when it is read.",
     ),
-    ("E0501", "The credentials file must be readable, and by its owner alone: `chmod 600 FILE`."),
+    (
+        "E0501",
+        "The credentials file must be readable by this user, and by no other than its owner; a password that others \
+         can read is not one any more.\n\n\
+         \x20 chmod 600 /etc/ha.d/ldirectord.credentials",
+    ),
     (
         "E0502",
-        "The credentials file has lines `[SECTION]`, `KEY = VALUE` below one, and comments, which begin with `#` or `;`.",
+        "The credentials file has lines `[SECTION]`, `KEY = VALUE` below one, and comments, which begin with `#` or \
+         `;` at the start of a line.\n\n\
+         \x20 [monitoring]\n\
+         \x20 login = monitor\n\
+         \x20 passwd = correct horse battery staple",
     ),
-    ("E0503", "A section of the credentials file, or a key of one, is there twice."),
+    (
+        "E0503",
+        "A section of the credentials file, or a key of one, is there twice; which of the two counts would be a \
+         guess. Take one out.",
+    ),
     (
         "E0504",
-        "`credentials` in a virtual service names a section of the file that `credentials` outside of every service names.",
+        "`credentials` in a virtual service names a section of the file that `credentials` outside of every service \
+         names. There is no such file, or no such section in it.\n\n\
+         \x20 credentials = /etc/ha.d/ldirectord.credentials\n\
+         \x20 virtual = 192.0.2.1:3306\n\
+         \x20     credentials = monitoring",
     ),
-    ("E0505", "A section of the credentials file has `login`, `passwd`, `secret` and `database`."),
+    (
+        "E0505",
+        "A section of the credentials file has `login`, `passwd`, `secret` and `database`, each once at most, and \
+         nothing else.",
+    ),
     ("W0001", "The file has so many doubtful places that the rest of them are not shown."),
     (
         "W0002",
-        "The program cannot be run: it is not there, or it is not executable. A check by a program that cannot be run \
-         always fails.",
+        "The program cannot be run: it is not there, or it is not executable. A check by a program that cannot be \
+         run always fails, so that all its servers go out of service. If it comes later, the warning can be ignored \
+         until then.",
     ),
-    ("W0003", "The folder of `maintenancedir` does not exist."),
+    (
+        "W0003",
+        "The folder of `maintenancedir` does not exist. Until somebody makes it, no server can be taken out of \
+         service by a file there.",
+    ),
     (
         "W0101",
-        "ldirectord compares this value to the end of the line, blanks and all, and refuses the file. Here the value \
-               is read as it is meant.",
+        "ldirectord compares this value to the end of the line, blanks, comment and all, and refuses the file. Here \
+         the value is read as it is meant. Take away what follows it if ldirectord is to read the file as well.\n\n\
+         \x20 quiescent = yes",
     ),
     (
         "W0102",
-        "To ldirectord a `#` in a virtual service begins a comment even inside of quotes; it refuses such a line.",
+        "To ldirectord a `#` in a virtual service begins a comment even inside of quotes; it refuses such a line. In \
+         a pattern `\\x23` can stand for it, in a request `%23`.",
     ),
-    ("W0103", "A part of the value is not read, as in ldirectord."),
+    (
+        "W0103",
+        "A part of the value is not read, as in ldirectord. What was meant by it does not happen: take it out, or \
+         write it where it is read.",
+    ),
     (
         "W0104",
-        "On a line in the first column `#` begins no comment behind a value, and blanks at the end count.",
+        "On a line in the first column `#` begins no comment behind a value, and blanks at the end count. The \
+         comment is part of the value now; put it on a line of its own.\n\n\
+         \x20 # told to the night shift\n\
+         \x20 emailalertfrom = ldirectord@example.org",
     ),
     (
         "W0105",
-        "The line ends the way of Windows. ldirectord takes the carriage return into the value.",
+        "The line ends the way of Windows. ldirectord takes the carriage return into the value, where it is wrong or \
+         does harm unseen. `sed -i 's/\\r$//' FILE` takes all of them out.",
     ),
-    ("W0106", "A `virtual` line that is the last of the file is an error to ldirectord."),
-    ("W0107", "A byte order mark makes the first line an unknown command to ldirectord."),
+    (
+        "W0106",
+        "A `virtual` line that is the last of the file is an error to ldirectord, and a service without real servers \
+         is of little use. Add its servers, or take it out.",
+    ),
+    (
+        "W0107",
+        "The file begins with a byte order mark, as some editors write it, which makes the first line an unknown \
+         command to ldirectord. Save the file as UTF-8 without one.",
+    ),
     (
         "W0108",
         "A line of five or more blanks inside of a virtual service is an error to ldirectord, and one of up to four \
-               ends the service. Leave the line out, or make it a comment.",
+         ends the service. Leave the line out, or make it a comment.",
     ),
     (
         "W0201",
-        "`checkcount` goes out of use. It counts pings only; `failurecount` counts failed checks of every kind.",
+        "`checkcount` goes out of use. It counts the pings of a ping check only; `failurecount` counts failed checks \
+         of every kind, and is what people mostly mean.\n\n\
+         \x20 failurecount = 3",
     ),
-    ("W0202", "`supervised` should have a value."),
+    (
+        "W0202",
+        "`supervised` should have a value. Alone it means yes, as in ldirectord.\n\n\
+         \x20 supervised = yes",
+    ),
     (
         "W0203",
         "`checkinterval` in a virtual service holds for that service. In ldirectord it has an effect with `fork=yes` only, \
@@ -305,18 +493,28 @@ pub const CODES: &[(&str, &str)] = &[
     ),
     (
         "W0204",
-        "A number such as `00` is 0 in disguise, which ldirectord takes for endless or for none.",
+        "A number such as `00` is 0 in disguise. ldirectord takes it for a wait without end or for none at all; here \
+         a number that makes sense stands in for it, which the message names.",
     ),
-    ("W0205", "Persistence lasts from 1 second to 31 days."),
-    ("W0206", "The directive has no effect without a value."),
+    (
+        "W0205",
+        "Persistence lasts from 1 second to 31 days; the kernel knows no other. Leave `persistent` out for none. \
+         ipvsadm refuses such a value, so that ldirectord never installs the service.\n\n\
+         \x20 persistent = 600",
+    ),
+    ("W0206", "The directive has no effect without a value. Give it one, or take the line out."),
     (
         "W0207",
-        "`netmask` says which clients count as one for `persistent`, and has no effect without it.",
+        "`netmask` says which clients count as one for `persistent`, and has no effect without it.\n\n\
+         \x20 persistent = 600\n\
+         \x20 netmask = 255.255.255.0",
     ),
     (
         "W0208",
         "sh-port and sh-fallback are flags of the scheduler sh, mh-port and mh-fallback those of mh. ipvsadm refuses \
-         them for others; flag-1 to flag-3 it takes for all.",
+         them for others, so that ldirectord never installs the service; flag-1 to flag-3 it takes for all.\n\n\
+         \x20 scheduler = sh\n\
+         \x20 schedflags = sh-port",
     ),
     (
         "W0209",
@@ -326,35 +524,47 @@ pub const CODES: &[(&str, &str)] = &[
     (
         "W0301",
         "ldirectord loses the receive, the limits and the URL of a real server whose request begins with `/`. Here \
-               they are followed, so that a server which was never really checked now is.",
+         they are followed, so that a server which was never really checked now is. Without the `/` both programs do \
+         the same.\n\n\
+         \x20 real = 192.0.2.10:80 masq 1 \"healthz\",\"OK\"",
     ),
     (
         "W0302",
-        "Two lines are the same server to the kernel. With gate and ipip the kernel gives every server the port of \
-               the virtual service.",
+        "Two lines are the same server to the kernel, which has each address and port once in a service; the later \
+         line counts while both work. With gate and ipip the kernel gives every server the port of the virtual \
+         service, so that two ports of one machine are one server.",
     ),
     (
         "W0303",
-        "The kernel does not take such a virtual service, so it is left out. ldirectord tries and fails.",
+        "The kernel does not take such a virtual service, so it is left out; ldirectord tries and fails. Mark 0 is \
+         what packets without a mark carry. Port 0 stands for all ports, which needs `persistent`.\n\n\
+         \x20 virtual = 192.0.2.1:0\n\
+         \x20     persistent = 600",
     ),
     (
         "W0304",
         "ldirectord compares the two ends of a range as text, and takes a range for empty where the number of digits \
-               changes (at 5.245.225.0 and 59.154.202.0).",
+         changes (at 5.245.225.0 and 59.154.202.0). Here the range has its servers, so that the same file directs \
+         more of them.",
     ),
     (
         "W0305",
-        "The number of connections below which a server takes new ones again (l:) must not be above the number at which \
-         it stops (u:), and there is no l: without u:. The kernel refuses such a server.",
+        "The number of connections below which a server takes new ones again (l:) must not be above the number at \
+         which it stops (u:), and there is no l: without u:. The kernel refuses such a server, so that it never \
+         serves.\n\n\
+         \x20 real = 192.0.2.10:80 masq 1 l:800 u:1000",
     ),
     (
         "W0401",
-        "The check needs a port, and neither the server nor `checkport` nor `service` gives one.",
+        "The check needs a port, and neither the server nor `checkport` nor `service` gives one. It asks at port 0, \
+         where nobody ever answers, so the server never serves.\n\n\
+         \x20 checkport = 80",
     ),
     (
         "W0402",
-        "As it stands, ldirectord takes these servers for working without asking. Here the check that is written is \
-               made, so that a server which was never really checked now is.",
+        "As it stands, ldirectord takes these servers for working without asking: pop without `login`, or ftp \
+         without `receive`. Here the check that is written is made, so that a server which was never really checked \
+         now is, and may turn out not to work. To ask nothing is `checktype = on`.",
     ),
     (
         "W0403",
@@ -363,7 +573,9 @@ pub const CODES: &[(&str, &str)] = &[
     ),
     (
         "W0404",
-        "The private key that `clientkey` names can be used by others than its owner: `chmod 600 FILE`.",
+        "The private key that `clientkey` names, or that stands in the file of `clientcert`, can be used by others than \
+         its owner, who could then show themselves as this director.\n\n\
+         \x20 chmod 600 /etc/ha.d/director.key",
     ),
     (
         "W0405",
@@ -392,7 +604,9 @@ pub const CODES: &[(&str, &str)] = &[
     ),
     (
         "W0501",
-        "In the credentials file a value is the rest of its line as it stands there, quotes and all.",
+        "In the credentials file a value is the rest of its line as it stands there, quotes and all; unlike in the \
+         configuration nothing has to be quoted.\n\n\
+         \x20 passwd = correct horse battery staple",
     ),
 ];
 
@@ -401,6 +615,7 @@ mod tests {
     use std::{collections::BTreeSet, fs, path::Path};
 
     use super::*;
+    use crate::config::directives::Directive;
 
     /// Every code that stands in quotes in a file of this folder, but for this file.
     fn used(folder: &Path, codes: &mut BTreeSet<String>) {
@@ -418,6 +633,22 @@ mod tests {
                 codes.extend(words.map(str::to_owned));
             }
         }
+    }
+
+    #[test]
+    fn examples_are_lines_of_a_file() {
+        let examples = CODES.iter().flat_map(|(code, text)| {
+            text.lines().filter(|line| line.starts_with(' ')).map(move |line| (code, line.trim()))
+        });
+        let mut seen = 0;
+        for (code, line) in examples {
+            let name = line.split(" = ").next().unwrap();
+            let directive = Directive::find(name.as_bytes()).is_some();
+            let other = line.starts_with(['#', '[']) || line.starts_with("chmod ");
+            assert!(directive || other, "{code}: {line}");
+            seen += 1;
+        }
+        assert!(seen > 30, "{seen} examples");
     }
 
     #[test]
