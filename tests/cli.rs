@@ -40,6 +40,7 @@ fn usage_is_printed_for_words_that_make_no_sense() {
     -- out
     Usage: ldirectord [-d|--debug] [--table kernel|memory] [--] [CONFIG] COMMAND
            ldirectord validate [--strict] [--json] [FILE]
+           ldirectord explain [CODE|DIRECTIVE|SERVICE ...]
            ldirectord -h|-?|--help | -v|--version
 
     Commands:
@@ -51,6 +52,7 @@ fn usage_is_printed_for_words_that_make_no_sense() {
       force-reload  The same as reload
       status        Say whether it runs
       validate      Say what is wrong or doubtful in a file
+      explain       Say what a code, a directive or a service means
 
     Options:
       -d, --debug           Stay in the foreground and log in detail to standard error
@@ -104,6 +106,7 @@ fn help_wins_over_version() {
 
     Usage: ldirectord [-d|--debug] [--table kernel|memory] [--] [CONFIG] COMMAND
            ldirectord validate [--strict] [--json] [FILE]
+           ldirectord explain [CODE|DIRECTIVE|SERVICE ...]
            ldirectord -h|-?|--help | -v|--version
 
     Commands:
@@ -116,6 +119,8 @@ fn help_wins_over_version() {
       status        Say whether it runs: exit 0 it does, 3 it does not, 1 its pid file is stale
       validate      Say what is wrong or doubtful in a file: exit 0 it can be used, 2 it cannot;
                     ldirectord validate --help says more
+      explain       Say what a code of validate, a directive or a service means; without a word
+                    everything is listed
 
     CONFIG is looked for as /etc/ha.d/CONFIG, /etc/ha.d/conf/CONFIG and CONFIG, and is
     ldirectord.cf when it is not given.
@@ -652,4 +657,64 @@ fn json_of_a_clean_file() {
     }
     -- err
     "#);
+}
+
+#[test]
+fn explain_knows_codes_directives_and_services() {
+    let site = Site::new();
+    assert_snapshot!(call(&site, &["explain", "e0302", "quiescent"]), @"
+    exit 0
+    -- out
+    E0302, error: the file cannot be used
+
+        The address has no port. ldirectord reads the number before its first dot as
+        a firewall mark, 192 of 192.0.2.1, so that the service exists and never gets
+        a packet. Nobody means that, so it is refused here.
+
+          virtual = 192.0.2.1:80
+
+    quiescent = yes | no
+
+        What becomes of a server that is out of service: yes leaves it in the kernel
+        with weight 0, so that its connections can end in peace; no takes it out of
+        the kernel, which breaks them.
+
+        Where           in the first column for all virtual services, or in one for
+                        that one
+        Default         no
+        Inheritance     what the virtual service says, else the global line, else
+                        the default
+        Given twice     the last one counts
+        In ldirectord   the same, though its manual says that the default is yes
+        Its complaint   quiescent must be 'yes' or 'no'
+        Example         quiescent = yes
+    -- err
+    ");
+    let http = site.run(&["explain", "http"]).out;
+    assert!(http.starts_with("service = http\n"), "{http}");
+    assert!(http.contains("    Asked over TCP, port 80 unless another is given\n"), "{http}");
+    assert!(http.contains("\n      receive           What the answer must contain"), "{http}");
+    assert_snapshot!(call(&site, &["explain", "E0206", "recieve", "timeouts", "zzz"]), @"
+    exit 1
+    -- out
+    E0206, error: the file cannot be used
+
+        The value must not be empty. Where nothing is meant, leave the line out: the
+        default then holds.
+    -- err
+    `recieve` is no code, directive or service
+    hint: did you mean receive?
+    `timeouts` is no code, directive or service
+    hint: did you mean timeout?
+    `zzz` is no code, directive or service
+    hint: `ldirectord explain` lists everything
+    ");
+    let all = site.run(&["explain"]);
+    assert_eq!((all.code, all.err.as_str()), (0, ""));
+    for line in ["  checktimeout      When", "+ include           Other", "  http  ", "  W0101  "] {
+        assert!(all.out.contains(line), "{line}:\n{}", all.out);
+    }
+    assert!(site.run(&["explain", "--help"]).out.contains("Usage: ldirectord explain"));
+    assert!(site.run(&["validate", "-h"]).out.contains("Exit codes:"));
+    assert_eq!(fs::read_dir(site.path("")).unwrap().count(), 0, "nothing is read or written");
 }

@@ -25,6 +25,7 @@ pub(super) const VERSION: &str = concat!(
 pub(super) const USAGE: &str = "\
 Usage: ldirectord [-d|--debug] [--table kernel|memory] [--] [CONFIG] COMMAND
        ldirectord validate [--strict] [--json] [FILE]
+       ldirectord explain [CODE|DIRECTIVE|SERVICE ...]
        ldirectord -h|-?|--help | -v|--version
 
 Commands:
@@ -36,6 +37,7 @@ Commands:
   force-reload  The same as reload
   status        Say whether it runs
   validate      Say what is wrong or doubtful in a file
+  explain       Say what a code, a directive or a service means
 
 Options:
   -d, --debug           Stay in the foreground and log in detail to standard error
@@ -52,6 +54,7 @@ configuration file and checks the real servers behind each virtual service.
 
 Usage: ldirectord [-d|--debug] [--table kernel|memory] [--] [CONFIG] COMMAND
        ldirectord validate [--strict] [--json] [FILE]
+       ldirectord explain [CODE|DIRECTIVE|SERVICE ...]
        ldirectord -h|-?|--help | -v|--version
 
 Commands:
@@ -64,6 +67,8 @@ Commands:
   status        Say whether it runs: exit 0 it does, 3 it does not, 1 its pid file is stale
   validate      Say what is wrong or doubtful in a file: exit 0 it can be used, 2 it cannot;
                 ldirectord validate --help says more
+  explain       Say what a code of validate, a directive or a service means; without a word
+                everything is listed
 
 CONFIG is looked for as /etc/ha.d/CONFIG, /etc/ha.d/conf/CONFIG and CONFIG, and is
 ldirectord.cf when it is not given.
@@ -335,6 +340,8 @@ mod tests {
             "Validate(Validate { strict: true, json: true, file: Some(\"web.cf\") })",
         );
         check(&["validate", "--help"], "help of a subcommand");
+        check(&["explain", "E0201", "http"], "Explain { words: [\"E0201\", \"http\"] }");
+        check(&["explain", "status"], "explain status");
         check(&["validate", "start"], "validate start");
     }
 }

@@ -9,7 +9,7 @@ use std::{ffi::OsString, path::PathBuf};
 use clap::{Args, Parser, Subcommand};
 
 /// The names, to tell them from the names of configurations before anything is read.
-const NAMES: &[&str] = &["validate"];
+const NAMES: &[&str] = &["explain", "validate"];
 
 /// A subcommand of ours.
 #[derive(Clone, PartialEq, Eq, Debug, Subcommand)]
@@ -17,6 +17,13 @@ pub(super) enum Command {
     /// Say what is wrong or doubtful in a configuration; change nothing
     #[command(after_help = VALIDATE, override_usage = "ldirectord validate [--strict] [--json] [FILE]")]
     Validate(Validate),
+    /// Say what a code, a directive or a service means
+    #[command(after_help = EXPLAIN, override_usage = "ldirectord explain [CODE|DIRECTIVE|SERVICE ...]")]
+    Explain {
+        /// Codes (E0201), directives (checktimeout) or services (http); without any, all are listed
+        #[arg(value_name = "CODE|DIRECTIVE|SERVICE")]
+        words: Vec<String>,
+    },
 }
 
 /// The words of `validate`.
@@ -47,6 +54,13 @@ Examples:
   ldirectord validate
   ldirectord validate --strict /etc/ha.d/ldirectord.cf.new && mv /etc/ha.d/ldirectord.cf.new /etc/ha.d/ldirectord.cf
   git show main:ldirectord.cf | ldirectord validate --json - | jq -r '.diagnostics[].message'";
+
+const EXPLAIN: &str = "\
+Exit codes: 0 all words are known, 1 one is not.
+
+Examples:
+  ldirectord explain
+  ldirectord explain E0302 quiescent http";
 
 #[derive(Debug, Parser)]
 #[command(name = "ldirectord", no_binary_name = true, disable_help_subcommand = true)]
