@@ -1,7 +1,7 @@
 //! `ldirectord.cf.example` is right, complete, and says what the table of directives says.
 //!
 //! The part behind the line that begins with `# ====` is made from the table;
-//! `INSTA_UPDATE=always cargo test --test example` writes it anew.
+//! `INSTA_UPDATE=always cargo test --test generated` writes it anew.
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
@@ -150,7 +150,7 @@ fn the_example_is_made_from_the_table() {
         fs::write(path(), &wanted).unwrap();
         return;
     }
-    let hint = "INSTA_UPDATE=always cargo test --test example writes it anew";
+    let hint = "INSTA_UPDATE=always cargo test --test generated writes it anew";
     assert!(source == wanted, "ldirectord.cf.example is not what the table says; {hint}");
 }
 
