@@ -626,11 +626,40 @@ fn json_has_everything_that_is_shown_and_no_secret() {
       "warnings": 3
     }
     "#);
+    // Every member is described where people look for it.
+    let manual = fs::read_to_string(
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("contrib/man/ldirectord.cf.5"),
+    )
+    .unwrap();
+    let mut names = Vec::new();
+    members(&found, &mut names);
+    assert!(names.len() > 20, "{names:?}");
+    for name in names {
+        let described = [".B ", ".BR "].iter().any(|font| {
+            let line = format!("\n{font}{name}");
+            manual.contains(&format!("{line}\n")) || manual.contains(&format!("{line} ,\n"))
+        });
+        assert!(described, "{name} is not in ldirectord.cf(5)");
+    }
     let strict = site.run(&["validate", "--json", "--strict", "web.cf"]);
     let strict: serde_json::Value = serde_json::from_str(&strict.out).unwrap();
     assert_eq!((&strict["strict"], &strict["errors"]), (&true.into(), &3.into()));
     assert_eq!(strict["diagnostics"][1]["severity"], "error");
     assert_eq!(strict["diagnostics"][1]["ldirectord"], "refuses");
+}
+
+/// The names of all members of all objects.
+fn members(value: &serde_json::Value, names: &mut Vec<String>) {
+    match value {
+        serde_json::Value::Array(values) => values.iter().for_each(|value| members(value, names)),
+        serde_json::Value::Object(object) => {
+            for (name, value) in object {
+                names.push(name.clone());
+                members(value, names);
+            }
+        }
+        _ => {}
+    }
 }
 
 #[test]
@@ -685,7 +714,7 @@ fn explain_knows_codes_directives_and_services() {
         Inheritance     what the virtual service says, else the global line, else
                         the default
         Given twice     the last one counts
-        In ldirectord   the same, though its manual says that the default is yes
+        Perl program    the same, though its manual says that the default is yes
         Its complaint   quiescent must be 'yes' or 'no'
         Example         quiescent = yes
     -- err

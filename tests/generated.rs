@@ -1,7 +1,8 @@
-//! `ldirectord.cf.example` is right, complete, and says what the table of directives says.
+//! What is made from the table of directives is what the table says: `ldirectord.cf.example` and the manual page
+//! `contrib/man/ldirectord.cf.5`. Both are right and complete.
 //!
-//! The part behind the line that begins with `# ====` is made from the table;
-//! `INSTA_UPDATE=always cargo test --test generated` writes it anew.
+//! `INSTA_UPDATE=always cargo test --test generated` writes them anew. Of the example the part behind the line that
+//! begins with `# ====` is made; the manual page is made whole, from the template beside it.
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
@@ -10,19 +11,43 @@ mod world;
 
 use std::{env, fmt::Write as _, fs, path::PathBuf};
 
-use ldirectord::config::{
-    self, Diagnostic, File, Severity, World,
-    directives::{DIRECTIVES, Directive, Scope, ValueKind},
+use ldirectord::{
+    checks,
+    config::{
+        self, Diagnostic, File, Severity, World,
+        directives::{DIRECTIVES, Directive, SERVICES, Scope},
+    },
 };
-
-/// Directives that are refused, and only known for that.
-const GONE: [&str; 2] = ["connecttimeout", "timeout"];
+use roff::{Inline, Roff, bold, italic, roman};
+use textwrap::{Options, WordSplitter};
 
 /// `checkcount` goes out of use; `receive` finds nothing with `httpmethod`, which stands beside it in the reference.
 const EXPECTED: [&str; 2] = ["W0201", "W0403"];
 
-fn path() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("ldirectord.cf.example")
+const EXAMPLE: &str = "ldirectord.cf.example";
+const MANUAL: &str = "contrib/man/ldirectord.cf.5";
+
+fn path(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+fn read(name: &str) -> String {
+    fs::read_to_string(path(name)).unwrap()
+}
+
+/// A file is what it should be; or it is written, where that is asked for.
+fn hold_to(name: &str, wanted: &str) {
+    if env::var("INSTA_UPDATE").is_ok_and(|update| update == "always") {
+        fs::write(path(name), wanted).unwrap();
+        return;
+    }
+    let hint = "INSTA_UPDATE=always cargo test --test generated writes it anew";
+    assert!(read(name) == wanted, "{name} is not what the table says; {hint}");
+}
+
+/// The rows that have a right value.
+fn known() -> impl Iterator<Item = &'static Directive> {
+    DIRECTIVES.iter().filter(|directive| !directive.is_gone())
 }
 
 /// The codes of what is wrong with a file.
@@ -35,58 +60,43 @@ fn faults(source: &str) -> Vec<(Severity, &'static str, usize)> {
     loaded.diagnostics.iter().map(|fault| (fault.severity, fault.code, line(fault))).collect()
 }
 
-/// Text in lines of at most 90 letters, each with this before it.
-fn wrapped(out: &mut String, before: &str, text: &str) {
-    let mut line = String::new();
-    for word in text.split_whitespace() {
-        if !line.is_empty() && before.len() + line.len() + 1 + word.len() > 90 {
-            writeln!(out, "{before}{line}").unwrap();
-            line.clear();
-        }
-        if !line.is_empty() {
-            line.push(' ');
-        }
-        line.push_str(word);
-    }
-    writeln!(out, "{before}{line}").unwrap();
+/// Text in lines that are so wide, each with this before it.
+fn wrapped(text: &str, width: usize, before: &str) -> String {
+    let options = Options::new(width)
+        .initial_indent(before)
+        .subsequent_indent(before)
+        .break_words(false)
+        .word_splitter(WordSplitter::NoHyphenation);
+    textwrap::fill(text, options) + "\n"
 }
 
+// === the example ===
+
 fn row(out: &mut String, before: &str, directive: &Directive) {
-    let value = match directive.value {
-        ValueKind::YesNo => "yes | no".to_owned(),
-        ValueKind::Duration => "TIME".to_owned(),
-        ValueKind::Count => "NUMBER".to_owned(),
-        ValueKind::Word(words) => words.join(" | "),
-        ValueKind::Words(words) => format!("list of {}", words.join(", ")),
-        ValueKind::Quoted => "\"TEXT\"".to_owned(),
-        ValueKind::Text => "TEXT or \"TEXT\"".to_owned(),
-        ValueKind::Rest => "TEXT".to_owned(),
-        ValueKind::Special(grammar) => grammar.to_owned(),
-    };
-    wrapped(out, before, &format!("{} = {value}", directive.name));
+    let mut told = |before: &str, text: &str| out.push_str(&wrapped(text, 90, before));
+    told(before, &directive.syntax());
     let before = format!("{before}  ");
-    wrapped(out, &before, directive.doc);
-    let range = if directive.range.is_empty() {
-        String::new()
-    } else {
-        format!("Range: {}. ", directive.range)
-    };
-    let default = if directive.default.is_empty() {
-        String::new()
-    } else {
-        format!("Default: {}.", directive.default)
-    };
-    let last = format!("{range}{default}");
-    if !last.trim().is_empty() {
-        wrapped(out, &before, &last);
+    if directive.extension {
+        told(&before, "(extension: ldirectord refuses it)");
     }
+    told(&before, directive.doc);
+    let facts = facts(directive);
+    if !facts.is_empty() {
+        told(&before, &facts);
+    }
+}
+
+/// The range of a value and its default, in sentences.
+fn facts(directive: &Directive) -> String {
+    let facts = [("Range", directive.range), ("Default", directive.default)];
+    let told = facts.into_iter().filter(|(_, text)| !text.is_empty());
+    told.map(|(name, text)| format!("{name}: {text}.")).collect::<Vec<_>>().join(" ")
 }
 
 /// The part of the example that is made from the table.
 fn reference() -> String {
     let mut out =
         String::from("# ==== Everything that can be said of all services, and of the daemon\n");
-    let known = || DIRECTIVES.iter().filter(|directive| !GONE.contains(&directive.name));
     for directive in known().filter(|row| matches!(row.scope, Scope::Global | Scope::Both)) {
         out.push('\n');
         row(&mut out, "# ", directive);
@@ -143,35 +153,164 @@ fn all_tried(source: &str) -> String {
 
 #[test]
 fn the_example_is_made_from_the_table() {
-    let source = fs::read_to_string(path()).unwrap();
+    let source = read(EXAMPLE);
     let own = source.find("# ====").map_or(source.as_str(), |at| source.get(..at).unwrap());
-    let wanted = format!("{own}{}", reference());
-    if env::var("INSTA_UPDATE").is_ok_and(|update| update == "always") {
-        fs::write(path(), &wanted).unwrap();
-        return;
-    }
-    let hint = "INSTA_UPDATE=always cargo test --test generated writes it anew";
-    assert!(source == wanted, "ldirectord.cf.example is not what the table says; {hint}");
+    hold_to(EXAMPLE, &format!("{own}{}", reference()));
 }
 
 #[test]
 fn the_example_has_no_fault() {
-    let source = fs::read_to_string(path()).unwrap();
+    let source = read(EXAMPLE);
     assert_eq!(faults(&source), []);
 }
 
 #[test]
 fn the_example_has_no_fault_with_every_line_tried() {
-    let source = all_tried(&fs::read_to_string(path()).unwrap());
+    let source = all_tried(&read(EXAMPLE));
     let mut faults = faults(&source);
     // All directives in one service are not what anybody would advise.
     faults.retain(|(severity, code, _)| *severity != Severity::Advice && !EXPECTED.contains(code));
     assert_eq!(faults, [], "{source}");
-    for directive in DIRECTIVES.iter().filter(|directive| !GONE.contains(&directive.name)) {
+    for directive in known() {
         let shown = source.lines().any(|line| {
             let name = line.trim_start().split([' ', '=']).next();
             name == Some(directive.name)
         });
         assert!(shown, "{} is not shown", directive.name);
+    }
+}
+
+// === the manual page ===
+
+/// Text with what stands in backquotes in bold.
+fn inlines(text: &str) -> Vec<Inline> {
+    let parts = text.split('`').enumerate().filter(|(_, part)| !part.is_empty());
+    parts.map(|(at, part)| if at % 2 == 1 { bold(part) } else { roman(part) }).collect()
+}
+
+/// A line with its name in bold and what is to be filled in, which has capitals, in italics.
+fn syntax(directive: &Directive) -> Vec<Inline> {
+    let mut parts = vec![bold(format!("{} =", directive.name)), roman(" ")];
+    let grammar = directive.value.grammar();
+    let mut rest = grammar.as_str();
+    let capital = |letter: char| letter.is_ascii_uppercase();
+    while !rest.is_empty() {
+        let is_word = rest.starts_with(capital);
+        let end = rest.find(|letter| capital(letter) != is_word).unwrap_or(rest.len());
+        let (part, after) = rest.split_at(end);
+        parts.push(if is_word { italic(part) } else { roman(part) });
+        rest = after;
+    }
+    parts
+}
+
+/// The entries of these directives.
+fn entries(of: impl Fn(&Directive) -> bool) -> Roff {
+    let mut page = Roff::new();
+    for directive in known().filter(|directive| of(directive)) {
+        page.control("PP", []).text(syntax(directive)).control("RS", []);
+        let mark = if directive.extension { "(extension: ldirectord refuses it) " } else { "" };
+        page.text(inlines(&format!("{mark}{}", directive.doc)));
+        let mut facts = facts(directive);
+        for (name, text) in
+            [("Inheritance", directive.inherits), ("In ldirectord", directive.differs)]
+        {
+            if !text.is_empty() {
+                write!(facts, " {name}: {text}.").unwrap();
+            }
+        }
+        let facts = Some(roman(facts.trim())).filter(|text| *text != roman(""));
+        for (number, line) in
+            facts.into_iter().chain(directive.examples().into_iter().map(bold)).enumerate()
+        {
+            page.control(if number == 0 { "PP" } else { "br" }, []).text([line]);
+        }
+        page.control("RE", []);
+    }
+    page
+}
+
+/// The services that can be checked, and the names of those that cannot yet.
+fn services() -> Roff {
+    let mut page = Roff::new();
+    let catalogue = checks::catalogue();
+    for info in &catalogue {
+        let port = info.default_port.map(|port| format!(" Port {port}, if none is given."));
+        let used: Vec<String> = info.directives.iter().map(|name| format!("`{name}`")).collect();
+        let used = match used.as_slice() {
+            [] => String::new(),
+            used => format!(" Uses {}.", used.join(", ")),
+        };
+        let text = format!("{}{}{used}", info.doc, port.unwrap_or_default());
+        page.control("TP", []).text([bold(info.name)]).text(inlines(&text));
+    }
+    let missing =
+        SERVICES.iter().filter(|(name, _)| catalogue.iter().all(|info| info.name != *name));
+    let missing: Vec<String> = missing.map(|(name, _)| format!("`{name}`")).collect();
+    if !missing.is_empty() {
+        let text = format!("Not yet, though ldirectord can: {}.", missing.join(", "));
+        page.control("PP", []).text(inlines(&text));
+    }
+    page
+}
+
+/// The manual page: the template with the table in it.
+fn manual() -> String {
+    let mut page =
+        ".\\\" Made from ldirectord.cf.5.in and the table of directives; see tests/generated.rs.\n"
+            .to_owned();
+    for line in read("contrib/man/ldirectord.cf.5.in").lines() {
+        let made = match line {
+            "@GLOBAL@" => entries(|row| row.scope == Scope::Global),
+            "@OPENING@" => entries(|row| row.scope == Scope::Opening),
+            "@BOTH@" => entries(|row| row.scope == Scope::Both),
+            "@VIRTUAL@" => entries(|row| row.scope == Scope::Virtual),
+            "@SERVICES@" => services(),
+            line => {
+                page += &line.replace("@VERSION@", env!("CARGO_PKG_VERSION"));
+                page.push('\n');
+                continue;
+            }
+        };
+        for line in made.to_roff().lines() {
+            match line.starts_with('.') {
+                true => page += &format!("{line}\n"),
+                // Sentences begin on lines of their own, so that all have the same distance.
+                false => line.split_inclusive(". ").for_each(|line| page += &wrapped(line, 79, "")),
+            }
+        }
+    }
+    page
+}
+
+#[test]
+fn the_manual_page_is_made_from_the_table() {
+    hold_to(MANUAL, &manual());
+}
+
+#[test]
+fn the_manual_page_is_whole() {
+    let page = read(MANUAL);
+    assert!(!page.contains("@VERSION@") && !page.contains("\n@"), "nothing is left to fill in");
+    let body = page.lines().filter(|line| !line.starts_with('.'));
+    assert!(body.clone().all(|line| !line.starts_with('\'')), "no line is taken for a request");
+    for directive in known() {
+        let entry = format!(".PP\n\\fB{} =\\fR", directive.name);
+        assert_eq!(page.matches(&entry).count(), 1, "{}", directive.name);
+    }
+    for info in checks::catalogue() {
+        assert!(page.contains(&format!(".TP\n\\fB{}\\fR\n", info.name)), "{}", info.name);
+    }
+}
+
+/// What stands between `.EX` and `.EE`, and is a configuration.
+#[test]
+fn the_examples_of_the_manual_page_have_no_fault() {
+    let page = read(MANUAL);
+    let examples = page.split(".EX\n").skip(1).map(|rest| rest.split(".EE").next().unwrap());
+    let examples: Vec<&str> = examples.filter(|example| example.contains("virtual =")).collect();
+    assert_eq!(examples.len(), 2);
+    for example in examples {
+        assert_eq!(faults(example), [], "{example}");
     }
 }

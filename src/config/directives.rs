@@ -431,7 +431,7 @@ pub const DIRECTIVES: &[Directive] = &[
         differs: "ping never finds an IPv6 server working",
         scope: Scope::Virtual,
         value: ValueKind::Word(set::CHECK_TYPES),
-        range: "or a number from 0",
+        range: "a number is 0 or more",
         default: "negotiate",
         example: "negotiate",
         doc: "How real servers are checked. negotiate speaks the protocol of service; connect opens a TCP connection, or \
@@ -987,8 +987,8 @@ pub const DIRECTIVES: &[Directive] = &[
         value: ValueKind::YesNo,
         default: "no",
         example: "no",
-        doc: "In ldirectord, whether every virtual service has a process of its own. Checks never wait for each other \
-              here, so all that is left of it is that yes lets every service have a checkinterval of its own.",
+        doc: "In ldirectord, whether every virtual service has a process of its own; only then does a checkinterval of a \
+              service hold there. Here checks never wait for each other, and nothing comes of it.",
         says: Says::Same("fork must be 'yes' or 'no'"),
         set: |draft, value| {
             if let Some(answer) = value.yes_no(&mut draft.findings) {

@@ -60,17 +60,13 @@ impl Directive {
 
     /// What ldirectord makes of it, where that is not the same.
     pub fn difference(&self) -> String {
-        match self.value {
-            _ if self.extension => "an extension: ldirectord refuses the file".to_owned(),
-            ValueKind::Duration if !self.is_gone() => {
-                format!(
-                    "no units there, 5m is 5 seconds{}{}",
-                    separator(self.differs),
-                    self.differs
-                )
-            }
-            _ => self.differs.to_owned(),
+        if self.extension {
+            return "refuses the file; this is an extension".to_owned();
         }
+        let has_units = self.value == ValueKind::Duration && !self.is_gone();
+        let units = has_units.then_some("no units there, 5m is 5 seconds");
+        let own = Some(self.differs).filter(|differs| !differs.is_empty());
+        units.into_iter().chain(own).collect::<Vec<_>>().join("; ")
     }
 
     /// What ldirectord prints when the value is wrong, each text once.
@@ -90,11 +86,6 @@ impl Directive {
         let values = [self.global_example, Some(self.example).filter(|value| !value.is_empty())];
         values.into_iter().flatten().map(|value| format!("{} = {value}", self.name)).collect()
     }
-}
-
-/// What stands before another statement.
-fn separator(next: &str) -> &'static str {
-    if next.is_empty() { "" } else { "; " }
 }
 
 /// The first sentence of a paragraph, for lists.

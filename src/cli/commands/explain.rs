@@ -127,7 +127,7 @@ fn of_directive(directive: &Directive) -> String {
         let twice = if directive.repeats { "both count" } else { "the last one counts" };
         fact("Given twice", if directive.scope == Scope::Opening { "" } else { twice });
     }
-    fact("In ldirectord", &directive.difference());
+    fact("Perl program", &directive.difference());
     for (number, complaint) in directive.complaints().iter().enumerate() {
         fact(if number == 0 { "Its complaint" } else { "" }, complaint);
     }
