@@ -358,6 +358,29 @@ fn validate_lets_doubtful_files_pass_unless_it_is_strict() {
 }
 
 #[test]
+fn only_who_is_strict_is_told_of_extensions() {
+    let site = Site::with("include=more/*.cf\n");
+    let told = "web.cf: 0 virtual services, 0 real servers, 0 checks\n";
+    let done = site.run(&["validate", "web.cf"]);
+    assert_eq!((done.code, done.err.as_str()), (0, ""));
+    assert!(done.out.ends_with(told), "{}", done.out);
+    assert_snapshot!(call(&site, &["validate", "--strict", "web.cf"]), @"
+    exit 2
+    -- out
+    -- err
+    error[A0105]: ldirectord does not know `include`
+     --> DIR/web.cf:2:1
+      |
+    2 | include=more/*.cf
+      | ^^^^^^^
+      |
+      = note: ldirectord refuses the file for this
+
+    DIR/web.cf: 1 error
+    ");
+}
+
+#[test]
 fn validate_shows_every_fault_of_every_file() {
     let site = Site::with("include=services/*.cf\nquiescent=perhaps\nfailurecount=3 times\n");
     fs::create_dir(site.path("services")).unwrap();

@@ -48,7 +48,7 @@ pub struct Diagnostic {
 impl Diagnostic {
     /// Whether it is of interest only to who also wants ldirectord to read the file.
     pub fn is_of_portability_alone(&self) -> bool {
-        self.severity == Severity::Advice && self.ldirectord == Ldirectord::Refuses
+        self.code == "A0105"
     }
 
     /// The same; an error if ldirectord refuses the file for it.

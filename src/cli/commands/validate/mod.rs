@@ -160,10 +160,15 @@ mod tests {
     use super::*;
     use crate::config::Ldirectord;
 
-    fn found(severity: Severity, start: usize, ldirectord: Ldirectord) -> Diagnostic {
+    fn found(
+        code: &'static str,
+        severity: Severity,
+        start: usize,
+        ldirectord: Ldirectord,
+    ) -> Diagnostic {
         Diagnostic {
             severity,
-            code: "E0101",
+            code,
             span: start..start + 1,
             message: String::new(),
             hints: Vec::new(),
@@ -175,11 +180,12 @@ mod tests {
     #[test]
     fn who_is_strict_is_told_what_ldirectord_refuses() {
         let all = [
-            found(Severity::Advice, 4, Ldirectord::Silent),
-            found(Severity::Advice, 3, Ldirectord::Refuses),
-            found(Severity::Warning, 2, Ldirectord::Refuses),
-            found(Severity::Warning, 1, Ldirectord::Says(String::new())),
-            found(Severity::Error, 0, Ldirectord::Silent),
+            found("A0105", Severity::Advice, 5, Ldirectord::Silent),
+            found("A0203", Severity::Advice, 4, Ldirectord::Silent),
+            found("A0105", Severity::Advice, 3, Ldirectord::Refuses),
+            found("W0101", Severity::Warning, 2, Ldirectord::Refuses),
+            found("W0201", Severity::Warning, 1, Ldirectord::Says(String::new())),
+            found("E0101", Severity::Error, 0, Ldirectord::Silent),
         ];
         let told = |strict| -> Vec<(usize, Severity)> {
             let told = told(all.to_vec(), strict);
@@ -187,6 +193,9 @@ mod tests {
         };
         let (error, warning, advice) = (Severity::Error, Severity::Warning, Severity::Advice);
         assert_eq!(told(false), [(0, error), (1, warning), (2, warning), (4, advice)]);
-        assert_eq!(told(true), [(0, error), (1, warning), (2, error), (3, error), (4, advice)]);
+        assert_eq!(
+            told(true),
+            [(0, error), (1, warning), (2, error), (3, error), (4, advice), (5, advice)]
+        );
     }
 }
