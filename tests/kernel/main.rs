@@ -12,6 +12,7 @@
 )]
 
 mod conformance;
+mod manual;
 mod smoke;
 #[path = "../support/mod.rs"]
 mod support;
@@ -32,5 +33,6 @@ fn main() -> ExitCode {
         None => lab::trial(name, move |_| run()),
     }));
     trials.extend(tls::trials());
+    trials.extend(manual::trials());
     lab::run(trials)
 }
