@@ -29,19 +29,20 @@ pub(super) enum Command {
 /// The words of `validate`.
 #[derive(Clone, PartialEq, Eq, Debug, Args)]
 pub(super) struct Validate {
-    /// Take for an error what ldirectord refuses, and let nothing pass that is doubtful
+    /// Take for an error what the Perl ldirectord refuses; let nothing doubtful pass
     #[arg(long)]
     pub(super) strict: bool,
     /// Print one JSON object, which ldirectord.cf(5) describes, and nothing else
     #[arg(long)]
     pub(super) json: bool,
-    /// The configuration, looked for as the daemon does (default ldirectord.cf); - is standard input
+    /// As CONFIG of a start, by default ldirectord.cf; - is standard input
     pub(super) file: Option<PathBuf>,
 }
 
 const VALIDATE: &str = "\
-Every fault is shown with its line, in the files that the file includes as well. Names are looked up as for a start;
-nothing is written to, and a daemon that runs takes no notice.
+Every fault is shown with its line, in the files that the file includes as well. Names are
+looked up as for a start; nothing is written to, and a daemon that runs takes no notice.
+Faults go to standard error; what a file that can be used asks for, to standard output.
 
 Exit codes:
   0  the file can be used; there may be warnings and advice
@@ -52,7 +53,7 @@ NO_COLOR in the environment keeps colors away.
 
 Examples:
   ldirectord validate
-  ldirectord validate --strict /etc/ha.d/ldirectord.cf.new && mv /etc/ha.d/ldirectord.cf.new /etc/ha.d/ldirectord.cf
+  ldirectord validate --strict ldirectord.cf.new
   git show main:ldirectord.cf | ldirectord validate --json - | jq -r '.diagnostics[].message'";
 
 const EXPLAIN: &str = "\

@@ -22,6 +22,9 @@ const WIDTH: usize = 80;
 /// What a fact is called stands in so many columns.
 const LABEL: usize = 16;
 
+/// What there is to say of a service that cannot be checked.
+const NOT_YET: &str = "Not yet (E0401); the Perl program can check it.";
+
 /// `explain`.
 pub(super) fn run(words: &[String]) -> Exit {
     if words.is_empty() {
@@ -58,13 +61,9 @@ fn explain(word: &str) -> Option<String> {
     let Some((name, _)) = SERVICES.iter().find(|(known, _)| *known == name) else {
         return DIRECTIVES.iter().find(|row| is_a_word_of(row, word)).map(of_directive);
     };
-    let catalogue = checks::catalogue();
-    Some(match catalogue.iter().find(|info| info.name == *name) {
+    Some(match checks::catalogue().iter().find(|info| info.name == *name) {
         Some(info) => of_service(info),
-        None => format!(
-            "service = {name}\n\n{}",
-            paragraph("ldirectord can check this service, and this version cannot yet (E0401).")
-        ),
+        None => format!("service = {name}\n\n{}", paragraph(NOT_YET)),
     })
 }
 
@@ -166,14 +165,16 @@ fn of_service(info: &ProtocolInfo) -> String {
 
 /// Everything that can be explained, a line each.
 fn everything() -> String {
-    let mut text = "Directives (+ marks an extension, which ldirectord refuses)\n".to_owned();
+    let mut text = "Directives (+ marks an extension, which the Perl program refuses)\n".to_owned();
     for directive in DIRECTIVES {
         let mark = if directive.extension { "+ " } else { "  " };
         text += &entry(directive.name, directive.doc, mark);
     }
     text += "\nServices, the words of the directive service\n";
-    for info in checks::catalogue() {
-        text += &entry(info.name, info.doc, "  ");
+    let catalogue = checks::catalogue();
+    for (name, _) in SERVICES {
+        let info = catalogue.iter().find(|info| info.name == *name);
+        text += &entry(name, info.map_or(NOT_YET, |info| info.doc), "  ");
     }
     text += "\nCodes: E an error, W a warning, A advice\n";
     for (code, paragraph) in codes::CODES {
@@ -235,7 +236,7 @@ mod tests {
         assert_eq!(explain("negotiate"), explain("checktype"));
         let list = everything();
         assert!(list.lines().all(|line| line.chars().count() <= WIDTH), "{list}");
-        for name in DIRECTIVES.iter().map(|row| row.name).chain(["http", "E0201"]) {
+        for name in names() {
             assert!(list.contains(&format!(" {name} ")), "{name}");
         }
     }

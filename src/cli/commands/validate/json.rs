@@ -24,7 +24,7 @@ struct Report {
     warnings: usize,
     advice: usize,
     contents: Option<Contents>,
-    diagnostics: Vec<Told>,
+    diagnostics: Vec<Fault>,
 }
 
 /// What a file that can be used asks for.
@@ -36,7 +36,7 @@ struct Contents {
 }
 
 #[derive(Serialize)]
-struct Told {
+struct Fault {
     severity: &'static str,
     code: &'static str,
     file: String,
@@ -99,11 +99,11 @@ fn of_judged(judged: &Judged) -> Report {
             real_servers,
             checks,
         }),
-        diagnostics: diagnostics.filter_map(|found| told(sources, found)).collect(),
+        diagnostics: diagnostics.filter_map(|found| fault(sources, found)).collect(),
     }
 }
 
-fn told(sources: &Sources, found: &Diagnostic) -> Option<Told> {
+fn fault(sources: &Sources, found: &Diagnostic) -> Option<Fault> {
     let line = sources.line(&found.span)?;
     let columns = line.columns();
     let elsewhere = found.elsewhere.as_deref().and_then(|(span, message)| {
@@ -115,7 +115,7 @@ fn told(sources: &Sources, found: &Diagnostic) -> Option<Told> {
         Ldirectord::Refuses => ("refuses", None),
         Ldirectord::Silent => ("silent", None),
     };
-    Some(Told {
+    Some(Fault {
         severity: match found.severity {
             Severity::Error => "error",
             Severity::Warning => "warning",
