@@ -227,7 +227,7 @@ pub const CODES: &[(&str, &str)] = &[
     ),
     (
         "E0207",
-        "The value must be one of the words that the directive knows, in small letters. `ldirectord explain` with \
+        "The value must be one of the words that the directive knows. `ldirectord explain` with \
          the name of the directive lists them.\n\n\
          \x20 checktype = negotiate",
     ),
