@@ -731,8 +731,7 @@ fn explain_knows_codes_directives_and_services() {
         with weight 0, so that its connections can end in peace; no takes it out of
         the kernel, which breaks them.
 
-        Where           in the first column for all virtual services, or in one for
-                        that one
+        Where           in the first column for all services, or in one of them
         Default         no
         Inheritance     what the virtual service says, else the global line, else
                         the default

@@ -22,7 +22,7 @@ impl ValueKind {
     /// The unit of a number that has one.
     pub fn unit(self) -> Option<&'static str> {
         (self == ValueKind::Duration)
-            .then_some("seconds, or with the unit right behind the number: ms, s, m, h")
+            .then_some("seconds, or right behind the number: ms, s, m or h")
     }
 }
 
@@ -42,7 +42,7 @@ impl Directive {
         match self.scope {
             Scope::Global => "in the first column, outside of every virtual service",
             Scope::Virtual => "in a virtual service",
-            Scope::Both => "in the first column for all virtual services, or in one for that one",
+            Scope::Both => "in the first column for all services, or in one of them",
             Scope::Opening => "in the first column, where it begins a virtual service",
         }
     }
