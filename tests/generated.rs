@@ -38,7 +38,10 @@ fn read(name: &str) -> String {
 /// A file is what it should be; or it is written, where that is asked for.
 fn hold_to(name: &str, wanted: &str) {
     if env::var("INSTA_UPDATE").is_ok_and(|update| update == "always") {
-        fs::write(path(name), wanted).unwrap();
+        // The other tests read it at the same time.
+        let new = path(&format!("{name}.new"));
+        fs::write(&new, wanted).unwrap();
+        fs::rename(new, path(name)).unwrap();
         return;
     }
     let hint = "INSTA_UPDATE=always cargo test --test generated writes it anew";
@@ -133,6 +136,13 @@ fn reference() -> String {
     out
 }
 
+/// The example: its own part as it stands there, and the part that is made.
+fn whole_example() -> String {
+    let source = read(EXAMPLE);
+    let own = source.find("# ====").map_or(source.as_str(), |at| source.get(..at).unwrap());
+    format!("{own}{}", reference())
+}
+
 /// The services of the reference must be none of those that stand above it.
 fn example(directive: &Directive) -> String {
     directive.example.replace("192.0.2.1:", "192.0.2.2:").replace("::1]", "::2]")
@@ -153,20 +163,18 @@ fn all_tried(source: &str) -> String {
 
 #[test]
 fn the_example_is_made_from_the_table() {
-    let source = read(EXAMPLE);
-    let own = source.find("# ====").map_or(source.as_str(), |at| source.get(..at).unwrap());
-    hold_to(EXAMPLE, &format!("{own}{}", reference()));
+    hold_to(EXAMPLE, &whole_example());
 }
 
 #[test]
 fn the_example_has_no_fault() {
-    let source = read(EXAMPLE);
+    let source = whole_example();
     assert_eq!(faults(&source), []);
 }
 
 #[test]
 fn the_example_has_no_fault_with_every_line_tried() {
-    let source = all_tried(&read(EXAMPLE));
+    let source = all_tried(&whole_example());
     let mut faults = faults(&source);
     // All directives in one service are not what anybody would advise.
     faults.retain(|(severity, code, _)| *severity != Severity::Advice && !EXPECTED.contains(code));
@@ -290,7 +298,7 @@ fn the_manual_page_is_made_from_the_table() {
 
 #[test]
 fn the_manual_page_is_whole() {
-    let page = read(MANUAL);
+    let page = manual();
     assert!(!page.contains("@VERSION@") && !page.contains("\n@"), "nothing is left to fill in");
     let body = page.lines().filter(|line| !line.starts_with('.'));
     assert!(body.clone().all(|line| !line.starts_with('\'')), "no line is taken for a request");
@@ -306,7 +314,7 @@ fn the_manual_page_is_whole() {
 /// What stands between `.EX` and `.EE`, and is a configuration.
 #[test]
 fn the_examples_of_the_manual_page_have_no_fault() {
-    let page = read(MANUAL);
+    let page = manual();
     let examples = page.split(".EX\n").skip(1).map(|rest| rest.split(".EE").next().unwrap());
     let examples: Vec<&str> = examples.filter(|example| example.contains("virtual =")).collect();
     assert_eq!(examples.len(), 2);
