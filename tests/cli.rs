@@ -745,7 +745,7 @@ fn explain_knows_codes_directives_and_services() {
     assert!(http.starts_with("service = http\n"), "{http}");
     assert!(http.contains("    Asked over TCP, port 80 unless another is given\n"), "{http}");
     assert!(http.contains("\n      receive           What the answer must contain"), "{http}");
-    assert_snapshot!(call(&site, &["explain", "E0206", "recieve", "timeouts", "zzz"]), @"
+    assert_snapshot!(call(&site, &["explain", "E0206", "recieve", "mail", "E9999"]), @"
     exit 1
     -- out
     E0206, error: the file cannot be used
@@ -755,9 +755,9 @@ fn explain_knows_codes_directives_and_services() {
     -- err
     `recieve` is no code, directive or service
     hint: did you mean receive?
-    `timeouts` is no code, directive or service
-    hint: did you mean timeout?
-    `zzz` is no code, directive or service
+    `mail` is no code, directive or service
+    hint: did you mean emailalert, emailalertfrom, emailalertfreq, emailalertstatus?
+    `E9999` is no code, directive or service
     hint: `ldirectord explain` lists everything
     ");
     let all = site.run(&["explain"]);

@@ -36,8 +36,10 @@ const PURE: &[&str] = &["time", "pattern", "model", "config", "director"];
 
 /// More lines of code than this in one file need a reason here.
 const LONGEST: usize = 600;
-const MAY_BE_LONGER: &[(&str, &str)] =
-    &[("src/config/directives.rs", "one table, whose rows are all alike")];
+const MAY_BE_LONGER: &[(&str, &str)] = &[
+    ("src/config/codes.rs", "one table of paragraphs"),
+    ("src/config/directives.rs", "one table, whose rows are all alike"),
+];
 
 fn sources() -> BTreeMap<PathBuf, String> {
     fn visit(folder: &Path, found: &mut BTreeMap<PathBuf, String>) {
