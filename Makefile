@@ -35,10 +35,11 @@ demo:
 bench:
 	benches/run
 
-## make install    the program to DESTDIR/PREFIX/sbin, the example to DESTDIR/PREFIX/share/doc
+## make install    the program to DESTDIR/PREFIX/sbin, the manual page and the example to DESTDIR/PREFIX/share
 install: build
 	target=$$($(CARGO) metadata --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p') && \
 	$(INSTALL) -D -m 755 "$$target/release/ldirectord" "$(DESTDIR)$(PREFIX)/sbin/ldirectord"
+	$(INSTALL) -D -m 644 contrib/man/ldirectord.cf.5 "$(DESTDIR)$(PREFIX)/share/man/man5/ldirectord.cf.5"
 	$(INSTALL) -D -m 644 ldirectord.cf.example "$(DESTDIR)$(PREFIX)/share/doc/ldirectord/ldirectord.cf.example"
 	$(INSTALL) -m 644 README.md LICENSE "$(DESTDIR)$(PREFIX)/share/doc/ldirectord/"
 
