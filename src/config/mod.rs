@@ -14,6 +14,7 @@ mod diagnostic;
 pub mod codes;
 mod render;
 pub mod syntax;
+pub mod edit;
 mod secret;
 mod value;
 mod draft;
