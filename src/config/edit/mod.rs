@@ -300,6 +300,15 @@ fn is_global(line: &Line<'_>) -> bool {
     line.place == Place::Global && line.indent.is_empty()
 }
 
+fn is_blank(line: &Line<'_>) -> bool {
+    line.content == Content::Blank
+}
+
+/// A blank line without blanks in it, as edits add and take them; of others somebody may have a use.
+fn is_empty(line: &Line<'_>) -> bool {
+    is_blank(line) && line.indent.is_empty()
+}
+
 /// A comment that is not indented, and so may speak of what follows.
 fn is_outer_comment(line: &Line<'_>) -> bool {
     matches!(line.content, Content::Comment(_)) && line.indent.is_empty()

@@ -1,7 +1,7 @@
 //! Virtual services are put into a document and taken out of it as a whole.
 
 use super::{
-    At, EditError, check, is_outer_comment, row, services,
+    At, EditError, check, is_blank, is_empty, is_outer_comment, row, services,
     write::{ending_near, equals_like, replace_value, splice, written},
 };
 use crate::config::{
@@ -60,11 +60,8 @@ pub fn add_service(
     let (block, global) = (like(Place::Block), like(Place::Global));
     let opened = like(Place::Opening);
     let mut new = Vec::new();
-    if line
-        .checked_sub(1)
-        .and_then(|above| document.lines.get(above))
-        .is_some_and(|line| !is_blank(line))
-    {
+    let above = line.checked_sub(1).and_then(|above| document.lines.get(above));
+    if above.is_some_and(|above| !is_blank(above)) {
         new.push(ending.clone());
     }
     new.push(written(b"", opening.name, &equals_like(opened.or(global)), address, &ending));
@@ -100,14 +97,8 @@ pub fn remove_service(
     let behind = document.lines.get(lines.end);
     match (above, behind) {
         (_, Some(behind)) if !is_blank(behind) => {}
-        (None, Some(_)) => lines.end += 1,
-        // Of two empty lines the one that is only blanks may be somebody's.
-        (Some(above), Some(behind))
-            if is_blank(above) && !above.indent.is_empty() && behind.indent.is_empty() =>
-        {
-            lines.end += 1;
-        }
-        (Some(above), _) if is_blank(above) => lines.start -= 1,
+        (Some(above), _) if is_empty(above) => lines.start -= 1,
+        (above, Some(behind)) if above.is_none_or(is_blank) && is_empty(behind) => lines.end += 1,
         _ => {}
     }
     splice(document, lines, Vec::new());
@@ -145,8 +136,4 @@ fn opening(name: &str) -> Result<&'static Directive, EditError> {
 fn comments_above(document: &Document<'_>, line: usize) -> usize {
     let above = document.lines.get(..line).unwrap_or_default();
     above.iter().rev().take_while(|line| is_outer_comment(line)).count()
-}
-
-fn is_blank(line: &Line<'_>) -> bool {
-    line.content == Content::Blank
 }

@@ -357,7 +357,12 @@ fn a_service_is_removed_with_what_is_its_own() {
     becomes(
         "virtual=1\n\treal=a\n\n  \nvirtual=2\n\treal=b",
         remove_service(1, false),
-        "virtual=1\n\treal=a\n\n",
+        "virtual=1\n\treal=a\n\n  \n",
+    );
+    becomes(
+        "virtual=1\n\treal=a\n      \nvirtual=2\n\treal=b",
+        remove_service(1, false),
+        "virtual=1\n\treal=a\n      \n",
     );
 }
 

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, ops::Range};
 
-use super::{At, directives, services, without_trailing_blanks};
+use super::{At, directives, is_empty, services, without_trailing_blanks};
 use crate::config::syntax::{Content, Document, Line, Place, byte_order_mark};
 
 /// Puts these lines in the place of others.
@@ -23,20 +23,20 @@ pub(super) fn splice(document: &mut Document<'_>, range: Range<usize>, new: Vec<
         new.iter().map(|text| Line::parse(text, false).into_owned()).collect();
     document.lines.splice(range.clone(), new);
     if !read_on(document, range.start, behind) {
-        document.lines.insert(behind, empty(&ending));
-        read_on(document, range.start, behind + 1);
+        document.lines.insert(behind, empty_line(&ending));
+        let as_before = read_on(document, range.start, behind + 1);
+        debug_assert!(as_before, "an empty line ends a service");
     }
     let opens = document.lines.last().is_some_and(|line| line.place == Place::Opening);
     if at_end && moves && opens {
         end_last_line(document, &ending);
-        document.lines.push(empty(&ending));
+        document.lines.push(empty_line(&ending));
     }
 }
 
 /// Takes the line of a directive out, and with the file's first line the empty line that [`insert`] puts behind it.
 pub(super) fn take_out(document: &mut Document<'_>, index: usize) {
-    let next = document.lines.get(index + 1);
-    let separated = index == 0 && next.is_some_and(|next| next.content == Content::Blank);
+    let separated = index == 0 && document.lines.get(1).is_some_and(is_empty);
     splice(document, index..index + 1 + usize::from(separated), Vec::new());
 }
 
@@ -185,7 +185,9 @@ pub(super) fn ending_near(document: &Document<'_>, index: usize) -> Vec<u8> {
     near.find(|ending| !ending.is_empty()).unwrap_or(b"\n").to_vec()
 }
 
-/// Gives the last line, which is not blank, an ending if it has none.
+/// Gives the last line an ending if it has none.
+///
+/// Only four blanks in a service would be read otherwise for it, and nothing is ever put behind those.
 fn end_last_line(document: &mut Document<'_>, ending: &[u8]) {
     if let Some(line) = document.lines.last_mut()
         && line.ending.is_empty()
@@ -196,7 +198,7 @@ fn end_last_line(document: &mut Document<'_>, ending: &[u8]) {
     }
 }
 
-fn empty(ending: &[u8]) -> Line<'static> {
+fn empty_line(ending: &[u8]) -> Line<'static> {
     Line::parse(ending, false).into_owned()
 }
 
