@@ -3,6 +3,7 @@
 //! Four steps, each a file: [`syntax`] cuts the bytes into lines and loses none of them,
 //! `validate` gives every directive to its row of [`directives::DIRECTIVES`], `resolve` turns names into
 //! numbers at the end of every virtual service, and `expand` applies defaults and inheritance.
+//! Besides, [`edit`] changes lines of a file and leaves all others alone.
 //!
 //! Pure: no file, socket, clock or log. What must be known from outside comes in as a [`World`].
 //! Whether a log or monitor file can be opened is for the caller to find out.
