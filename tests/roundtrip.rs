@@ -223,6 +223,22 @@ fn right_edits_of_right_files_bring_no_fault() {
     }
 }
 
+/// What fuzzing found worth keeping is held to the same laws each time.
+#[test]
+fn every_file_that_fuzzing_kept_obeys() {
+    fn obey(target: &str, law: impl Fn(&[u8])) {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+        let files: Vec<_> = fs::read_dir(folder).unwrap().collect();
+        assert!(files.len() > 20, "the files of {target} are there");
+        for file in files {
+            law(&fs::read(file.unwrap().path()).unwrap());
+        }
+    }
+    obey("roundtrip", is_kept);
+    obey("load", laws::is_read);
+    obey("edit", edits::are_lawful);
+}
+
 /// Where lines stand, a letter each: global, opening, block; small for blank lines and comments.
 fn places(source: &str) -> String {
     Document::parse(source.as_bytes())

@@ -79,6 +79,17 @@ fn value(bytes: &mut Unstructured<'_>, example: &str) -> Result<Vec<u8>> {
     (0..length).map(|_| bytes.choose(b"ab1.:=\"# \t\r\n\xff").copied()).collect()
 }
 
+/// Makes a few edits to a document of all the bytes that they leave. Any bytes will do.
+pub(crate) fn are_lawful(bytes: &[u8]) {
+    let mut bytes = Unstructured::new(bytes);
+    let n_edits = bytes.int_in_range(1..=4).unwrap();
+    let edits: Vec<Edit> = (0..n_edits).map(|_| Edit::arbitrary(&mut bytes).unwrap()).collect();
+    let mut document = Document::parse(bytes.take_rest());
+    for edit in &edits {
+        is_lawful(&mut document, edit);
+    }
+}
+
 /// Makes an edit, and holds it to everything that an edit promises.
 pub(crate) fn is_lawful(document: &mut Document<'_>, edit: &Edit) {
     let before = document.clone();
