@@ -3,7 +3,7 @@
 //! A document, a place in it and bytes in; the same document with the lines concerned changed, or an [`EditError`]
 //! and the document as it was. For programs and forms that own a part of a file which people own too.
 //!
-//! Held to, for every document and every edit (`tests/edit.rs`, `fuzz/`):
+//! Held to, for every document and every edit (`tests/roundtrip.rs`, `fuzz/`):
 //! - Lines that an edit does not speak of keep their bytes and their order, and are read as before.
 //!   Where that takes an empty line more, as between a virtual service and what must not fall to it, there is one.
 //! - What was set is what is read back; and `Document::parse` of the new bytes is the document.
@@ -52,7 +52,8 @@ pub struct Entry<'d> {
     pub name: &'d [u8],
     /// The value, without the blanks and the comment behind it.
     ///
-    /// In a virtual service a `#` inside of quotes ends it too, as it does to ldirectord.
+    /// In a virtual service a `#` inside of quotes ends it too, as it does to ldirectord, which then refuses the file;
+    /// `config::load` reads on behind it, with a warning.
     pub value: &'d [u8],
     /// The index of its line in [`Document::lines`].
     pub line: usize,
