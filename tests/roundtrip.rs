@@ -1,30 +1,28 @@
-//! A document is its bytes, whatever they are; and nothing that is read from them panics.
+//! A document is its bytes, whatever they are; nothing that is read from them panics, and an edit changes no more
+//! than it means to.
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 #[path = "support/dump.rs"]
 mod dump;
+#[path = "support/edits.rs"]
+mod edits;
+#[path = "support/laws.rs"]
+mod laws;
 #[path = "support/world.rs"]
 mod world;
 
 use std::{fs, path::Path};
 
+use arbitrary::{Arbitrary, Unstructured};
+use edits::Edit;
+use laws::is_kept;
 use ldirectord::config::{
     directives::DIRECTIVES,
+    edit::{self, At, Beside},
     syntax::{Content, Document, Place},
 };
 use proptest::prelude::*;
-
-fn is_kept(bytes: &[u8]) {
-    let document = Document::parse(bytes);
-    assert_eq!(document.to_bytes(), bytes);
-    let mut end = document.mark.len();
-    for (start, line) in document.positioned() {
-        assert_eq!(start, end, "a line begins where the last one ended");
-        end = start + line.len();
-    }
-    assert_eq!(end, bytes.len());
-}
 
 /// Lines that look like those of a configuration, with everything that can go wrong.
 fn lines() -> impl Strategy<Value = Vec<u8>> {
@@ -77,6 +75,41 @@ fn telling() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(prop::sample::select(pieces), 0..40).prop_map(|pieces| pieces.concat())
 }
 
+/// Services, what stands between them, and what is easily taken for a part of them.
+fn services() -> impl Strategy<Value = Vec<u8>> {
+    let pieces: Vec<&[u8]> = vec![
+        b"virtual=1\n",
+        b"virtual6 = 1 # c\r\n",
+        b"\treal=a # c\n",
+        b"\treal=a\r\n",
+        b"    ops = no\n",
+        b"\tops=yes\n",
+        b"execute=a\n",
+        b"fork = no\n",
+        b"supervised\n",
+        b" fork=no\n",
+        b"junk\n",
+        b"# c\n",
+        b"\t# c\n",
+        b"\n",
+        b"\n",
+        b"\r\n",
+        b"  \n",
+        b"      \n",
+        b"\xef\xbb\xbf",
+    ];
+    let end = prop::sample::select(vec![b"".as_slice(), b"fork=no", b"virtual=1", b"\treal=a\r"]);
+    (prop::collection::vec(prop::sample::select(pieces), 0..12), end)
+        .prop_map(|(pieces, end)| [pieces.concat().as_slice(), end].concat())
+}
+
+fn edits() -> impl Strategy<Value = Vec<Edit>> {
+    prop::collection::vec(any::<u8>(), 150).prop_map(|bytes| {
+        let mut bytes = Unstructured::new(&bytes);
+        (0..3).map(|_| Edit::arbitrary(&mut bytes).unwrap()).collect()
+    })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -98,6 +131,7 @@ proptest! {
     #[test]
     fn whatever_looks_like_a_configuration_is_kept_and_read(bytes in lines()) {
         is_kept(&bytes);
+        laws::is_read(&bytes);
         let text = dump::load("random.cf", &bytes);
         prop_assert!(!text.contains("hunter2"));
         // Faults are counted on the lines of the file.
@@ -110,7 +144,22 @@ proptest! {
 
     #[test]
     fn any_bytes_are_read(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
-        dump::load("random.cf", &bytes);
+        laws::is_read(&bytes);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn an_edit_changes_what_it_means_to_and_no_more(
+        document in prop_oneof![1 => lines(), 1 => telling(), 4 => services()],
+        edits in edits(),
+    ) {
+        let mut document = Document::parse(&document);
+        for edit in &edits {
+            edits::is_lawful(&mut document, edit);
+        }
     }
 }
 
@@ -125,6 +174,69 @@ fn every_file_of_the_tests_is_kept() {
             }
         }
     }
+}
+
+#[test]
+fn right_edits_of_right_files_bring_no_fault() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config");
+    let service = |beside| {
+        let lines = [("real", "192.0.2.98:80 masq"), ("checktype", "connect")];
+        let lines = lines.map(|(name, value)| (name, value.as_bytes().to_vec())).to_vec();
+        Edit::AddService(beside, "virtual", b"192.0.2.99:80".to_vec(), lines)
+    };
+    for name in ["sample.cf", "sharing.cf"] {
+        let source = fs::read(folder.join(name)).unwrap();
+        assert_eq!(laws::faults(&source), [""; 0], "{name}");
+        let document = Document::parse(&source);
+        let mut right = vec![
+            Edit::Set(At::Global, "quiescent", b"no".to_vec()),
+            Edit::Set(At::Global, "checkinterval", b"7".to_vec()),
+            Edit::Set(At::Global, "logfile", b"\"local0\"".to_vec()),
+            service(Beside::End),
+        ];
+        for (nth, present) in edit::services(&document).iter().enumerate() {
+            let at = At::Service(nth);
+            let (real, server, address) = match present.name {
+                _ if present.address.iter().all(u8::is_ascii_digit) => {
+                    ("real", "192.0.2.98:80 masq", "9")
+                }
+                b"virtual" => ("real", "192.0.2.98:80 masq", "192.0.2.99:80"),
+                _ => ("real6", "[2001:db8::98]:80 masq", "[2001:db8::99]:80"),
+            };
+            right.extend([
+                Edit::Set(at, "quiescent", b"yes".to_vec()),
+                Edit::Set(at, "scheduler", b"wlc".to_vec()),
+                Edit::Set(at, "comment", b"ask first".to_vec()),
+                Edit::Add(at, real, server.as_bytes().to_vec()),
+                Edit::SetAddress(nth, address.as_bytes().to_vec()),
+                Edit::Unset(at, "scheduler"),
+                Edit::RemoveService(nth, true),
+                service(Beside::Before(nth)),
+                service(Beside::After(nth)),
+            ]);
+        }
+        for edit in right {
+            let mut document = Document::parse(&source);
+            edits::is_lawful(&mut document, &edit);
+            assert_eq!(laws::faults(&document.to_bytes()), [""; 0], "{name} after {edit:?}");
+        }
+    }
+}
+
+/// What fuzzing found worth keeping is held to the same laws each time.
+#[test]
+fn every_file_that_fuzzing_kept_obeys() {
+    fn obey(target: &str, law: impl Fn(&[u8])) {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+        let files: Vec<_> = fs::read_dir(folder).unwrap().collect();
+        assert!(files.len() > 20, "the files of {target} are there");
+        for file in files {
+            law(&fs::read(file.unwrap().path()).unwrap());
+        }
+    }
+    obey("roundtrip", is_kept);
+    obey("load", laws::is_read);
+    obey("edit", edits::are_lawful);
 }
 
 /// Where lines stand, a letter each: global, opening, block; small for blank lines and comments.

@@ -3,7 +3,7 @@
 //! Four steps, each a file: [`syntax`] cuts the bytes into lines and loses none of them,
 //! `validate` gives every directive to its row of [`directives::DIRECTIVES`], `resolve` turns names into
 //! numbers at the end of every virtual service, and `expand` applies defaults and inheritance. Before that, `lint` looks
-//! for what is right and regretted.
+//! for what is right and regretted. Besides, [`edit`] changes lines of a file and leaves all others alone.
 //!
 //! Pure: no file, socket, clock or log. What must be known from outside comes in as a [`World`], the files that
 //! `include` names among it; all that were read are kept as [`Sources`], because a [`Diagnostic`] points into them.
@@ -17,6 +17,7 @@ mod diagnostic;
 pub mod codes;
 mod render;
 pub mod syntax;
+pub mod edit;
 mod secret;
 mod credentials;
 mod access;

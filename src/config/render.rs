@@ -48,7 +48,7 @@ fn as_ldirectord(out: &mut String, pid: u32, line: &Line<'_>, diagnostic: &Diagn
     };
     // `Unknown command` has the line with its ending; a line of the log is one line.
     let known = short(&known.replace('\n', ""));
-    let (path, number, known) = (line.file.path.display(), line.number, known.trim_end());
+    let (path, number, known) = (path_of(line), line.number, known.trim_end());
     // Writing to a string cannot fail.
     writeln!(out, "{word} [{pid}] reading file {path} at line {number}: {known}")
         .unwrap_or_default();
@@ -61,7 +61,7 @@ fn one(
     diagnostic: &Diagnostic,
     renderer: &Renderer,
 ) {
-    let (path, number) = (line.file.path.to_string_lossy(), line.number);
+    let (path, number) = (path_of(line), line.number);
     let level = match diagnostic.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
@@ -75,12 +75,12 @@ fn one(
     let mut group = title.element(
         Snippet::source(text)
             .line_start(number)
-            .path(path.as_ref())
+            .path(&path)
             .annotation(AnnotationKind::Primary.span(at)),
     );
     let other = diagnostic.elsewhere.as_deref().and_then(|(span, what)| {
         let line = sources.line(span)?;
-        Some(format!("{what} is at {}:{}", line.file.path.display(), line.number))
+        Some(format!("{what} is at {}:{}", path_of(&line), line.number))
     });
     if let Some(other) = &other {
         group = group.element(Level::NOTE.message(other));
@@ -112,6 +112,11 @@ fn drawn(line: &[u8], at: Range<usize>) -> (String, Range<usize>) {
 /// Text in one line, cut at 400 characters where it repeats an endless value.
 pub fn short(text: &str) -> String {
     text.chars().take(WIDEST).map(visible).collect()
+}
+
+/// The name of the line's file.
+fn path_of(line: &Line<'_>) -> String {
+    line.file.path.to_string_lossy().chars().map(visible).collect()
 }
 
 /// Control characters would act on the terminal.

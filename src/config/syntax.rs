@@ -124,7 +124,7 @@ pub(super) fn lines(source: &[u8]) -> impl Iterator<Item = (usize, Line<'_>)> {
 
 impl<'a> Line<'a> {
     /// Reads a line, with its ending; `in_block` says whether the line before belongs to a virtual service.
-    fn parse(text: &'a [u8], in_block: bool) -> Line<'a> {
+    pub(super) fn parse(text: &'a [u8], in_block: bool) -> Line<'a> {
         let ending = match text {
             [.., b'\r', b'\n'] => 2,
             [.., b'\n'] => 1,
@@ -149,6 +149,27 @@ impl<'a> Line<'a> {
             },
         };
         Line { place, indent: Cow::Borrowed(indent), content, ending: Cow::Borrowed(ending) }
+    }
+
+    /// The same line, in memory of its own.
+    pub(super) fn into_owned(self) -> Line<'static> {
+        let owned = |part: Cow<'_, [u8]>| Cow::Owned(part.into_owned());
+        Line {
+            place: self.place,
+            indent: owned(self.indent),
+            content: match self.content {
+                Content::Blank => Content::Blank,
+                Content::Comment(text) => Content::Comment(owned(text)),
+                Content::Directive { key, equals, value, tail } => Content::Directive {
+                    key: owned(key),
+                    equals: owned(equals),
+                    value: owned(value),
+                    tail: owned(tail),
+                },
+                Content::Unreadable(text) => Content::Unreadable(owned(text)),
+            },
+            ending: owned(self.ending),
+        }
     }
 
     /// Its pieces in order.
