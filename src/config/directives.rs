@@ -105,11 +105,6 @@ impl Directive {
         }
     }
 
-    /// Whether every line of it counts where there are several; of all others the last one does.
-    pub fn repeats(&self) -> bool {
-        matches!(self.name, "real" | "real6" | "execute")
-    }
-
     /// What ldirectord prints when the value is wrong.
     pub(super) fn says(&self, in_block: bool) -> &'static str {
         match self.says {

@@ -65,7 +65,7 @@ fn name(
     let rows: Vec<_> = DIRECTIVES.iter().filter(|row| any || fits(row.scope)).collect();
     // Those that the random documents are full of.
     let often = |name| ["ops", "fork", "supervised"].contains(&name);
-    let few: Vec<_> = rows.iter().copied().filter(|row| row.repeats() || often(row.name)).collect();
+    let few: Vec<_> = rows.iter().copied().filter(|row| row.repeats || often(row.name)).collect();
     let rows = if bytes.ratio(1, 2)? && !few.is_empty() { few } else { rows };
     let row = bytes.choose(&rows)?;
     Ok((row.name, row.example))

@@ -205,7 +205,7 @@ pub fn find(document: &Document<'_>, at: At, name: &str, value: &[u8]) -> Option
 /// service, in the style of the lines there.
 pub fn set(document: &mut Document<'_>, at: At, name: &str, value: &[u8]) -> Result<(), EditError> {
     let directive = known(document, at, name)?;
-    if directive.repeats() {
+    if directive.repeats {
         return Err(EditError::Repeats(directive.name));
     }
     match all(document, at, name).len() {
@@ -231,7 +231,7 @@ pub fn unset(document: &mut Document<'_>, at: At, name: &str) -> Result<usize, E
 /// Adds one of the directives of which each line counts, behind the others of its name.
 pub fn add(document: &mut Document<'_>, at: At, name: &str, value: &[u8]) -> Result<(), EditError> {
     let directive = known(document, at, name)?;
-    if !directive.repeats() {
+    if !directive.repeats {
         return Err(EditError::Single(directive.name));
     }
     check(directive, at, value)?;
