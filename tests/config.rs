@@ -75,6 +75,24 @@ fn every_name_is_asked_for_once_and_addresses_never() {
 }
 
 #[test]
+fn a_form_feed_is_a_blank_before_a_comment_and_on_an_empty_line() {
+    let codes = |source: &str| -> Vec<_> {
+        load(source)
+            .diagnostics
+            .iter()
+            .map(|fault| (fault.line(source.as_bytes()), fault.code))
+            .collect()
+    };
+    assert_eq!(codes("\u{c}\n\u{b} # a comment\n \u{c}#\nquiescent=yes\n"), []);
+    let service = "virtual=192.0.2.1:80\n\tchecktype=on\n";
+    assert_eq!(codes(&format!("{service}\u{c}# in it\n\tquiescent=yes\n")), []);
+    assert_eq!(codes(&format!("{service}\u{c}\nquiescent=yes\n")), []);
+    assert_eq!(codes(&format!("{service}\u{c}\n\tquiescent=yes\n")), [(4, "E0104")]);
+    assert_eq!(codes(&format!("{service}\t\u{c}\n")), [(3, "E0103")]);
+    assert_eq!(codes("\u{c}quiescent=yes\n"), [(1, "E0103")]);
+}
+
+#[test]
 fn a_large_file_is_read_whole() {
     let mut source = String::from("quiescent=yes\nfallback=127.0.0.1:80\n");
     for service in 0..2300 {

@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use super::{
     draft::{FallbackText, VirtualText},
+    syntax::is_blank,
     value::{first_run, is_word, shown, slice},
 };
 use crate::model::{Forwarding, Tunnel, Weight};
@@ -48,10 +49,6 @@ fn owned(text: &[u8], range: Range<usize>) -> String {
 /// How many bytes from here on satisfy a test.
 fn run_from(text: &[u8], from: usize, test: impl Fn(u8) -> bool) -> usize {
     text.get(from..).unwrap_or_default().iter().take_while(|byte| test(**byte)).count()
-}
-
-fn is_blank(byte: u8) -> bool {
-    byte.is_ascii_whitespace() || byte == 0x0b
 }
 
 fn is_port(byte: u8) -> bool {
