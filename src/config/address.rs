@@ -357,20 +357,18 @@ pub(super) fn fallback(text: &[u8], six: bool) -> Result<(FallbackText, Range<us
         None => Forwarding::Route,
         Some(word) => method(slice(text, word.clone())).ok_or_else(|| no_method(text, word))?,
     };
-    let host_length = match bracketed(text, server.start) {
-        Some(length) => length,
-        None => run_from(text, server.start, |byte| byte != b':' && !is_blank(byte)),
+    // The port is what stands behind the last colon, if that is of the right letters; an address may have colons.
+    let word = slice(text, server);
+    let length = word.iter().rev().take_while(|byte| is_port(**byte)).count();
+    let (host, port) = match word.split_at(word.len() - length) {
+        ([host @ .., b':'], port) if !port.is_empty() => (host, Some(shown(port).into_owned())),
+        _ => (word, None),
     };
-    let host = owned(text, server.start..(server.start + host_length).min(server.end));
-    let port = text.get(server.start + host_length) == Some(&b':');
-    let port = port.then(|| owned(text, server.start + host_length + 1..server.end));
+    let host = shown(host).into_owned();
     let host = match (host.as_str(), six) {
         ("", false) => "127.0.0.1".to_owned(),
         ("", true) => "[::1]".to_owned(),
         _ => host,
     };
-    Ok((
-        FallbackText { host, port: port.filter(|port| !port.is_empty()), forwarding, span: 0..0 },
-        ignored,
-    ))
+    Ok((FallbackText { host, port, forwarding, span: 0..0 }, ignored))
 }
