@@ -1,35 +1,38 @@
-# Runs Debian's ldirectord, unchanged, for one configuration after the other without starting a program for each of
-# the dozen looks that it takes at the kernel's table for each server: that would take minutes a file here.
+# Runs Debian's ldirectord, unchanged, for one configuration after the other.
 #
 #   perl reference.pl LDIRECTORD
 #
-# In, a line each: a configuration file.  Out, a line each: how ldirectord ended with it (`settled`, when everything
-# is installed and it would sleep until the next check, else `exit CODE`).  What it says goes to FILE.said.
+# In, a line each: a configuration file.  Out, a line each: how ldirectord ended with it: `settled` when everything is
+# installed and it would now sleep until the next check, else `exit CODE` or `signal NUMBER`.
+# What it says of FILE goes to FILE.said.
 #
-# Three functions of Perl are other ones for it: `system` and `open` hand the arguments of an ipvsadm to one real
-# ipvsadm that goes on (`ipvsadm -R` takes any command, also -L), and `sleep` ends it.  The daemon is not detached.
+# A program takes 50 ms to start in User-Mode Linux, and ldirectord starts ipvsadm nine times a server.  So a few of
+# Perl's own functions are others for it: `system` and `open` hand the arguments of an ipvsadm to one ipvsadm that goes
+# on (`ipvsadm -R` takes every command, also -L), `fork` does not leave for the background, and `sleep` ends it.
+# Whether that changes anything a trial finds out, with some files and programs as they are.
 
 use strict;
 use warnings;
-use POSIX ();
+use Fcntl ();
 use IPC::Open2 ();
-# What ldirectord uses, so that it is not compiled for every file.
+use POSIX ();
+# What ldirectord uses, so that it is not read for every file.
+use Digest::MD5 ();
 use Getopt::Long ();
 use Pod::Usage ();
 use Socket ();
 use Socket6 ();
 use Sys::Hostname ();
 use Sys::Syslog ();
-use Digest::MD5 ();
 
 my ($program) = @ARGV;
 my ($to, $from, $ipvsadm);
 
-# A line that no command says, to know that one is done.
-my $DONE = qr/^Timeout \(tcp tcpfin udp\)/;
+use constant SETTLED => 100;
+use constant SECONDS => 300;
 
 sub begin_ipvsadm {
-    $ipvsadm = IPC::Open2::open2($from, $to, 'stdbuf -oL ipvsadm -R 2>/dev/null');
+    $ipvsadm = IPC::Open2::open2($from, $to, 'exec stdbuf -oL ipvsadm -R 2>/dev/null');
     $to->autoflush(1);
 }
 
@@ -40,7 +43,7 @@ sub ipvsadm {
     my $said = '';
     print {$to} "$arguments\n-L --timeout\n";
     while (my $line = <$from>) {
-        return $said if $line =~ $DONE;
+        return $said if $line =~ /^Timeout \(tcp tcpfin udp\)/;
         $said .= $line;
     }
     waitpid $ipvsadm, 0;
@@ -50,9 +53,8 @@ sub ipvsadm {
 
 BEGIN {
     no strict 'refs';
-    no warnings 'once';
     *CORE::GLOBAL::system = sub {
-        # What has to go through a shell does; the brackets of an IPv6 address do not have to.
+        # What a shell would read otherwise it gets; the brackets of an address it leaves alone.
         return CORE::system(@_) unless @_ == 1 && $_[0] =~ m{^/sbin/ipvsadm ([\w\s.:\[\],-]*)$}a;
         ipvsadm($1);
         return 0;
@@ -70,16 +72,16 @@ BEGIN {
         return @_ == 2 ? CORE::open($_[0], $_[1]) : CORE::open($_[0], $_[1], @_[2 .. $#_]);
     };
     *CORE::GLOBAL::fork = sub {
-        my $asks = (caller 1)[3] // '';
-        # The daemon goes on in this process.
-        return 0 if $asks =~ /daemon/;
-        return CORE::fork() if $asks =~ /^IPC::|timeout/;
-        POSIX::_exit(100);
+        my $caller = (caller 1)[3] // '';
+        return 0 if $caller =~ /daemon/;
+        return CORE::fork() if $caller =~ /^IPC::/;
+        # With fork=yes a process for each service would begin now, when everything is installed.
+        POSIX::_exit(SETTLED);
     };
-    *CORE::GLOBAL::sleep = sub { POSIX::_exit(100) };
+    *CORE::GLOBAL::sleep = sub { POSIX::_exit(SETTLED) };
 }
 
-# Understood once; the file's own variables are as in a program, because each process calls it once.
+# Read once.  Each process that calls it does so once, so it is to it as if it were the program.
 {
     CORE::open(my $source, '<', $program) or die "cannot read $program: $!";
     local $/;
@@ -98,15 +100,17 @@ while (my $file = <STDIN>) {
         CORE::open(STDIN, '<', '/dev/null') or die;
         CORE::open(STDOUT, '>', "$file.said") or die;
         CORE::open(STDERR, '>&', \*STDOUT) or die;
+        alarm SECONDS;
         $ENV{PERLIO} = 'perlio';
         @ARGV = ($file, 'start');
         $0 = $program;
         ldirectord();
-        POSIX::_exit(101);
+        POSIX::_exit(SETTLED + 1);
     }
     waitpid $child, 0;
-    my $code = $? >> 8;
+    my $status = $?;
     # It may have ended meanwhile.
     begin_ipvsadm() if waitpid($ipvsadm, POSIX::WNOHANG()) != 0;
-    print $code == 100 ? "settled\n" : "exit $code\n";
+    my ($code, $signal) = ($status >> 8, $status & 127);
+    print $signal ? "signal $signal\n" : $code == SETTLED ? "settled\n" : "exit $code\n";
 }

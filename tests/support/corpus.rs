@@ -15,8 +15,6 @@ use std::{
 use libtest_mimic::Trial;
 use serde_json::Value;
 
-use crate::world::FewNames;
-
 /// The variable that names the folder.
 pub(crate) const FOLDER: &str = "LDIRECTORD_CORPUS";
 
@@ -85,15 +83,6 @@ impl Corpus {
             })
             .collect();
         Corpus { files, hosts }
-    }
-
-    /// A resolver for the corpus: its names and a handful of others, or those others alone.
-    pub(crate) fn names(&self, with_hosts: bool) -> FewNames {
-        let mut names = FewNames::default();
-        for (name, address) in self.hosts.iter().filter(|_| with_hosts) {
-            names.0.insert(name.clone(), vec![*address]);
-        }
-        names
     }
 }
 
