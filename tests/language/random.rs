@@ -133,6 +133,9 @@ impl Maker {
             self.faulty_global();
             self.global();
         }
+        if self.one_in(5) {
+            self.different_service();
+        }
     }
 
     // === lines ===
@@ -493,6 +496,7 @@ impl Maker {
                 "\t\"a b\",\"c d\"",
                 " \"a/b?c=d\",\"x\"",
                 " \"http://h/p\",\"y\"",
+                if limits.is_empty() { " \"/a\",\"b\" c" } else { " \"a\",\"b c\"" },
                 " \"a\",\"\"",
                 " junk \"a\",\"b\"",
             ]),
@@ -602,6 +606,15 @@ impl Maker {
                 service.lines.push(format!("scheduler{equals}lc\n"));
             }
             lines.push(format!("scheduler{equals}{value}\n"));
+        }
+        // Of what is said twice the last counts.
+        if self.one_in(6) {
+            let line =
+                self.pick(&["persistent=77\n", "ops=yes\n", "netmask=32\n", "schedflags=flag-1\n"]);
+            service.lines.push(match (line, service.six) {
+                ("netmask=32\n", false) => "netmask=255.255.255.252\n".into(),
+                _ => line.into(),
+            });
         }
         if self.one_in(5) {
             let flags = match scheduler {
@@ -765,6 +778,59 @@ impl Maker {
         };
         let equals = self.equals();
         format!("{name}{equals}{value}\n")
+    }
+
+    /// A service that the programs are known to install otherwise. Nothing else has its servers.
+    fn different_service(&mut self) {
+        let number = self.next;
+        self.next += 1;
+        let address = format!("192.0.2.{number}:80");
+        let tcp = format!("-t {address}");
+        let service = format!("virtual={address}\n\tchecktype=on\n\tscheduler=rr\n");
+        let (service, lines, why) = match self.rng.u8(..7) {
+            0 => (
+                tcp,
+                format!("{service}\treal=10.0.3.1:80 masq \"/a\",\"b\" l:1 u:5\n"),
+                "thresholds behind a request that begins with / are lost there",
+            ),
+            1 => (
+                tcp,
+                format!("{service}\treal=5.245.224.255->5.245.225.0:80 masq\n"),
+                "a range is empty there whose ends have not as many digits as numbers",
+            ),
+            2 => (
+                tcp,
+                format!("{service}\treal=10.0.3.1:80 masq\n\tfallback=10.0.3.1:80 masq\n"),
+                "a fallback that is also a real server is deleted there when that comes up",
+            ),
+            3 => (
+                tcp,
+                format!("{service}\treal=10.0.3.1:81 gate\n\tquiescent=yes\n"),
+                "with gate and another port the kernel's entry is not found there, and keeps weight 0",
+            ),
+            4 => (
+                tcp,
+                format!(
+                    "virtual=192.0.2.{number}:81\n\treal=10.0.3.1:80 masq l:1 u:5\n\tchecktype=on\n\n\
+                     {service}\treal=10.0.3.1:80 masq\n"
+                ),
+                "servers that have all else in common have the same thresholds there",
+            ),
+            5 => (
+                format!("-f {number}"),
+                format!(
+                    "virtual=00{number}\n\treal=10.0.3.1:80 masq\n\tfallback=10.0.3.2:80\n\tchecktype=on\n"
+                ),
+                "a mark that begins with 0 is not found there, so that its fallback stays",
+            ),
+            _ => (
+                format!("-f {number}"),
+                format!("virtual={number}\n\tchecktype=on\n\nfallback=10.0.3.2:80\n"),
+                "a global fallback has no address there for a mark",
+            ),
+        };
+        self.lines.push(format!("\n{lines}\n"));
+        self.differs.push(Difference { service, why });
     }
 
     // === what may be wrong ===
