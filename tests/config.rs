@@ -12,7 +12,7 @@ mod world;
 use std::{cell::RefCell, fmt::Write as _, fs, net::IpAddr, path::Path};
 
 use ldirectord::{
-    config::{self, Loaded, NameError, Names, Severity, World},
+    config::{self, Ldirectord, Loaded, NameError, Names, Severity, World},
     model::{Family, Transport},
 };
 
@@ -93,6 +93,51 @@ fn a_form_feed_is_a_blank_before_a_comment_and_on_an_empty_line() {
 }
 
 #[test]
+fn a_fallback_has_its_port_behind_the_last_colon() {
+    let fallback = |line: &str| {
+        let source = format!("virtual6=[2001:db8::9]:80\n\tchecktype=on\n\t{line}\n\n");
+        let loaded = load(&source);
+        let said = loaded.diagnostics.iter().find_map(|fault| match &fault.ldirectord {
+            Ldirectord::Says(text) => Some(text.clone()),
+            _ => None,
+        });
+        match loaded.desired {
+            Some(desired) => desired.services[0].fallback.as_ref().unwrap().written.to_string(),
+            None => said.unwrap(),
+        }
+    };
+    assert_eq!(fallback("fallback6=[::1]:81 masq"), "[::1]:81");
+    assert_eq!(fallback("fallback6=[::1]: masq"), "[::1]:80");
+    let unresolved = "invalid IPv6 address or could not resolve for fallback server: ";
+    assert_eq!(fallback("fallback6=web1:"), format!("{unresolved}web1:"));
+    assert_eq!(fallback("fallback6=web1:80:81"), format!("{unresolved}web1:80"));
+    assert_eq!(fallback("fallback6=[::1"), format!("{unresolved}[:"));
+}
+
+#[test]
+fn a_real_server_without_a_method_has_its_address_all_the_same() {
+    let says = |line: &str| {
+        let loaded = load(&format!("virtual=192.0.2.1:80\n\tchecktype=on\n\treal={line}\n"));
+        loaded.diagnostics[0].ldirectord.clone()
+    };
+    let method = Ldirectord::Says("forward method must be gate, masq or ipip".to_owned());
+    assert_eq!(says("192.0.2.10:80 "), method);
+    assert_eq!(says("192.0.2.10:80\t"), method);
+    let form = Ldirectord::Says("invalid address for real server (wrong format)".to_owned());
+    assert_eq!(says("192.0.2.10:80"), form);
+}
+
+#[test]
+fn a_server_that_is_written_again_keeps_its_place() {
+    let source = "virtual=192.0.2.1:80\n\tchecktype=on\n\treal=192.0.2.10:80 masq 1\n\
+                  \treal=192.0.2.10:80 masq 2\n\treal=192.0.2.10:80 masq 1\n";
+    let desired = load(source).desired.unwrap();
+    let weights: Vec<u32> =
+        desired.services[0].servers.iter().map(|server| server.share.weight.get()).collect();
+    assert_eq!(weights, [1, 2], "the last counts");
+}
+
+#[test]
 fn a_large_file_is_read_whole() {
     let mut source = String::from("quiescent=yes\nfallback=127.0.0.1:80\n");
     for service in 0..2300 {
@@ -126,7 +171,7 @@ fn nonsense_is_given_up_at_a_thousand_faults() {
         "virtual=192.0.2.1:80\n{}",
         "\treal=192.0.2.10:80 masq junk 1\n".repeat(2000)
     ));
-    assert_eq!(loaded.desired.unwrap().services.first().unwrap().servers.len(), 2000);
+    assert!(loaded.desired.is_some());
     assert_eq!(loaded.diagnostics.last().unwrap().code, "W0001");
 }
 

@@ -184,7 +184,7 @@ fn find_server(text: &[u8]) -> Option<Found> {
         let port = port_after(text, hosts_end);
         let all_end = port.as_ref().map_or(hosts_end, |port| port.end);
         let blanks = run_from(text, all_end, is_blank);
-        if blanks > 0 && (all_end + blanks < text.len() || blanks > 1) {
+        if blanks > 0 {
             return Some((start..end, range_end.map(|last| end + 2..last), port, all_end));
         }
         // Nothing that begins within this host can end otherwise.

@@ -5,7 +5,11 @@
 //! Source for what is stronger than what, and for the defaults: ldirectord 4.12 itself, not its manual.
 
 use std::{
-    collections::HashMap, ffi::OsString, net::SocketAddr, num::NonZeroU32, sync::Arc,
+    collections::{HashMap, HashSet},
+    ffi::OsString,
+    net::SocketAddr,
+    num::NonZeroU32,
+    sync::Arc,
     time::Duration,
 };
 
@@ -123,9 +127,10 @@ fn expand_service(
     let (block, own, all) = (&service.block, &service.block.common, &globals.common);
     let timing = timing(own, globals);
     let mut servers = Vec::with_capacity(service.servers.len());
+    let mut seen = HashSet::with_capacity(service.servers.len());
     for (index, written) in &service.servers {
         let Some(line) = block.servers.get(*index) else { continue };
-        servers.push(RealServer {
+        let server = RealServer {
             key: ServerKey(service.in_kernel(*written, line.forwarding)),
             written: *written,
             share: Share {
@@ -138,7 +143,11 @@ fn expand_service(
                 CheckType::Off => Checked::Never,
                 _ => Checked::By(checks.number(check(service, line, *written, &timing))?),
             },
-        });
+        };
+        // Of lines for one server the last counts, but one that only repeats another is that one to ldirectord.
+        if seen.insert(server.clone()) {
+            servers.push(server);
+        }
     }
     let quiescent = own.quiescent.or(all.quiescent).unwrap_or(false);
     Some(VirtualService {

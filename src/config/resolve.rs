@@ -87,9 +87,10 @@ pub(super) struct Resolver<'w> {
     line_number: usize,
 }
 
-/// The name without brackets; ldirectord takes them off a fallback of either family.
+/// What stands in the brackets, where there are any: ldirectord looks at nothing else of a fallback of either family.
 fn unbracketed(host: &str) -> &str {
-    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+    let inside = host.split_once('[').and_then(|(_, rest)| rest.rsplit_once(']'));
+    inside.map_or(host, |(inside, _)| inside)
 }
 
 fn unresolved(span: &Range<usize>, host: &str, error: &NameError) -> Diagnostic {
