@@ -218,9 +218,16 @@ impl Reference {
             namespaces::run(LDIRECTORD, &words, &[("PERLIO", "perlio")])?;
         let mut ended = format!("exit {}", code.unwrap_or_default());
         if code == Some(0) {
-            let pid = daemon().ok_or("ldirectord has written no pid")?;
-            let (mut table, mut quiet) = (String::new(), 0);
             let started = Instant::now();
+            let pid = loop {
+                match daemon() {
+                    Some(pid) => break pid,
+                    // It returns before the daemon has written it.
+                    None if started.elapsed() < LIMIT => thread::sleep(Duration::from_millis(20)),
+                    None => return Err("ldirectord has written no pid".into()),
+                }
+            };
+            let (mut table, mut quiet) = (String::new(), 0);
             // Between two checks it waits with no ipvsadm for longer than it ever does else.
             while quiet < 15 {
                 thread::sleep(Duration::from_millis(50));

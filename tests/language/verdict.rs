@@ -42,11 +42,16 @@ const OTHER_FAULT_OF_THE_LINE: &[(&str, &str)] = &[
     ("E0308", "invalid port ("),
 ];
 
+/// Warnings of the Perl program that are not ours.
+const WARNINGS_NOT_OURS: &[(&str, &str)] =
+    &[("maintenance directory does not exist", "the configuration does not look for it")];
+
 /// How the verdicts differ, if they do.
 pub fn difference(source: &[u8], theirs: &Theirs, ours: &Loaded) -> Option<String> {
     let error = theirs.said.lines().find(|line| line.starts_with("Error ")).map(split);
     let fault = match (&theirs.table, &ours.desired, &error) {
-        (Some(_), Some(_), None) => return None,
+        (Some(_), Some(_), None) if same_warnings(source, theirs, ours) => return None,
+        (Some(_), Some(_), None) => "the warnings differ",
         (Some(_), None, None) => {
             let mut errors = (ours.diagnostics.iter())
                 .filter(|diagnostic| diagnostic.severity == Severity::Error);
@@ -110,19 +115,32 @@ pub fn difference(source: &[u8], theirs: &Theirs, ours: &Loaded) -> Option<Strin
     Some(text)
 }
 
+/// Whether both warn of the same; ours that ldirectord has not are no matter.
+fn same_warnings(source: &[u8], theirs: &Theirs, ours: &Loaded) -> bool {
+    let theirs: Vec<_> =
+        theirs.said.lines().filter(|line| line.starts_with("Warning ")).map(split).collect();
+    let ours: Vec<_> = (ours.diagnostics.iter())
+        .filter_map(|warning| match &warning.ldirectord {
+            Ldirectord::Says(text) => Some((warning.line(source), text.trim_end())),
+            Ldirectord::Refuses | Ldirectord::Silent => None,
+        })
+        .collect();
+    let is_same = |(line, text): &(Option<usize>, &str), (at, ours): &(usize, &str)| {
+        text == ours && line.is_none_or(|line| line == *at)
+    };
+    theirs.iter().all(|warning| {
+        listed(warning.1, WARNINGS_NOT_OURS) || ours.iter().any(|ours| is_same(warning, ours))
+    }) && ours.iter().all(|ours| theirs.iter().any(|warning| is_same(warning, ours)))
+}
+
 fn listed(code: &str, kinds: &[(&str, &str)]) -> bool {
     kinds.iter().any(|(known, _)| *known == code)
 }
 
-/// Line and message of `Error [PID] reading file PATH at line N: MESSAGE`; the line may be missing.
-fn split(error: &str) -> (Option<usize>, &str) {
-    let rest = error.split_once("] ").map_or(error, |(_, rest)| rest);
-    let placed = rest.split_once(" at line ").and_then(|(_, rest)| {
-        let (line, message) = rest.split_once(": ")?;
-        Some((line.parse().ok()?, message))
-    });
-    match placed {
-        Some((line, message)) => (Some(line), message.trim_end()),
-        None => (None, rest.trim_end()),
-    }
+/// Line and message of `Error [PID] reading file PATH at line N: MESSAGE`; the part behind the number may be missing.
+fn split(said: &str) -> (Option<usize>, &str) {
+    let rest = said.split_once(']').map_or(said, |(_, rest)| rest);
+    let (place, message) = rest.split_once(": ").unwrap_or(("", rest));
+    let line = place.rsplit_once(" at line ").and_then(|(_, line)| line.parse().ok());
+    (line, message.trim_end())
 }

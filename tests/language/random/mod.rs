@@ -13,6 +13,8 @@ use fastrand::Rng;
 /// A file.
 pub struct Made {
     pub text: Vec<u8>,
+    /// Whether nothing in it was meant to be a fault.
+    pub right: bool,
     /// Services that the programs install otherwise, one of them perhaps not at all.
     pub differs: Vec<Difference>,
 }
@@ -45,12 +47,12 @@ pub fn file(seed: u64) -> Made {
         unfound: false,
         fallback: false,
     };
-    maker.file();
+    let right = maker.file();
     let mut text: Vec<u8> = maker.lines.concat().into_bytes();
     if maker.one_in(12) && text.last() == Some(&b'\n') {
         text.pop();
     }
-    Made { text, differs: maker.differs }
+    Made { text, right, differs: maker.differs }
 }
 
 struct Maker {
@@ -113,7 +115,8 @@ impl Maker {
         if self.rng.u8(..10) < 6 { usual } else { self.pick(others) }
     }
 
-    fn file(&mut self) {
+    /// Everything; says whether nothing in it was meant to be a fault.
+    fn file(&mut self) -> bool {
         self.lean = self.one_in(3);
         self.unfound = self.one_in(3);
         self.fallback = self.one_in(2);
@@ -141,6 +144,7 @@ impl Maker {
         if self.one_in(5) {
             self.different_service();
         }
+        faults == 0
     }
 
     // === lines ===
@@ -209,8 +213,8 @@ impl Maker {
             9 => ("autoreload", yes.into(), false),
             10 => ("fork", yes.into(), false),
             11 => ("supervised", "no".into(), false),
-            12 | 13 if self.fallback => ("fallback", self.fallback(false, true), false),
-            14 if self.fallback => ("fallback6", self.fallback(true, true), false),
+            12 | 13 if self.fallback => ("fallback", self.fallback(false, None), false),
+            14 if self.fallback => ("fallback6", self.fallback(true, None), false),
             15 => (
                 "callback",
                 self.pick(&["\"/run/none\"", "\"/run/none\" junk", "\"\"", "\"a\" \"b\""]).into(),
@@ -557,7 +561,7 @@ impl Maker {
     }
 
     /// The value of `fallback` or `fallback6`; the programs read a service's name for both protocols outside of services.
-    fn fallback(&mut self, six: bool, global: bool) -> String {
+    fn fallback(&mut self, six: bool, kind: Option<Kind>) -> String {
         let host = match (six, self.rng.u8(..6)) {
             (true, 0) => "spare",
             (true, 1) => "[2001:db8::99]",
@@ -568,9 +572,10 @@ impl Maker {
             (false, 3) => "localhost",
             (false, _) => "127.0.0.1",
         };
-        let port = self.pick(&["", "", ":80", ":81", ":8080", ":https", ":0"]);
+        let named = if kind == Some(Kind::Mark) { ":443" } else { ":https" };
+        let port = self.pick(&["", "", ":80", ":81", ":8080", named, ":0"]);
         let method = self.pick(&["", "", " gate", " masq", " ipip", "\tmasq", "  gate"]);
-        if global && !six && self.one_in(8) {
+        if kind.is_none() && !six && self.one_in(8) {
             return String::new();
         }
         let before = if self.lean { "" } else { self.often("", &["junk "]) };
@@ -587,7 +592,10 @@ impl Maker {
         // What ldirectord does not find it does not take away again.
         if !service.not_found && self.one_in(3) {
             let equals = self.equals();
-            lines.push(format!("fallback{six}{equals}{}\n", self.fallback(service.six, false)));
+            lines.push(format!(
+                "fallback{six}{equals}{}\n",
+                self.fallback(service.six, Some(service.kind))
+            ));
         }
         let mut scheduler = "wrr";
         if !self.one_in(3) {
