@@ -115,6 +115,15 @@ fn a_fallback_has_its_port_behind_the_last_colon() {
 }
 
 #[test]
+fn a_global_fallback_that_another_replaces_must_be_right_too() {
+    let loaded = load("fallback=nosuch\nfallback6=[::1]\nfallback=127.0.0.1\n");
+    let codes: Vec<_> = loaded.diagnostics.iter().map(|fault| fault.code).collect();
+    assert_eq!(codes, ["E0304"]);
+    let in_service = "virtual=192.0.2.1:80\n\tchecktype=on\n\tfallback=nosuch\n\tfallback=web1\n";
+    assert!(load(in_service).desired.is_some(), "there ldirectord looks at the last only");
+}
+
+#[test]
 fn a_real_server_without_a_method_has_its_address_all_the_same() {
     let says = |line: &str| {
         let loaded = load(&format!("virtual=192.0.2.1:80\n\tchecktype=on\n\treal={line}\n"));

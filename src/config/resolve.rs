@@ -359,6 +359,9 @@ impl<'w> Resolver<'w> {
         let spare = |text: &Option<FallbackText>, family, findings: &mut Findings| {
             text.as_ref().and_then(|text| self.spare(text, family, None, findings))
         };
+        for (text, six) in &globals.replaced_fallbacks {
+            self.spare(text, if *six { Family::V6 } else { Family::V4 }, None, findings);
+        }
         let fallback = spare(&globals.common.fallback, Family::V4, findings);
         let fallback6 = spare(&globals.common.fallback6, Family::V6, findings);
         for service in &self.services {
