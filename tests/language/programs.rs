@@ -25,7 +25,7 @@ use crate::namespaces::{self, Ended, LDIRECTORD, Program, lives, put, sorted};
 const CONFIG: &str = "/etc/ha.d/language.cf";
 const PID_FILE: &str = "/run/ldirectord.language.cf.pid";
 /// How long we may take to install what the Perl program has installed.
-const LIMIT: Duration = Duration::from_secs(10);
+const LIMIT: Duration = Duration::from_secs(30);
 
 /// The names that the files may use.
 #[derive(Clone)]
