@@ -20,7 +20,7 @@ use std::{
 
 use ldirectord::{
     config::{
-        self, File, FileError, Files, Loaded, NameError, Names, Severity, World,
+        self, File, FileError, Files, Ldirectord, Loaded, NameError, Names, Severity, World,
         directives::Directive,
     },
     model::{CheckKind, Family, Transport},
@@ -88,6 +88,76 @@ fn every_name_is_asked_for_once_and_addresses_never() {
 }
 
 #[test]
+fn a_form_feed_is_a_blank_before_a_comment_and_on_an_empty_line() {
+    let codes = |source: &str| -> Vec<_> {
+        let loaded = load(source);
+        let told = loaded.diagnostics.iter().filter(|fault| fault.severity != Severity::Advice);
+        told.map(|fault| (loaded.sources.line(&fault.span).unwrap().number, fault.code)).collect()
+    };
+    assert_eq!(codes("\u{c}\n\u{b} # a comment\n \u{c}#\nquiescent=yes\n"), []);
+    let service = "virtual=192.0.2.1:80\n\tchecktype=on\n";
+    assert_eq!(codes(&format!("{service}\u{c}# in it\n\tquiescent=yes\n")), []);
+    assert_eq!(codes(&format!("{service}\u{c}\nquiescent=yes\n")), []);
+    assert_eq!(codes(&format!("{service}\u{c}\n\tquiescent=yes\n")), [(4, "E0104")]);
+    assert_eq!(codes(&format!("{service}\t\u{c}\n")), [(3, "E0103")]);
+    assert_eq!(codes("\u{c}quiescent=yes\n"), [(1, "E0103")]);
+}
+
+#[test]
+fn a_fallback_has_its_port_behind_the_last_colon() {
+    let fallback = |line: &str| {
+        let source = format!("virtual6=[2001:db8::9]:80\n\tchecktype=on\n\t{line}\n\n");
+        let loaded = load(&source);
+        let said = loaded.diagnostics.iter().find_map(|fault| match &fault.ldirectord {
+            Ldirectord::Says(text) => Some(text.clone()),
+            _ => None,
+        });
+        match loaded.desired {
+            Some(desired) => desired.services[0].fallback.as_ref().unwrap().written.to_string(),
+            None => said.unwrap(),
+        }
+    };
+    assert_eq!(fallback("fallback6=[::1]:81 masq"), "[::1]:81");
+    assert_eq!(fallback("fallback6=[::1]: masq"), "[::1]:80");
+    let unresolved = "invalid IPv6 address or could not resolve for fallback server: ";
+    assert_eq!(fallback("fallback6=web1:"), format!("{unresolved}web1:"));
+    assert_eq!(fallback("fallback6=web1:80:81"), format!("{unresolved}web1:80"));
+    assert_eq!(fallback("fallback6=[::1"), format!("{unresolved}[:"));
+}
+
+#[test]
+fn a_global_fallback_that_another_replaces_must_be_right_too() {
+    let loaded = load("fallback=nosuch\nfallback6=[::1]\nfallback=127.0.0.1\n");
+    let codes: Vec<_> = loaded.diagnostics.iter().map(|fault| fault.code).collect();
+    assert_eq!(codes, ["E0304"]);
+    let in_service = "virtual=192.0.2.1:80\n\tchecktype=on\n\tfallback=nosuch\n\tfallback=web1\n";
+    assert!(load(in_service).desired.is_some(), "there ldirectord looks at the last only");
+}
+
+#[test]
+fn a_real_server_without_a_method_has_its_address_all_the_same() {
+    let says = |line: &str| {
+        let loaded = load(&format!("virtual=192.0.2.1:80\n\tchecktype=on\n\treal={line}\n"));
+        loaded.diagnostics[0].ldirectord.clone()
+    };
+    let method = Ldirectord::Says("forward method must be gate, masq or ipip".to_owned());
+    assert_eq!(says("192.0.2.10:80 "), method);
+    assert_eq!(says("192.0.2.10:80\t"), method);
+    let form = Ldirectord::Says("invalid address for real server (wrong format)".to_owned());
+    assert_eq!(says("192.0.2.10:80"), form);
+}
+
+#[test]
+fn a_server_that_is_written_again_keeps_its_place() {
+    let source = "virtual=192.0.2.1:80\n\tchecktype=on\n\treal=192.0.2.10:80 masq 1\n\
+                  \treal=192.0.2.10:80 masq 2\n\treal=192.0.2.10:80 masq 1\n";
+    let desired = load(source).desired.unwrap();
+    let weights: Vec<u32> =
+        desired.services[0].servers.iter().map(|server| server.share.weight.get()).collect();
+    assert_eq!(weights, [1, 2], "the last counts");
+}
+
+#[test]
 fn a_large_file_is_read_whole() {
     let mut source = String::from("quiescent=yes\nfallback=127.0.0.1:80\n");
     for service in 0..2300 {
@@ -136,7 +206,7 @@ fn nonsense_is_given_up_at_a_thousand_faults() {
         "virtual=192.0.2.1:80\n{}",
         "\treal=192.0.2.10:80 masq junk 1\n".repeat(2000)
     ));
-    assert_eq!(loaded.desired.unwrap().services.first().unwrap().servers.len(), 2000);
+    assert!(loaded.desired.is_some());
     assert_eq!(loaded.diagnostics.last().unwrap().code, "W0001");
 }
 

@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use super::{
     draft::{FallbackText, VirtualText},
+    syntax::is_blank,
     value::{first_run, is_word, shown, slice},
 };
 use crate::model::{Forwarding, Tunnel, Weight};
@@ -48,10 +49,6 @@ fn owned(text: &[u8], range: Range<usize>) -> String {
 /// How many bytes from here on satisfy a test.
 fn run_from(text: &[u8], from: usize, test: impl Fn(u8) -> bool) -> usize {
     text.get(from..).unwrap_or_default().iter().take_while(|byte| test(**byte)).count()
-}
-
-fn is_blank(byte: u8) -> bool {
-    byte.is_ascii_whitespace() || byte == 0x0b
 }
 
 fn is_port(byte: u8) -> bool {
@@ -187,7 +184,7 @@ fn find_server(text: &[u8]) -> Option<Found> {
         let port = port_after(text, hosts_end);
         let all_end = port.as_ref().map_or(hosts_end, |port| port.end);
         let blanks = run_from(text, all_end, is_blank);
-        if blanks > 0 && (all_end + blanks < text.len() || blanks > 1) {
+        if blanks > 0 {
             return Some((start..end, range_end.map(|last| end + 2..last), port, all_end));
         }
         // Nothing that begins within this host can end otherwise.
@@ -360,20 +357,18 @@ pub(super) fn fallback(text: &[u8], six: bool) -> Result<(FallbackText, Range<us
         None => Forwarding::Route,
         Some(word) => method(slice(text, word.clone())).ok_or_else(|| no_method(text, word))?,
     };
-    let host_length = match bracketed(text, server.start) {
-        Some(length) => length,
-        None => run_from(text, server.start, |byte| byte != b':' && !is_blank(byte)),
+    // The port is what stands behind the last colon, if that is of the right letters; an address may have colons.
+    let word = slice(text, server);
+    let length = word.iter().rev().take_while(|byte| is_port(**byte)).count();
+    let (host, port) = match word.split_at(word.len() - length) {
+        ([host @ .., b':'], port) if !port.is_empty() => (host, Some(shown(port).into_owned())),
+        _ => (word, None),
     };
-    let host = owned(text, server.start..(server.start + host_length).min(server.end));
-    let port = text.get(server.start + host_length) == Some(&b':');
-    let port = port.then(|| owned(text, server.start + host_length + 1..server.end));
+    let host = shown(host).into_owned();
     let host = match (host.as_str(), six) {
         ("", false) => "127.0.0.1".to_owned(),
         ("", true) => "[::1]".to_owned(),
         _ => host,
     };
-    Ok((
-        FallbackText { host, port: port.filter(|port| !port.is_empty()), forwarding, span: 0..0 },
-        ignored,
-    ))
+    Ok((FallbackText { host, port, forwarding, span: 0..0 }, ignored))
 }

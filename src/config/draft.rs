@@ -73,6 +73,8 @@ impl Draft<'_> {
 pub(super) struct Globals {
     pub(super) said: Said,
     pub(super) common: Common,
+    /// Fallbacks that a later line replaces, each with whether it is of IPv6: they must be right all the same.
+    pub(super) replaced_fallbacks: Vec<(FallbackText, bool)>,
     pub(super) autoreload: bool,
     pub(super) callback: Option<String>,
     pub(super) execute: Vec<String>,

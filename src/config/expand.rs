@@ -5,8 +5,13 @@
 //! Source for what is stronger than what, and for the defaults: ldirectord 4.12 itself, not its manual.
 
 use std::{
-    collections::HashMap, ffi::OsString, net::SocketAddr, num::NonZeroU32, path::PathBuf,
-    sync::Arc, time::Duration,
+    collections::{HashMap, HashSet},
+    ffi::OsString,
+    net::SocketAddr,
+    num::NonZeroU32,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
 };
 
 use super::{
@@ -148,9 +153,10 @@ fn expand_service(
         other => other,
     };
     let mut servers = Vec::with_capacity(service.servers.len());
+    let mut seen = HashSet::with_capacity(service.servers.len());
     for (index, written) in &service.servers {
         let Some(line) = block.servers.get(*index) else { continue };
-        servers.push(RealServer {
+        let server = RealServer {
             key: ServerKey(service.in_kernel(*written, line.forwarding)),
             written: *written,
             share: Share {
@@ -163,7 +169,11 @@ fn expand_service(
                 CheckType::Off => Checked::Never,
                 _ => Checked::By(checks.number(check(service, line, *written, &timing, &tls))?),
             },
-        });
+        };
+        // Of lines for one server the last counts, but one that only repeats another is that one to ldirectord.
+        if seen.insert(server.clone()) {
+            servers.push(server);
+        }
     }
     let quiescent = own.quiescent.or(all.quiescent).unwrap_or(false);
     Some(VirtualService {

@@ -100,9 +100,10 @@ pub(super) struct Resolver<'w> {
     n_servers: usize,
 }
 
-/// The name without brackets; ldirectord takes them off a fallback of either family.
+/// What stands in the brackets, where there are any: ldirectord looks at nothing else of a fallback of either family.
 fn unbracketed(host: &str) -> &str {
-    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+    let inside = host.split_once('[').and_then(|(_, rest)| rest.rsplit_once(']'));
+    inside.map_or(host, |(inside, _)| inside)
 }
 
 fn unresolved(span: &Range<usize>, host: &str, error: &NameError) -> Diagnostic {
@@ -395,6 +396,9 @@ impl<'w> Resolver<'w> {
         let spare = |text: &Option<FallbackText>, family, findings: &mut Findings| {
             text.as_ref().and_then(|text| self.spare(text, family, None, findings))
         };
+        for (text, six) in &globals.replaced_fallbacks {
+            self.spare(text, if *six { Family::V6 } else { Family::V4 }, None, findings);
+        }
         let fallback = spare(&globals.common.fallback, Family::V4, findings);
         let fallback6 = spare(&globals.common.fallback6, Family::V6, findings);
         for service in &self.services {

@@ -26,7 +26,7 @@ pub struct Document<'a> {
 pub struct Line<'a> {
     /// Where it stands.
     pub place: Place,
-    /// Blanks and tabs before anything else.
+    /// Blanks and tabs before anything else; before a comment, or of a blank line, other blanks too.
     pub indent: Cow<'a, [u8]>,
     /// What it says.
     pub content: Content<'a>,
@@ -131,8 +131,15 @@ impl<'a> Line<'a> {
             _ => 0,
         };
         let (text, ending) = text.split_at(text.len() - ending);
-        let (indent, text) = text.split_at(blanks(text));
+        let (indent, rest) = text.split_at(blanks(text));
         let width: usize = indent.iter().map(|byte| if *byte == b'\t' { 4 } else { 1 }).sum();
+        // A form feed and its like are blanks before a comment and on an empty line only.
+        let before = text.iter().take_while(|byte| is_blank(**byte)).count();
+        let (indent, text) = match text.get(before) {
+            Some(b'#') => text.split_at(before),
+            None if !in_block || width < 4 => text.split_at(before),
+            _ => (indent, rest),
+        };
         let (place, content) = match (text.first(), in_block) {
             (Some(b'#'), _) => (in_place(in_block), Content::Comment(Cow::Borrowed(text))),
             // What is left of a blank line is judged with the carriage return that belongs to its ending.
@@ -191,6 +198,11 @@ impl<'a> Line<'a> {
 
 fn in_place(in_block: bool) -> Place {
     if in_block { Place::Block } else { Place::Global }
+}
+
+/// Whether Perl's `\s` matches it.
+pub(super) fn is_blank(byte: u8) -> bool {
+    byte.is_ascii_whitespace() || byte == 0x0b
 }
 
 /// How many blanks and tabs the text begins with.

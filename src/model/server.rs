@@ -134,7 +134,7 @@ pub enum Checked {
 }
 
 /// A real server of a virtual service.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct RealServer {
     /// As the kernel stores it: `gate` and `ipip` have the port of the virtual service.
     pub key: ServerKey,

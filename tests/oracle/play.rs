@@ -8,9 +8,10 @@ use std::{
 };
 
 use crate::{
+    namespaces::{Ended, Program, difference},
     scene::{Action, Scene, Step},
     servers::Certificate,
-    stage::{Ended, Program, Sample, Stage},
+    stage::{Sample, Stage},
 };
 
 /// How often both stages are looked at.
@@ -253,17 +254,6 @@ fn compare_ends(theirs: &Ended, ours: &Ended) -> Result<(), String> {
         return Err(format!("`ldirectord {words}` says\n{}\nours\n{}", theirs.output, ours.output));
     }
     Ok(())
-}
-
-fn difference(theirs: &str, ours: &str) -> String {
-    let mut text = String::from("--- difference\n");
-    for line in theirs.lines().filter(|line| !ours.lines().any(|other| other == *line)) {
-        _ = writeln!(text, "we lack      {line}");
-    }
-    for line in ours.lines().filter(|line| !theirs.lines().any(|other| other == *line)) {
-        _ = writeln!(text, "we have also {line}");
-    }
-    text
 }
 
 fn end_of_log(stage: &Stage) -> String {

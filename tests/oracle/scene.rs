@@ -60,7 +60,10 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
-use crate::servers::{Kind, Server, State};
+use crate::{
+    namespaces::sorted,
+    servers::{Kind, Server, State},
+};
 
 /// Everything a file says.
 #[derive(Clone, Debug)]
@@ -245,13 +248,6 @@ enum Section {
 
 fn blank(line: &str) -> bool {
     line.trim().is_empty() || line.starts_with('#')
-}
-
-/// Lines in order, each ended by a newline.
-pub fn sorted(table: &str) -> String {
-    let mut lines: Vec<&str> = table.lines().filter(|line| !line.is_empty()).collect();
-    lines.sort_unstable();
-    lines.into_iter().flat_map(|line| [line, "\n"]).collect()
 }
 
 fn servers(line: &str) -> Result<Vec<Server>, String> {

@@ -8,32 +8,22 @@ use std::{
     fs,
     io::Read as _,
     net::SocketAddr,
-    os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
-    sync::mpsc::{Receiver, Sender, channel},
+    path::Path,
+    sync::mpsc::Receiver,
     thread,
     time::{Duration, Instant, SystemTime},
 };
 
 use nix::{
-    mount::{MsFlags, mount},
-    sched::{CloneFlags, unshare},
     sys::signal::{Signal, kill},
-    unistd::{Pid, getpid},
+    unistd::Pid,
 };
 
 use crate::{
-    scene::{Action, CONFIG, Scene, sorted},
+    namespaces::{self, Ended, LDIRECTORD, Program, command, lives, put, sorted},
+    scene::{Action, CONFIG, Scene},
     servers::{Certificate, Servers},
 };
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Program {
-    /// Debian's, in Perl.
-    Reference,
-    Ours,
-}
 
 const PID_FILE: &str = "/run/ldirectord.ldirectord.cf.pid";
 const LOG: &str = "/var/log/ldirectord.log";
@@ -49,14 +39,6 @@ const CLOCK_SERVICE: &str = " 192.0.2.254:1 ";
 const CLOCK_IN_KERNEL: &str = "C00002FE:0001";
 const CLOCK_SERVER: &str = "127.255.255.253:1";
 
-/// How a command ended.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Ended {
-    pub arguments: Vec<String>,
-    pub code: Option<i32>,
-    pub output: String,
-}
-
 /// What can be seen of a stage without disturbing it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Sample {
@@ -69,12 +51,7 @@ pub struct Sample {
     pub pid_file: bool,
 }
 
-type Job = Box<dyn FnOnce(&mut Inside) + Send>;
-
-pub struct Stage {
-    jobs: Option<Sender<Job>>,
-    thread: Option<thread::JoinHandle<()>>,
-}
+pub struct Stage(namespaces::Thread<Inside>);
 
 impl Stage {
     pub fn set(
@@ -82,73 +59,33 @@ impl Stage {
         scene: &Scene,
         certificate: &Certificate,
     ) -> Result<Stage, String> {
-        let (jobs, receiver) = channel::<Job>();
-        let (ready, is_ready) = channel();
         let (scene, certificate) = (scene.clone(), certificate.clone());
-        let thread =
-            thread::Builder::new().name(format!("{program:?}")).spawn(move || match Inside::enter(
-                program,
-                &scene,
-                certificate,
-            ) {
-                Ok(mut inside) => {
-                    _ = ready.send(Ok(()));
-                    for job in receiver {
-                        job(&mut inside);
-                    }
-                    inside.end_processes();
-                }
-                Err(error) => _ = ready.send(Err(error)),
-            });
-        let stage =
-            Stage { jobs: Some(jobs), thread: Some(thread.map_err(|error| error.to_string())?) };
-        is_ready.recv().map_err(|_| "the stage's thread ended".to_owned())??;
-        Ok(stage)
-    }
-
-    /// Starts work on the stage; the receiver has the result.
-    fn begin<R: Send + 'static>(
-        &self,
-        work: impl FnOnce(&mut Inside) -> R + Send + 'static,
-    ) -> Receiver<R> {
-        let (sender, receiver) = channel();
-        if let Some(jobs) = &self.jobs {
-            _ = jobs.send(Box::new(move |inside| _ = sender.send(work(inside))));
-        }
-        receiver
+        let make = move || Inside::enter(program, &scene, certificate);
+        Ok(Stage(namespaces::Thread::start(program, make)?))
     }
 
     pub fn act(&self, actions: &[Action]) -> Receiver<Result<Vec<Ended>, String>> {
         let actions = actions.to_vec();
-        self.begin(move |inside| inside.act(&actions))
+        self.0.begin(move |inside| inside.act(&actions))
     }
 
     pub fn sample(&self) -> Result<Sample, String> {
-        self.begin(|inside| inside.sample()).recv().map_err(|_| "the stage is gone".to_owned())?
+        self.0.begin(|inside| inside.sample()).recv().map_err(|_| "the stage is gone".to_owned())?
     }
 
     /// `ipvsadm -Sn`, sorted, without the clock.
     pub fn table(&self) -> Result<String, String> {
-        self.begin(|inside| inside.table()).recv().map_err(|_| "the stage is gone".to_owned())?
+        self.0.begin(|inside| inside.table()).recv().map_err(|_| "the stage is gone".to_owned())?
     }
 
     /// The messages of the log.
     pub fn log(&self) -> Vec<String> {
-        self.begin(|_| log()).recv().unwrap_or_default()
+        self.0.begin(|_| log()).recv().unwrap_or_default()
     }
 
     /// The messages about changes of servers since the mark.
     pub fn changes(&self) -> BTreeSet<String> {
-        self.begin(|inside| inside.changes()).recv().unwrap_or_default()
-    }
-}
-
-impl Drop for Stage {
-    fn drop(&mut self) {
-        self.jobs = None;
-        if let Some(thread) = self.thread.take() {
-            _ = thread.join();
-        }
+        self.0.begin(|inside| inside.changes()).recv().unwrap_or_default()
     }
 }
 
@@ -167,26 +104,6 @@ struct Inside {
 
 impl Inside {
     fn enter(program: Program, scene: &Scene, certificate: Certificate) -> Result<Inside, String> {
-        let told = |what: &str| {
-            let what = what.to_owned();
-            move |error: nix::Error| format!("{what}: {error}")
-        };
-        unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET)
-            .map_err(told("cannot make namespaces"))?;
-        let none: Option<&Path> = None;
-        mount(none, "/", none, MsFlags::MS_PRIVATE | MsFlags::MS_REC, none)
-            .map_err(told("cannot make / private"))?;
-        if program == Program::Ours {
-            let ours = env!("CARGO_BIN_EXE_ldirectord");
-            mount(Some(ours), "/usr/sbin/ldirectord", none, MsFlags::MS_BIND, none)
-                .map_err(told("cannot bind our program"))?;
-        }
-        for folder in ["/run", "/var/log", "/etc/ha.d", "/tmp"] {
-            mount(Some("tmpfs"), folder, Some("tmpfs"), MsFlags::empty(), none)
-                .map_err(told(folder))?;
-        }
-        fs::create_dir("/run/lock").map_err(|error| error.to_string())?;
-        command("ip", &["link", "set", "lo", "up"])?;
         fs::write(AUTHORITY, &certificate.pem).map_err(|error| error.to_string())?;
         let clock: SocketAddr = CLOCK_SERVER.parse().map_err(|_| "no clock".to_owned())?;
         let hosts = scene.servers.iter().map(|server| server.address.ip()).collect::<BTreeSet<_>>();
@@ -319,7 +236,7 @@ impl Inside {
                 output: String::new(),
             });
         }
-        run("/usr/sbin/ldirectord", arguments)
+        run(LDIRECTORD, arguments)
     }
 
     /// The clock is alive in the kernel already, which saves ldirectord a dozen slow runs of ipvsadm.
@@ -373,33 +290,6 @@ impl Inside {
         changes.retain(|message| !message.contains("192.0.2.254:1"));
         changes
     }
-
-    fn end_processes(&self) {
-        let own = getpid().as_raw();
-        let Ok(namespace) = fs::read_link("/proc/thread-self/ns/net") else { return };
-        for _ in 0..50 {
-            let mut some = false;
-            for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-                let Some(pid) =
-                    entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok())
-                else {
-                    continue;
-                };
-                if pid != own
-                    && fs::read_link(format!("/proc/{pid}/ns/net"))
-                        .is_ok_and(|other| other == namespace)
-                    && lives(pid)
-                {
-                    some = true;
-                    _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-                }
-            }
-            if !some {
-                return;
-            }
-            thread::sleep(Duration::from_millis(20));
-        }
-    }
 }
 
 /// `/proc/net/ip_vs` in one read: where a second one goes on the kernel counts the services of other namespaces
@@ -429,79 +319,8 @@ fn alive() -> bool {
     empty || daemon().is_some_and(lives)
 }
 
-fn lives(pid: i32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
-}
-
-/// Writes a file; one that is not in the stage's own memory is covered by one that is.
-fn put(path: &Path, text: &str, mode: u32) -> Result<(), String> {
-    let told = |error: std::io::Error| format!("cannot write {}: {error}", path.display());
-    let own = ["/run", "/var/run", "/var/log", "/etc/ha.d", "/tmp"]
-        .iter()
-        .any(|folder| path.starts_with(folder));
-    let file = if own {
-        path.to_owned()
-    } else {
-        PathBuf::from("/run").join(path.to_string_lossy().replace('/', "_"))
-    };
-    let covered = !own && file.exists();
-    if let Some(folder) = file.parent() {
-        fs::create_dir_all(folder).map_err(told)?;
-    }
-    fs::write(&file, text).map_err(told)?;
-    fs::set_permissions(&file, fs::Permissions::from_mode(mode)).map_err(told)?;
-    if !own && !covered {
-        let none: Option<&Path> = None;
-        mount(Some(&file), path, none, MsFlags::MS_BIND, none)
-            .map_err(|error| format!("cannot cover {}: {error}", path.display()))?;
-    }
-    Ok(())
-}
-
-/// Runs a command that has to succeed.
-fn command(program: &str, arguments: &[&str]) -> Result<(), String> {
-    let ended = run(program, &arguments.iter().map(|&word| word.to_owned()).collect::<Vec<_>>())?;
-    if ended.code == Some(0) {
-        Ok(())
-    } else {
-        Err(format!("{program} {} failed: {}", arguments.join(" "), ended.output))
-    }
-}
-
-/// Runs a command whose descendants may live on and keep its output open.
+/// Runs a program that has the authority of our https servers.
 fn run(program: &str, arguments: &[String]) -> Result<Ended, String> {
-    let told = |error: std::io::Error| format!("cannot run {program}: {error}");
-    let path = "/run/scene-output";
-    let output = fs::File::create(path).map_err(told)?;
-    let mut child = Command::new(program)
-        .args(arguments)
-        .env("SSL_CERT_FILE", AUTHORITY)
-        // Without it ldirectord starts Perl twice.
-        .env("PERLIO", "perlio")
-        .stdin(Stdio::null())
-        .stdout(output.try_clone().map_err(told)?)
-        .stderr(output)
-        .spawn()
-        .map_err(told)?;
-    let started = Instant::now();
-    let mut pause = Duration::from_millis(2);
-    let status = loop {
-        if let Some(status) = child.try_wait().map_err(told)? {
-            break status;
-        }
-        if started.elapsed() > Duration::from_secs(60) {
-            _ = child.kill();
-            _ = child.wait();
-            return Err(format!("{program} {} did not end within a minute", arguments.join(" ")));
-        }
-        thread::sleep(pause);
-        pause = (pause * 2).min(Duration::from_millis(50));
-    };
-    let output = fs::read(path).map_err(told)?;
-    Ok(Ended {
-        arguments: arguments.to_vec(),
-        code: status.code(),
-        output: String::from_utf8_lossy(&output).into_owned(),
-    })
+    // Without PERLIO ldirectord starts Perl twice.
+    namespaces::run(program, arguments, &[("SSL_CERT_FILE", AUTHORITY), ("PERLIO", "perlio")])
 }

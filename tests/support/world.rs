@@ -52,10 +52,11 @@ impl Names for FewNames {
 
     fn port(&self, service: &str, transport: Option<Transport>) -> Result<u16, NameError> {
         match (service, transport) {
-            ("http", None | Some(Transport::Tcp)) => Ok(80),
+            ("http" | "www", None | Some(Transport::Tcp)) => Ok(80),
             ("ftp", None | Some(Transport::Tcp)) => Ok(21),
             ("ssh", None | Some(Transport::Tcp)) => Ok(22),
             ("domain", _) => Ok(53),
+            ("mysql", None | Some(Transport::Tcp)) => Ok(3306),
             ("tftp", None | Some(Transport::Udp)) => Ok(69),
             _ => Err(NameError { message: "no such service is known".to_owned() }),
         }
@@ -101,7 +102,10 @@ pub(crate) fn world(names: &dyn Names) -> World<'_> {
     }
 }
 
-const fn protocol(name: &'static str, directives: &'static [&'static str]) -> ProtocolInfo {
+pub(crate) const fn protocol(
+    name: &'static str,
+    directives: &'static [&'static str],
+) -> ProtocolInfo {
     ProtocolInfo { name, default_port: None, carrier: Carrier::Tcp, directives, doc: "" }
 }
 

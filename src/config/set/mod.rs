@@ -263,7 +263,11 @@ pub(super) fn fallback(draft: &mut Draft<'_>, value: &Value<'_>) {
             }
             let found = FallbackText { span: value.span(), ..found };
             let common = draft.common();
-            *(if six { &mut common.fallback6 } else { &mut common.fallback }) = Some(found);
+            let kept = if six { &mut common.fallback6 } else { &mut common.fallback };
+            let replaced = kept.replace(found);
+            if draft.block.is_none() {
+                draft.globals.replaced_fallbacks.extend(replaced.map(|text| (text, six)));
+            }
         }
         Err(wrong) => draft.findings.push(fault(value, wrong)),
     }
