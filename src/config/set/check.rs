@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{in_block, no_such_word, only, path, pattern, with_slash};
+use super::{choice, in_block, no_such_word, only, path, pattern, with_slash};
 use crate::{
     config::{
         diagnostic::{Diagnostic, Findings},
@@ -149,18 +149,13 @@ pub(in crate::config) fn credentials(draft: &mut Draft<'_>, value: &Value<'_>) {
 pub(in crate::config) const TLS_ENGINES: &[&str] = &["auto", "openssl", "rustls"];
 
 pub(in crate::config) fn tls_engine(draft: &mut Draft<'_>, value: &Value<'_>) {
-    let word = value.word().unwrap_or(0..0);
-    let engine = match slice(&value.text, word.clone()) {
-        b"auto" => TlsEngine::Auto,
-        b"openssl" => TlsEngine::Openssl,
-        b"rustls" => TlsEngine::Rustls,
-        other => {
-            draft.findings.push(no_such_word(value, other, TLS_ENGINES));
-            return;
-        }
-    };
-    only(value, &word, &mut draft.findings);
-    draft.common().tls_engine = Some(engine);
+    if let Some(word) = choice(draft, value, TLS_ENGINES) {
+        draft.common().tls_engine = Some(match word {
+            "openssl" => TlsEngine::Openssl,
+            "rustls" => TlsEngine::Rustls,
+            _ => TlsEngine::Auto,
+        });
+    }
 }
 
 pub(in crate::config) fn tls_name(draft: &mut Draft<'_>, value: &Value<'_>) {

@@ -72,6 +72,22 @@ fn only(value: &Value<'_>, word: &Range<usize>, findings: &mut Findings) {
     }
 }
 
+/// The first word of the value, which must be one of these.
+fn choice(
+    draft: &mut Draft<'_>,
+    value: &Value<'_>,
+    words: &'static [&'static str],
+) -> Option<&'static str> {
+    let word = value.word().unwrap_or(0..0);
+    let text = slice(&value.text, word.clone());
+    let found = words.iter().find(|known| known.as_bytes() == text).copied();
+    match found {
+        Some(_) => only(value, &word, &mut draft.findings),
+        None => draft.findings.push(no_such_word(value, text, words)),
+    }
+    found
+}
+
 /// A value that is none of the words that are possible.
 fn no_such_word(value: &Value<'_>, word: &[u8], words: &[&str]) -> Diagnostic {
     let name = value.directive.name;

@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use super::{ignored, in_block, no_such_word, only, path};
+use super::{choice, ignored, in_block, no_such_word, path};
 use crate::{
     config::{
         diagnostic::Diagnostic,
@@ -61,17 +61,13 @@ pub(in crate::config) fn log_file(draft: &mut Draft<'_>, value: &Value<'_>) {
 pub(in crate::config) const DRIFT: &[&str] = &["off", "repair", "report"];
 
 pub(in crate::config) fn drift(draft: &mut Draft<'_>, value: &Value<'_>) {
-    let word = value.word().unwrap_or(0..0);
-    draft.globals.drift = match slice(&value.text, word.clone()) {
-        b"repair" => Drift::Repair,
-        b"report" => Drift::Report,
-        b"off" => Drift::Off,
-        other => {
-            draft.findings.push(no_such_word(value, other, DRIFT));
-            return;
-        }
-    };
-    only(value, &word, &mut draft.findings);
+    if let Some(word) = choice(draft, value, DRIFT) {
+        draft.globals.drift = match word {
+            "off" => Drift::Off,
+            "report" => Drift::Report,
+            _ => Drift::Repair,
+        };
+    }
 }
 
 pub(in crate::config) fn status_listen(draft: &mut Draft<'_>, value: &Value<'_>) {

@@ -1,6 +1,6 @@
 //! Directives that say how the kernel spreads connections.
 
-use super::{ignored, in_block, no_such_word, only};
+use super::{choice, ignored, in_block, no_such_word, only};
 use crate::{
     config::{
         Ldirectord,
@@ -155,18 +155,13 @@ fn dotted_quad(text: &[u8]) -> Option<Result<Mask, String>> {
 pub(in crate::config) const TUNNEL_TYPES: &[&str] = &["gre", "gue", "ipip"];
 
 pub(in crate::config) fn tunnel_type(draft: &mut Draft<'_>, value: &Value<'_>) {
-    let word = value.word().unwrap_or(0..0);
-    let found = match slice(&value.text, word.clone()) {
-        b"ipip" => TunnelType::Ipip,
-        b"gue" => TunnelType::Gue,
-        b"gre" => TunnelType::Gre,
-        other => {
-            draft.findings.push(no_such_word(value, other, TUNNEL_TYPES));
-            return;
-        }
-    };
-    only(value, &word, &mut draft.findings);
-    draft.common().tunnel_type = Some(found);
+    if let Some(word) = choice(draft, value, TUNNEL_TYPES) {
+        draft.common().tunnel_type = Some(match word {
+            "gre" => TunnelType::Gre,
+            "gue" => TunnelType::Gue,
+            _ => TunnelType::Ipip,
+        });
+    }
 }
 
 pub(in crate::config) fn tunnel_port(draft: &mut Draft<'_>, value: &Value<'_>) {
