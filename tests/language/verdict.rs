@@ -46,6 +46,10 @@ const OTHER_FAULT_OF_THE_LINE: &[(&str, &str)] = &[
 const WARNINGS_NOT_OURS: &[(&str, &str)] =
     &[("maintenance directory does not exist", "the configuration does not look for it")];
 
+/// The beginning of a warning that names a service: we say none of a service that is left out, and write others' numbers
+/// without the zeros before them.
+const NAMES_A_SERVICE: &str = "checkinterval in virtual service ";
+
 /// How the verdicts differ, if they do.
 pub fn difference(source: &[u8], theirs: &Theirs, ours: &Loaded) -> Option<String> {
     let error = theirs.said.lines().find(|line| line.starts_with("Error ")).map(split);
@@ -117,13 +121,19 @@ pub fn difference(source: &[u8], theirs: &Theirs, ours: &Loaded) -> Option<Strin
 
 /// Whether both warn of the same; ours that ldirectord has not are no matter.
 fn same_warnings(source: &[u8], theirs: &Theirs, ours: &Loaded) -> bool {
-    let theirs: Vec<_> =
-        theirs.said.lines().filter(|line| line.starts_with("Warning ")).map(split).collect();
+    let theirs: Vec<_> = theirs
+        .said
+        .lines()
+        .filter(|line| line.starts_with("Warning "))
+        .map(split)
+        .filter(|(_, text)| !text.starts_with(NAMES_A_SERVICE))
+        .collect();
     let ours: Vec<_> = (ours.diagnostics.iter())
         .filter_map(|warning| match &warning.ldirectord {
             Ldirectord::Says(text) => Some((warning.line(source), text.trim_end())),
             Ldirectord::Refuses | Ldirectord::Silent => None,
         })
+        .filter(|(_, text)| !text.starts_with(NAMES_A_SERVICE))
         .collect();
     let is_same = |(line, text): &(Option<usize>, &str), (at, ours): &(usize, &str)| {
         text == ours && line.is_none_or(|line| line == *at)
