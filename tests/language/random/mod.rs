@@ -478,7 +478,8 @@ impl Maker {
         };
         let host = if limits.is_empty() {
             let unfound = service.not_found || mapped || port == ":080";
-            self.host(service, unfound && self.unfound)?
+            // Where servers do not work ldirectord takes one port of a host for another.
+            self.host(service, service.off || (unfound && self.unfound))?
         } else {
             // To ldirectord servers that have all else in common have the limits of the first of them, in all services.
             self.limited += 1;
