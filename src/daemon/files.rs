@@ -19,6 +19,9 @@ use crate::config::{File, FileError, Files};
 /// The largest file that is read, in bytes: some 600,000 real servers.
 const LARGEST: u64 = 32 << 20;
 
+/// The most names that one pattern gives: one more than a configuration may have files.
+const MOST_NAMES: usize = 4097;
+
 /// Reads a file, and what it is.
 pub(super) fn read(path: &Path) -> io::Result<(File, Content)> {
     // A FIFO without a writer would otherwise be waited for.
@@ -75,13 +78,20 @@ pub(super) fn stat(about: &fs::Metadata) -> Stat {
 pub(super) fn find(pattern: &Path) -> Result<Vec<PathBuf>, FileError> {
     let fault = |message: String| FileError { message };
     let text = pattern.to_str().ok_or_else(|| fault("the name is not UTF-8 text".to_owned()))?;
+    if text.contains("**") {
+        // To this library that is every folder below, which may be the whole disk.
+        return Err(fault("`**` is not possible".to_owned()));
+    }
     let options = glob::MatchOptions {
         require_literal_separator: true,
         require_literal_leading_dot: true,
         ..glob::MatchOptions::default()
     };
     let found = glob::glob_with(text, options).map_err(|error| fault(error.to_string()))?;
-    found.map(|path| path.map_err(|error| fault(error.error().to_string()))).collect()
+    found
+        .take(MOST_NAMES)
+        .map(|path| path.map_err(|error| fault(error.error().to_string())))
+        .collect()
 }
 
 /// The files of this machine.
@@ -152,6 +162,7 @@ mod tests {
         let found = find(&dir.path().join("*.cf")).unwrap();
         assert_eq!(found, [dir.path().join("10-a.cf"), dir.path().join("20-b.cf")]);
         assert_eq!(find(&dir.path().join("none/*.cf")), Ok(Vec::new()));
-        assert!(find(&dir.path().join("***")).is_err());
+        assert!(find(&dir.path().join("[")).is_err());
+        assert!(find(&dir.path().join("**/*.cf")).is_err());
     }
 }
