@@ -296,6 +296,11 @@ fn bad_speakers(protocol: &str) -> Vec<(&'static str, Behaviour, Reason)> {
             ),
             ("greets and goes", acts!("220 hello\r\n"; ""), Reason::Reset),
         ],
+        "pop" | "pops" => vec![
+            ("endless list", acts!("+OK hello\r\n"; "+OK\r\n"), Reason::Protocol),
+            ("greets and goes", acts!("+OK hello\r\n"; ""), Reason::Reset),
+            ("denies everything", acts!("+OK <1@host>\r\n"; "-ERR\r\n"), Reason::Denied),
+        ],
         _ => Vec::new(),
     }
 }

@@ -33,7 +33,7 @@ macro_rules! protocols {
     };
 }
 
-protocols! { http none smtp }
+protocols! { http none pop smtp }
 
 /// A protocol that we speak.
 struct Protocol {
