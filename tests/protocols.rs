@@ -296,6 +296,12 @@ fn bad_speakers(protocol: &str) -> Vec<(&'static str, Behaviour, Reason)> {
             ),
             ("greets and goes", acts!("220 hello\r\n"; ""), Reason::Reset),
         ],
+        "imap" | "imaps" => vec![
+            ("endless news", acts!("* OK hello\r\n"; "* OK hello\r\n"), Reason::Protocol),
+            ("always wants more", acts!("* OK hello\r\n"; "+ go on\r\n"), Reason::Denied),
+            ("answers before it is asked", acts!(; "* OK hello\r\nA1 BAD\r\n"), Reason::Denied),
+            ("greets and goes", acts!("* OK hello\r\n"; ""), Reason::Reset),
+        ],
         "pop" | "pops" => vec![
             ("endless list", acts!("+OK hello\r\n"; "+OK\r\n"), Reason::Protocol),
             ("greets and goes", acts!("+OK hello\r\n"; ""), Reason::Reset),
