@@ -302,6 +302,10 @@ fn bad_speakers(protocol: &str) -> Vec<(&'static str, Behaviour, Reason)> {
             ("answers before it is asked", acts!(; "* OK hello\r\nA1 BAD\r\n"), Reason::Denied),
             ("greets and goes", acts!("* OK hello\r\n"; ""), Reason::Reset),
         ],
+        "nntp" => vec![
+            ("endless greeting", acts!(; "200-hello\r\n"), Reason::Protocol),
+            ("has had enough", acts!(; "400 go away\r\n"), Reason::Protocol),
+        ],
         "pop" | "pops" => vec![
             ("endless list", acts!("+OK hello\r\n"; "+OK\r\n"), Reason::Protocol),
             ("greets and goes", acts!("+OK hello\r\n"; ""), Reason::Reset),
