@@ -296,6 +296,21 @@ fn bad_speakers(protocol: &str) -> Vec<(&'static str, Behaviour, Reason)> {
             ),
             ("greets and goes", acts!("220 hello\r\n"; ""), Reason::Reset),
         ],
+        "ftp" => vec![
+            ("endless answer", acts!("220 hello\r\n"; "331-hello\r\n"), Reason::Protocol),
+            ("denies everything", acts!("220 hello\r\n"; "500 no\r\n"), Reason::Denied),
+            (
+                "has no data",
+                acts!("220\r\n", "230\r\n", "250\r\n", "200\r\n"; "502\r\n"),
+                Reason::Protocol,
+            ),
+            (
+                "waits for data nowhere",
+                acts!("220\r\n", "230\r\n", "250\r\n", "200\r\n"; "229 (|||1|)\r\n"),
+                Reason::Refused,
+            ),
+            ("greets and goes", acts!("220 hello\r\n"; ""), Reason::Reset),
+        ],
         "imap" | "imaps" => vec![
             ("endless news", acts!("* OK hello\r\n"; "* OK hello\r\n"), Reason::Protocol),
             ("always wants more", acts!("* OK hello\r\n"; "+ go on\r\n"), Reason::Denied),

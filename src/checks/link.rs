@@ -151,13 +151,11 @@ impl<'a> Link<'a> {
         self.open().await
     }
 
-    #[expect(dead_code, reason = "ftp, the first to use it, comes next")]
     /// The deadline, for a second conversation.
     pub(super) fn deadline(&self) -> Sleep {
         sleep_until(self.deadline.deadline())
     }
 
-    #[expect(dead_code, reason = "ftp, the first to use it, comes next")]
     /// A second conversation, in the clear and connected, with the same server at another port.
     pub(super) async fn beside<'b>(
         &mut self,

@@ -33,7 +33,7 @@ macro_rules! protocols {
     };
 }
 
-protocols! { http imap nntp none pop smtp }
+protocols! { ftp http imap nntp none pop smtp }
 
 /// A protocol that we speak.
 struct Protocol {
