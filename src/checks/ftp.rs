@@ -115,8 +115,10 @@ async fn fetch(negotiate: &Negotiate, link: &mut Link<'_>) -> Result<(), Failure
             Err(fault) => break Err(fault),
         }
     };
-    let length = data.buffered().len();
-    if receive.is_some_and(|pattern| pattern.is_match(data.buffered())) {
+    let content = data.buffered();
+    let content = content.get(..CONTENT).unwrap_or(content);
+    let length = content.len();
+    if receive.is_some_and(|pattern| pattern.is_match(content)) {
         return Ok(());
     }
     drop(data);

@@ -3,14 +3,15 @@
 //! | we say | we expect |
 //! |---|---|
 //! | | `+OK`, the greeting |
-//! | `APOP login digest`, if the greeting has a timestamp | `+OK` |
-//! | else `CAPA`; `AUTH CRAM-MD5` and our answer to its challenge, if that is offered | `+OK` |
+//! | `APOP login digest`, without TLS and if the greeting has a timestamp | `+OK` |
+//! | else, without TLS, `CAPA`; `AUTH CRAM-MD5` and our answer to its challenge, if that is offered | `+OK` |
 //! | else `USER login` and `PASS passwd` | `+OK` |
 //! | `STAT` | `+OK` |
 //! | `QUIT` | anything |
 //!
 //! This is the order of ldirectord's library, so that no password goes in the clear where it did not. A server that
-//! offers a way to log in which is not for this user is tried with the next one. Without `login` we say `QUIT` at once.
+//! offers a way to log in which is not for this user is tried with the next one; as it may make us wait for having
+//! failed, nothing but the password is tried where TLS hides it. Without `login` we say `QUIT` at once.
 //!
 //! Differs from ldirectord: without `login` the server must greet; there it always counts as working.
 //! Differs from ldirectord: pops verifies certificates only with `tlsverify`; there always, and for the address.
@@ -44,7 +45,7 @@ pub(super) const PROTOCOLS: &[Protocol] = &[
                   tells the state of its mailbox. APOP and CRAM-MD5 are used where the server offers them, and the \
                   plain password where it does not or where they fail.",
         },
-        talk: |question, link| Box::pin(talk(question, link)),
+        talk: |question, link| Box::pin(talk(question, link, Way::InTheClear)),
     },
     Protocol {
         info: ProtocolInfo {
@@ -61,13 +62,23 @@ pub(super) const PROTOCOLS: &[Protocol] = &[
                 "clientcert",
                 "clientkey",
             ],
-            doc: "As pop, over TLS. Certificates are verified only with `tlsverify`.",
+            doc: "As pop, over TLS, and always with the plain password. Certificates are verified only with \
+                  `tlsverify`.",
         },
-        talk: |question, link| Box::pin(talk(question, link)),
+        talk: |question, link| Box::pin(talk(question, link, Way::Hidden)),
     },
 ];
 
-async fn talk(question: &Question<'_>, link: &mut Link<'_>) -> Verdict {
+/// Who else can hear what we say.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// Whoever stands between us and the server.
+    InTheClear,
+    /// Nobody.
+    Hidden,
+}
+
+async fn talk(question: &Question<'_>, link: &mut Link<'_>, way: Way) -> Verdict {
     let (login, passwd) = (question.negotiate.login.as_str(), &question.negotiate.passwd);
     let greeting = line(link).await?;
     if !is_ok(&greeting) {
@@ -76,11 +87,10 @@ async fn talk(question: &Question<'_>, link: &mut Link<'_>) -> Verdict {
         return Err(failure(Reason::Protocol, detail));
     }
     if !login.is_empty() {
-        let said = log_in(link, &greeting, login, passwd).await?;
-        if !is_ok(&said) {
-            let (peer, said) = (link.peer(), shown(&said, passwd));
-            let detail = format!("{peer} refused the login of {login}: {said}");
-            return Err(failure(Reason::Denied, detail));
+        let is_in =
+            way == Way::InTheClear && log_in_unheard(link, &greeting, login, passwd).await?;
+        if !is_in {
+            log_in(link, login, passwd).await?;
         }
         let state = ask(link, b"STAT").await?;
         if !is_ok(&state) {
@@ -92,38 +102,46 @@ async fn talk(question: &Question<'_>, link: &mut Link<'_>) -> Verdict {
     part(link, b"QUIT").await
 }
 
-/// Logs in in the best way that the server lets this user; the line that decided it.
-async fn log_in(
+/// Logs in without saying the password, if the server lets this user do so.
+async fn log_in_unheard(
     link: &mut Link<'_>,
     greeting: &[u8],
     login: &str,
     passwd: &Secret,
-) -> Result<Vec<u8>, Failure> {
+) -> Result<bool, Failure> {
     if let Some(stamp) = timestamp(greeting)
         && let Ok(digest) = hash(MessageDigest::md5(), &[stamp, passwd.0.as_bytes()].concat())
     {
         let digest = hex(&digest);
-        let said = ask(link, format!("APOP {login} {digest}").as_bytes()).await?;
-        if is_ok(&said) {
-            return Ok(said);
+        if is_ok(&ask(link, format!("APOP {login} {digest}").as_bytes()).await?) {
+            return Ok(true);
         }
     }
-    if offers_cram(link).await? {
-        let challenge = ask(link, b"AUTH CRAM-MD5").await?;
-        if let Some(answer) = answer(&challenge, login, passwd) {
-            let said = ask(link, answer.as_bytes()).await?;
-            if is_ok(&said) {
-                return Ok(said);
-            }
-        } else if challenge.starts_with(b"+ ") {
-            // We take back what we cannot go on with.
-            ask(link, b"*").await?;
-        }
+    if !offers_cram(link).await? {
+        return Ok(false);
     }
-    let said = ask(link, format!("USER {login}").as_bytes()).await?;
+    let challenge = ask(link, b"AUTH CRAM-MD5").await?;
+    if !challenge.starts_with(b"+ ") {
+        return Ok(false);
+    }
+    // What we cannot answer we take back.
+    let answer = answer(&challenge, login, passwd).unwrap_or_else(|| "*".to_owned());
+    Ok(is_ok(&ask(link, answer.as_bytes()).await?))
+}
+
+/// Logs in with the password.
+async fn log_in(link: &mut Link<'_>, login: &str, passwd: &Secret) -> Result<(), Failure> {
+    let mut said = ask(link, format!("USER {login}").as_bytes()).await?;
+    if is_ok(&said) {
+        said = ask(link, format!("PASS {}", passwd.0).as_bytes()).await?;
+    }
     match is_ok(&said) {
-        true => ask(link, format!("PASS {}", passwd.0).as_bytes()).await,
-        false => Ok(said),
+        true => Ok(()),
+        false => {
+            let (peer, said) = (link.peer(), shown(&said, passwd));
+            let detail = format!("{peer} refused the login of {login}: {said}");
+            Err(failure(Reason::Denied, detail))
+        }
     }
 }
 
@@ -194,11 +212,19 @@ mod tests {
     };
 
     async fn check(login: &str, passwd: &str, script: &str, expected: &str) {
-        for protocol in ["pop", "pops"] {
-            let (login, passwd) = (login.to_owned(), Secret(passwd.to_owned()));
-            let asked = Negotiate { login, passwd, ..unconfigured(protocol) };
-            assert_eq!(follow(asked, script).await, expected, "{script}");
-        }
+        check_protocol("pop", login, passwd, script, expected).await;
+    }
+
+    async fn check_protocol(
+        protocol: &'static str,
+        login: &str,
+        passwd: &str,
+        script: &str,
+        expected: &str,
+    ) {
+        let (login, passwd) = (login.to_owned(), Secret(passwd.to_owned()));
+        let asked = Negotiate { login, passwd, ..unconfigured(protocol) };
+        assert_eq!(follow(asked, script).await, expected, "{script}");
     }
 
     /// Where the server can do nothing special, and knows this.
@@ -271,6 +297,24 @@ mod tests {
         check("tim", passwd, &refused, "").await;
         check("tim", passwd, &format!("{offer}\n< -ERR no\n{plainly}"), "").await;
         check("tim", passwd, &format!("{offer}\n< + !\n> *\n< -ERR\n{plainly}"), "").await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn under_tls_the_password_is_said_at_once() {
+        let greeting = "< +OK <1896.697170952@dbc.mtview.ca.us>";
+        let script = format!(
+            "{greeting}
+             > USER mrose
+             < +OK
+             > PASS tanstaaf
+             < +OK
+             > STAT
+             < +OK 0 0
+             > QUIT
+             < +OK"
+        );
+        check_protocol("pops", "mrose", "tanstaaf", &script, "").await;
+        check_protocol("pops", "", "", &format!("{greeting}\n> QUIT\n< +OK"), "").await;
     }
 
     #[tokio::test(start_paused = true)]
