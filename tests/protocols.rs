@@ -60,8 +60,8 @@ fn negotiate(protocol: &'static str, target: SocketAddr, receive: Option<&str>) 
         receive: receive.map(|receive| Pattern::new(receive.as_bytes()).unwrap()),
         method: HttpMethod::Get,
         virtualhost: None,
-        login: String::new(),
-        passwd: Secret::default(),
+        login: "somebody".to_owned(),
+        passwd: Secret("something".to_owned()),
         database: String::new(),
         secret: Secret::default(),
         tls: TlsSettings::default(),
@@ -259,6 +259,77 @@ fn bad_peers() -> BTreeMap<&'static str, (Behaviour, Reason)> {
     peers
 }
 
+/// Says each of these and waits for an answer, then says the last again and again, or closes if that is nothing.
+async fn act(
+    mut stream: Box<dyn Conversation>,
+    poured: Arc<AtomicU64>,
+    says: &'static [&'static str],
+    last: &'static str,
+) {
+    for said in says {
+        stream.write_all(said.as_bytes()).await.unwrap();
+        stream.flush().await.unwrap();
+        if stream.read_buf(&mut Vec::with_capacity(1000)).await.unwrap_or(0) == 0 {
+            return;
+        }
+    }
+    let last = last.repeat(1000);
+    while !last.is_empty() && pour(&mut stream, last.as_bytes(), &poured).await {}
+}
+
+/// Peers that are bad in the way of a protocol that talks in lines, and why a check says so.
+fn bad_speakers(protocol: &str) -> Vec<(&'static str, Behaviour, Reason)> {
+    /// `act` with these.
+    macro_rules! acts {
+        ($($says:literal),*; $last:literal) => {
+            |stream, poured| Box::pin(act(stream, poured, &[$($says),*], $last))
+        };
+    }
+    match protocol {
+        "smtp" | "submission" => vec![
+            ("endless greeting", acts!(; "220-hello\r\n"), Reason::Protocol),
+            ("endless answer", acts!("220 hello\r\n"; "250-hello\r\n"), Reason::Protocol),
+            (
+                "changes its number",
+                acts!("220 hello\r\n"; "250-hello\r\n220 hello\r\n"),
+                Reason::Protocol,
+            ),
+            ("greets and goes", acts!("220 hello\r\n"; ""), Reason::Reset),
+        ],
+        "ftp" => vec![
+            ("endless answer", acts!("220 hello\r\n"; "331-hello\r\n"), Reason::Protocol),
+            ("denies everything", acts!("220 hello\r\n"; "500 no\r\n"), Reason::Denied),
+            (
+                "has no data",
+                acts!("220\r\n", "230\r\n", "250\r\n", "200\r\n"; "502\r\n"),
+                Reason::Protocol,
+            ),
+            (
+                "waits for data nowhere",
+                acts!("220\r\n", "230\r\n", "250\r\n", "200\r\n"; "229 (|||1|)\r\n"),
+                Reason::Refused,
+            ),
+            ("greets and goes", acts!("220 hello\r\n"; ""), Reason::Reset),
+        ],
+        "imap" | "imaps" => vec![
+            ("endless news", acts!("* OK hello\r\n"; "* OK hello\r\n"), Reason::Protocol),
+            ("always wants more", acts!("* OK hello\r\n"; "+ go on\r\n"), Reason::Denied),
+            ("answers before it is asked", acts!(; "* OK hello\r\nA1 BAD\r\n"), Reason::Denied),
+            ("greets and goes", acts!("* OK hello\r\n"; ""), Reason::Reset),
+        ],
+        "nntp" => vec![
+            ("endless greeting", acts!(; "200-hello\r\n"), Reason::Protocol),
+            ("has had enough", acts!(; "400 go away\r\n"), Reason::Protocol),
+        ],
+        "pop" | "pops" => vec![
+            ("endless list", acts!("+OK hello\r\n"; "+OK\r\n"), Reason::Protocol),
+            ("greets and goes", acts!("+OK hello\r\n"; ""), Reason::Reset),
+            ("denies everything", acts!("+OK <1@host>\r\n"; "-ERR\r\n"), Reason::Denied),
+        ],
+        _ => Vec::new(),
+    }
+}
+
 /// How a peer takes a connection before it behaves badly.
 #[derive(Clone)]
 enum Welcome {
@@ -384,6 +455,17 @@ async fn no_bad_peer_keeps_a_check_or_passes_it() {
                     let expected = is_http.then_some(expected);
                     trials.push(Trial { name, target, protocol: info.name, poured, expected });
                 }
+            }
+            for (name, behaviour, reason) in bad_speakers(info.name) {
+                let welcome = match info.carrier {
+                    Carrier::Tls => Welcome::Tls(context.clone()),
+                    _ => Welcome::Plain,
+                };
+                let poured = Arc::new(AtomicU64::new(0));
+                let target = serve(address, welcome, behaviour, Arc::clone(&poured)).await;
+                let name = format!("{} of a peer on {address}: {name}", info.name);
+                let (protocol, expected) = (info.name, Some(vec![reason]));
+                trials.push(Trial { name, target, protocol, poured, expected });
             }
             let silent = bad_peers()["silent"].0;
             let welcomes = [

@@ -1,7 +1,8 @@
 //! [`Link`]: what a protocol gets to talk over.
 //!
 //! A link connects itself when it is first used, to the server that the check names, with TLS where the protocol
-//! travels over TLS; a protocol that must go elsewhere says so with [`Link::connect_to`].
+//! travels over TLS; a protocol that must go elsewhere says so with [`Link::connect_to`], and one that needs a second
+//! connection beside the first gets it from [`Link::beside`].
 //! Everything that waits ends at the deadline of the attempt, with a failure that says what was waited for.
 //! What has been read and not yet consumed is bounded, so a server cannot fill our memory.
 
@@ -9,7 +10,7 @@ use std::{net::SocketAddr, pin::Pin, time::Duration};
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    time::{Instant, Sleep},
+    time::{Instant, Sleep, sleep_until},
 };
 
 use super::{
@@ -148,6 +149,32 @@ impl<'a> Link<'a> {
         self.buffer.clear();
         self.start = 0;
         self.open().await
+    }
+
+    /// The deadline, for a second conversation.
+    pub(super) fn deadline(&self) -> Sleep {
+        sleep_until(self.deadline.deadline())
+    }
+
+    /// A second conversation, in the clear and connected, with the same server at another port.
+    pub(super) async fn beside<'b>(
+        &mut self,
+        port: u16,
+        deadline: Pin<&'b mut Sleep>,
+    ) -> Result<Link<'b>, Failure>
+    where
+        'a: 'b,
+    {
+        let mut peer = self.peer;
+        peer.set_port(port);
+        let security = Security::Plain;
+        let mut second = Link::new(self.tls, self.settings, deadline, self.allowed, peer, security);
+        #[cfg(test)]
+        std::mem::swap(&mut self.script, &mut second.script);
+        let opened = second.open().await;
+        #[cfg(test)]
+        std::mem::swap(&mut self.script, &mut second.script);
+        opened.map(|()| second)
     }
 
     async fn open(&mut self) -> Result<(), Failure> {

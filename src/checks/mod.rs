@@ -15,6 +15,7 @@ mod ping;
 mod run;
 #[cfg(test)]
 mod script;
+mod text;
 pub mod tls;
 
 use std::pin::Pin;
@@ -32,7 +33,7 @@ macro_rules! protocols {
     };
 }
 
-protocols! { http none }
+protocols! { ftp http imap nntp none pop smtp }
 
 /// A protocol that we speak.
 struct Protocol {

@@ -20,7 +20,41 @@ use super::{
     protocol,
     tls::Tls,
 };
-use crate::model::{CheckKind, CheckSpec, Verdict};
+use crate::model::{
+    CheckKind, CheckSpec, HttpMethod, Negotiate, Secret, TlsSettings, Transport, Verdict,
+};
+
+/// Where the server of a scripted conversation would be.
+pub(super) const TARGET: &str = "192.0.2.1:8080";
+
+/// What is asked in this protocol where nothing is configured.
+pub(super) fn unconfigured(protocol: &'static str) -> Negotiate {
+    Negotiate {
+        protocol,
+        transport: Transport::Tcp,
+        request: b"/".to_vec(),
+        receive: None,
+        method: HttpMethod::Get,
+        virtualhost: None,
+        login: String::new(),
+        passwd: Secret::default(),
+        database: String::new(),
+        secret: Secret::default(),
+        tls: TlsSettings::default(),
+    }
+}
+
+/// A check that asks so, of [`TARGET`] and for at most five seconds.
+pub(super) fn spec(negotiate: Negotiate) -> CheckSpec {
+    CheckSpec {
+        target: TARGET.parse().unwrap(),
+        kind: CheckKind::Negotiate(negotiate),
+        interval: Duration::from_secs(10),
+        fast_interval: Duration::from_secs(10),
+        down_interval: Duration::from_secs(10),
+        timeout: Duration::from_secs(5),
+    }
+}
 
 /// The connections that a link is given in place of real ones, and where it wanted them to lead.
 #[derive(Default)]
@@ -63,6 +97,37 @@ pub(super) struct Outcome {
     pub(super) visited: Vec<(SocketAddr, Security)>,
     /// How long it took.
     pub(super) took: Duration,
+}
+
+impl Outcome {
+    /// The detail of a pass, or the whole failure.
+    pub(super) fn words(&self) -> String {
+        match &self.verdict {
+            Ok(pass) => pass.detail.clone(),
+            Err(fault) => fault.to_string(),
+        }
+    }
+}
+
+/// The turns of a server that speaks in lines: `<` stands before one that it says, `>` before one that it waits for.
+/// Each ends with CR LF. After the last it says and hears nothing more.
+pub(super) fn lines(script: &str) -> Vec<Turn> {
+    let turn = |line: &str| match line.split_at(2) {
+        ("< ", said) => Turn::Say(format!("{said}\r\n").into_bytes()),
+        ("> ", heard) => Turn::Hear(Box::leak(format!("{heard}\r\n").into_boxed_str())),
+        _ => panic!("{line} is no line of a script"),
+    };
+    script.lines().map(|line| turn(line.trim_start())).chain([Turn::Hang]).collect()
+}
+
+/// Runs such a script, which must be heard to its end; for what comes of it, see [`Outcome::words`].
+pub(super) async fn follow(negotiate: Negotiate, script: &str) -> String {
+    let outcome = converse(&spec(negotiate), vec![lines(script)]).await;
+    let heard: Vec<_> =
+        script.lines().filter_map(|line| line.trim_start().strip_prefix("> ")).collect();
+    let expected: String = heard.iter().map(|line| format!("{line}\r\n")).collect();
+    assert_eq!(outcome.heard, [expected], "in\n{script}");
+    outcome.words()
 }
 
 /// Runs the dialogue of a check with one scripted server after another. Time must be paused.

@@ -365,11 +365,14 @@ impl<'w> Resolver<'w> {
             "pop" | "pops" if block.access.login.is_empty() && block.credentials.is_none() => {
                 "without `login`"
             }
-            "ftp"
-                if block.receive.is_none()
-                    && block.servers.iter().any(|server| server.own.is_none()) =>
-            {
-                "without `receive`"
+            "ftp" if block.servers.iter().any(|server| server.own.is_none()) => {
+                match &block.receive {
+                    None => "without `receive`",
+                    Some(pattern) if pattern.is_match(b"") => {
+                        "where `receive` matches an empty file"
+                    }
+                    Some(_) => return,
+                }
             }
             _ => return,
         };

@@ -5,41 +5,17 @@ use std::{net::SocketAddr, time::Duration};
 use crate::{
     checks::{
         link::Security,
-        script::{Outcome, Turn, converse},
+        script::{TARGET, Turn, converse, spec, unconfigured},
     },
-    model::{
-        CheckKind, CheckSpec, Failure, HttpMethod, Negotiate, Reason, Secret, TlsSettings,
-        Transport,
-    },
+    model::{Failure, HttpMethod, Negotiate, Reason, TlsSettings},
     pattern::Pattern,
 };
 
-const TARGET: &str = "192.0.2.1:8080";
-
 fn negotiate(url: &str, receive: &str) -> Negotiate {
     Negotiate {
-        protocol: "http",
-        transport: Transport::Tcp,
         request: url.as_bytes().to_vec(),
         receive: (!receive.is_empty()).then(|| Pattern::new(receive.as_bytes()).unwrap()),
-        method: HttpMethod::Get,
-        virtualhost: None,
-        login: String::new(),
-        passwd: Secret::default(),
-        database: String::new(),
-        secret: Secret::default(),
-        tls: TlsSettings::default(),
-    }
-}
-
-fn spec(negotiate: Negotiate) -> CheckSpec {
-    CheckSpec {
-        target: TARGET.parse().unwrap(),
-        kind: CheckKind::Negotiate(negotiate),
-        interval: Duration::from_secs(10),
-        fast_interval: Duration::from_secs(10),
-        down_interval: Duration::from_secs(10),
-        timeout: Duration::from_secs(5),
+        ..unconfigured("http")
     }
 }
 
@@ -54,14 +30,7 @@ fn says_and_hangs(answer: &[u8]) -> Vec<Turn> {
 /// What comes of this answer when `receive` is looked for in it: the detail of a pass, or the whole failure.
 async fn outcome(turns: Vec<Turn>, receive: &str) -> String {
     let outcome = converse(&spec(negotiate("http://192.0.2.1:8080/", receive)), vec![turns]).await;
-    words(&outcome)
-}
-
-fn words(outcome: &Outcome) -> String {
-    match &outcome.verdict {
-        Ok(pass) => pass.detail.clone(),
-        Err(fault) => fault.to_string(),
-    }
+    outcome.words()
 }
 
 async fn check(answer: &[u8], receive: &str, expected: &str) {
@@ -125,7 +94,7 @@ async fn the_request_is_what_the_configuration_says() {
 
     let relative = Negotiate { protocol: "http_proxy", ..negotiate("/", "") };
     let outcome = converse(&spec(relative), vec![]).await;
-    assert_eq!(words(&outcome), "protocol: not a whole http or https URL: /");
+    assert_eq!(outcome.words(), "protocol: not a whole http or https URL: /");
 }
 
 #[tokio::test(start_paused = true)]
@@ -212,7 +181,7 @@ async fn head_has_no_body() {
     let asked = Negotiate { method: HttpMethod::Head, ..negotiate("http://192.0.2.1:8080/", "") };
     let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n";
     let outcome = converse(&spec(asked.clone()), vec![says_and_hangs(answer)]).await;
-    assert_eq!((words(&outcome).as_str(), outcome.took), ("200 OK", Duration::ZERO));
+    assert_eq!((outcome.words().as_str(), outcome.took), ("200 OK", Duration::ZERO));
     let asked = Negotiate { receive: Some(Pattern::new(b"hello").unwrap()), ..asked };
     let outcome = converse(&spec(asked), vec![says_and_hangs(answer)]).await;
     assert_eq!(outcome.verdict.unwrap_err().reason, Reason::Mismatch);
@@ -232,7 +201,7 @@ async fn redirections_are_followed_anywhere_seven_times() {
     let servers =
         vec![to("c"), to("http://192.0.2.3/d"), to("https://[2001:db8::5]:8443/"), ok.clone()];
     let outcome = converse(&spec(asked.clone()), servers).await;
-    assert_eq!(words(&outcome), "200 OK");
+    assert_eq!(outcome.words(), "200 OK");
     let lines: Vec<_> = outcome
         .heard
         .iter()
@@ -280,15 +249,15 @@ async fn redirections_are_followed_anywhere_seven_times() {
     }
 
     let seven = [vec![to("/x"); 7], vec![ok]].concat();
-    assert_eq!(words(&converse(&spec(asked.clone()), seven).await), "200 OK");
+    assert_eq!(converse(&spec(asked.clone()), seven).await.words(), "200 OK");
     let eight = vec![to("/x"); 8];
     assert_eq!(
-        words(&converse(&spec(asked.clone()), eight).await),
+        converse(&spec(asked.clone()), eight).await.words(),
         "protocol: 302 Found after 7 redirections"
     );
     let outcome = converse(&spec(asked), vec![to("ftp://192.0.2.3/")]).await;
     let expected = "protocol: 302 Found, but cannot follow it: not a whole http or https URL: ftp://192.0.2.3/";
-    assert_eq!(words(&outcome), expected);
+    assert_eq!(outcome.words(), expected);
 }
 
 #[tokio::test(start_paused = true)]
@@ -299,7 +268,7 @@ async fn the_timeout_ends_everything() {
         async move {
             let outcome = converse(&check, vec![turns]).await;
             assert_eq!(outcome.took, Duration::from_secs(5));
-            words(&outcome)
+            outcome.words()
         }
     };
     assert_eq!(late(b"", "").await, "timeout: no answer from 192.0.2.1:8080 within 5s");
