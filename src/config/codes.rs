@@ -562,9 +562,10 @@ pub const CODES: &[(&str, &str)] = &[
     ),
     (
         "W0402",
-        "As it stands, ldirectord takes these servers for working without asking: pop without `login`, or ftp \
-         without `receive`. Here the check that is written is made, so that a server which was never really checked \
-         now is, and may turn out not to work. To ask nothing is `checktype = on`.",
+        "As it stands, ldirectord takes these servers for working without asking (pop without `login`, ftp without \
+         `receive`), or, of dns without `receive`, for not working whatever they answer. Here the check that is written \
+         is made, so that a server which was never really checked now is, and may turn out not to work. To ask nothing \
+         is `checktype = on`.",
     ),
     (
         "W0403",
@@ -592,9 +593,8 @@ pub const CODES: &[(&str, &str)] = &[
     ),
     (
         "W0407",
-        "A dns answer is good when `receive` matches an address or name in it, and passes for nothing without one. A database \
-         is asked the statement of `request` after a login, and needs both. As in ldirectord no server can pass such a check \
-         without.",
+        "A database is asked the statement of `request` after a login, and needs both. As in ldirectord no server can pass \
+         such a check without.",
     ),
     (
         "W0408",

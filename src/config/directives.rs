@@ -524,6 +524,17 @@ pub const DIRECTIVES: &[Directive] = &[
         ..ROW
     },
     Directive {
+        name: "dnstype",
+        extension: true,
+        value: ValueKind::Word(set::DNS_TYPES),
+        default: "ptr if request is an address, else a",
+        example: "aaaa",
+        doc: "What a dns check asks for: the IPv4 address (a) or IPv6 address (aaaa) of a name, or the name of an address \
+              (ptr).",
+        set: set::dns_type,
+        ..ROW
+    },
+    Directive {
         name: "virtualhost",
         differs: "it is not sent as the name in TLS",
         scope: Scope::Virtual,
@@ -723,7 +734,8 @@ pub const DIRECTIVES: &[Directive] = &[
         range: "1ms or more",
         default: "5",
         example: "5",
-        doc: "When a connect, ping or external check has failed. Where only negotiatetimeout is given it holds here too.",
+        doc: "When a connect, ping or external check has failed, and at the latest a negotiation in ldap, ldaps or radius. \
+              Where only negotiatetimeout is given it holds here too.",
         says: Says::Differ("invalid check timeout value", "invalid check timeout"),
         set: |draft, value| {
             if let Some(timeout) = set::timeout(draft, value) {

@@ -140,6 +140,7 @@ fn of_service(info: &ProtocolInfo) -> String {
         Carrier::Tcp => "over TCP",
         Carrier::Tls => "over TLS",
         Carrier::Udp => "over UDP",
+        Carrier::AsService => "over TCP or UDP, like the service",
         Carrier::Own => "",
     };
     let port = info.default_port.map(|port| format!("port {port} unless another is given"));

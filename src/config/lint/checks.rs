@@ -16,8 +16,17 @@ use crate::{
 };
 
 /// The directives that say what a negotiation asks and expects; each protocol uses some.
-const NEGOTIATION: &[&str] =
-    &["request", "receive", "httpmethod", "virtualhost", "login", "passwd", "database", "secret"];
+const NEGOTIATION: &[&str] = &[
+    "request",
+    "receive",
+    "httpmethod",
+    "dnstype",
+    "virtualhost",
+    "login",
+    "passwd",
+    "database",
+    "secret",
+];
 
 /// Those that say how TLS is spoken.
 const TLS: &[&str] = &["tlsverify", "cafile", "tlsname", "clientcert", "clientkey", "tlsengine"];
@@ -174,7 +183,7 @@ impl Whole<'_> {
             CheckType::On | CheckType::Off => return,
             CheckType::Negotiate | CheckType::Combined(_) if service.protocol == "none" => return,
             CheckType::Negotiate | CheckType::Combined(_) => {
-                (timing.negotiate_timeout, ["negotiatetimeout", "checktimeout"])
+                (timing.negotiation(service.protocol), ["negotiatetimeout", "checktimeout"])
             }
             check => {
                 let pings = check == CheckType::Ping || (check == CheckType::Connect && block.udp);
@@ -250,7 +259,6 @@ fn asks_nothing(service: &Service, findings: &mut Findings) {
 
 /// Directives without which a check never passes, as in ldirectord: the protocol, the name, an example.
 const NEEDED: &[(&str, &str, &str)] = &[
-    ("dns", "receive", "receive=\"192[.]0[.]2[.]80\""),
     ("mysql", "login", "login=\"monitor\""),
     ("mysql", "request", "request=\"select 1\""),
     ("oracle", "login", "login=\"monitor\""),
