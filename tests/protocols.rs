@@ -845,6 +845,22 @@ async fn every_kind_of_check_passes_where_it_should() {
     assert_eq!(verdict.unwrap().detail, "200 OK");
     assert!(heard.contains("\r\nHost: [::1]\r\n"), "{heard}");
 
+    for address in ["127.0.0.1:0", "[::1]:0"] {
+        let peer = UdpSocket::bind(address).await.unwrap();
+        let target = peer.local_addr().unwrap();
+        let mut asked = negotiate("simpletcp", target, Some("^PONG$"));
+        (asked.transport, asked.request) = (Transport::Udp, br"/PING\n".to_vec());
+        let check = spec(target, CheckKind::Negotiate(asked), LONG);
+        let answer = async {
+            let mut heard = [0; 100];
+            let (length, from) = peer.recv_from(&mut heard).await.unwrap();
+            assert_eq!(&heard[..length], b"PING\n");
+            peer.send_to(b"PONG", from).await.unwrap();
+        };
+        let (verdict, ()) = tokio::join!(checker.run(&check, Stage::Negotiate), answer);
+        assert_eq!(verdict.unwrap().detail, "PONG");
+    }
+
     drop(listener);
     let verdict = checker.run(&combined, Stage::Connect).await;
     assert_eq!(

@@ -258,7 +258,10 @@ impl<'a> Link<'a> {
                 let sent = within(self.deadline.as_mut(), datagrams.send(question)).await;
                 sent.ok_or_else(|| self.timeout())?
                     .map_err(|error| self.broken("send to", &error))?;
-                due = (sending == Sending::Again).then(|| Instant::now() + AGAIN);
+                // At the deadline it would be of no use.
+                let end = self.deadline.deadline();
+                due = Some(Instant::now() + AGAIN)
+                    .filter(|due| sending == Sending::Again && *due < end);
                 continue;
             }
             let receiving = async {

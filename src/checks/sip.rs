@@ -43,6 +43,8 @@ async fn talk(question: &Question<'_>, link: &mut Link<'_>) -> Verdict {
     let login = &question.negotiate.login;
     let udp = question.negotiate.transport == Transport::Udp;
     let local = if udp { link.connect_datagrams().await? } else { link.connect().await? };
+    // Without the interface of a link-local address, which is ours alone.
+    let local = SocketAddr::new(local.ip(), local.port());
     let call = format!("{:016x}", u64::from_be_bytes(random::bytes()?));
     let branch = format!("{:016x}", u64::from_be_bytes(random::bytes()?));
     let request = request(login, local, udp, &call, &branch);
