@@ -300,6 +300,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn what_a_server_can_do_has_an_end() {
+        let list = format!("< +OK\n> CAPA\n< +OK\n{}", "< SASL\n".repeat(20_000));
+        let expected = "protocol: 192.0.2.1:8080 sent a reply of more than 65536 bytes";
+        check("mrose", "tanstaaf", &list, expected).await;
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn under_tls_the_password_is_said_at_once() {
         let greeting = "< +OK <1896.697170952@dbc.mtview.ca.us>";
         let script = format!(
