@@ -23,7 +23,7 @@ use std::{net::SocketAddr, pin::pin};
 use super::{
     Protocol, Question, failure,
     link::Link,
-    text::{ask, part, reply, shown},
+    text::{ask, denied, greeting, part, reply, shown},
 };
 use crate::model::{Carrier, Failure, Negotiate, ProtocolInfo, Reason, Verdict};
 
@@ -46,12 +46,7 @@ pub(super) const PROTOCOLS: &[Protocol] = &[Protocol {
 
 async fn talk(question: &Question<'_>, link: &mut Link<'_>) -> Verdict {
     let negotiate = question.negotiate;
-    let secret = &negotiate.passwd;
-    let greeting = reply(link).await?;
-    if !greeting.is_done() {
-        let detail = format!("{} greeted with {}", link.peer(), greeting.shown(secret));
-        return Err(failure(Reason::Protocol, detail));
-    }
+    greeting(link, &negotiate.passwd).await?;
     log_in(negotiate, link).await?;
     // A pattern that nothing at all matches stands where ldirectord's manual wants some `receive`.
     let any_will_do = negotiate.receive.as_ref().is_none_or(|pattern| pattern.is_match(b""));
@@ -75,12 +70,10 @@ async fn log_in(negotiate: &Negotiate, link: &mut Link<'_>) -> Result<(), Failur
     if matches!(answer.code, 300..=399) {
         answer = ask(link, format!("PASS {passwd}").as_bytes()).await?;
     }
-    if !answer.is_done() {
-        let (peer, said) = (link.peer(), answer.shown(&negotiate.passwd));
-        let detail = format!("{peer} refused the login of {login}: {said}");
-        return Err(failure(Reason::Denied, detail));
+    match answer.is_done() {
+        true => Ok(()),
+        false => Err(denied(link, login, &answer.shown(&negotiate.passwd))),
     }
-    Ok(())
 }
 
 /// Fetches the file and looks at it.

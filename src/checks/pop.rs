@@ -82,9 +82,7 @@ async fn talk(question: &Question<'_>, link: &mut Link<'_>, way: Way) -> Verdict
     let (login, passwd) = (question.negotiate.login.as_str(), &question.negotiate.passwd);
     let greeting = line(link).await?;
     if !is_ok(&greeting) {
-        let said = shown(&greeting, passwd);
-        let detail = format!("{} greeted with {said}", link.peer());
-        return Err(failure(Reason::Protocol, detail));
+        return Err(text::not_welcome(link, &shown(&greeting, passwd)));
     }
     if !login.is_empty() {
         let is_in =
@@ -137,11 +135,7 @@ async fn log_in(link: &mut Link<'_>, login: &str, passwd: &Secret) -> Result<(),
     }
     match is_ok(&said) {
         true => Ok(()),
-        false => {
-            let (peer, said) = (link.peer(), shown(&said, passwd));
-            let detail = format!("{peer} refused the login of {login}: {said}");
-            Err(failure(Reason::Denied, detail))
-        }
+        false => Err(text::denied(link, login, &shown(&said, passwd))),
     }
 }
 
