@@ -11,11 +11,11 @@
 //! | `QUIT` | anything |
 //!
 //! The port is all that is taken from the answer to PASV: the data connection goes to the real server, whatever address
-//! it names. Where `receive` is found nothing that comes later counts.
+//! it names. Where `receive` is found nothing that comes later counts, unless an empty file would match it too.
 //!
 //! Differs from ldirectord: data connections are passive; there the server connects to the director (active).
-//! Differs from ldirectord: without `receive`, the file must be sent whole, or without a `request`, too, the login be
-//! taken; there the server always counts as working.
+//! Differs from ldirectord: without `receive`, or with one that an empty file matches, the file must be sent whole, or
+//! without a `request` the login be taken; there the server always counts as working.
 //! Differs from ldirectord: of a file only the first MiB is looked at.
 
 use std::{net::SocketAddr, pin::pin};
@@ -23,7 +23,7 @@ use std::{net::SocketAddr, pin::pin};
 use super::{
     Protocol, Question, failure,
     link::Link,
-    text::{ask, part, reply, shown},
+    text::{ask, denied, greeting, part, reply, shown},
 };
 use crate::model::{Carrier, Failure, Negotiate, ProtocolInfo, Reason, Verdict};
 
@@ -46,16 +46,9 @@ pub(super) const PROTOCOLS: &[Protocol] = &[Protocol {
 
 async fn talk(question: &Question<'_>, link: &mut Link<'_>) -> Verdict {
     let negotiate = question.negotiate;
-    let secret = &negotiate.passwd;
-    let greeting = reply(link).await?;
-    if !greeting.is_done() {
-        let detail = format!("{} greeted with {}", link.peer(), greeting.shown(secret));
-        return Err(failure(Reason::Protocol, detail));
-    }
+    greeting(link, &negotiate.passwd).await?;
     log_in(negotiate, link).await?;
-    // A pattern that nothing at all matches stands where ldirectord's manual wants some `receive`.
-    let any_will_do = negotiate.receive.as_ref().is_none_or(|pattern| pattern.is_match(b""));
-    if any_will_do && matches!(negotiate.request.as_slice(), b"" | b"/") {
+    if empty_will_do(negotiate) && matches!(negotiate.request.as_slice(), b"" | b"/") {
         return part(link, b"QUIT").await;
     }
     // Whoever refuses these may send the file all the same.
@@ -63,6 +56,11 @@ async fn talk(question: &Question<'_>, link: &mut Link<'_>) -> Verdict {
     ask(link, b"TYPE I").await?;
     fetch(negotiate, link).await?;
     part(link, b"QUIT").await
+}
+
+/// Whether an empty file will do. A pattern that it matches stands where ldirectord's manual wants some `receive`.
+fn empty_will_do(negotiate: &Negotiate) -> bool {
+    negotiate.receive.as_ref().is_none_or(|pattern| pattern.is_match(b""))
 }
 
 async fn log_in(negotiate: &Negotiate, link: &mut Link<'_>) -> Result<(), Failure> {
@@ -75,12 +73,10 @@ async fn log_in(negotiate: &Negotiate, link: &mut Link<'_>) -> Result<(), Failur
     if matches!(answer.code, 300..=399) {
         answer = ask(link, format!("PASS {passwd}").as_bytes()).await?;
     }
-    if !answer.is_done() {
-        let (peer, said) = (link.peer(), answer.shown(&negotiate.passwd));
-        let detail = format!("{peer} refused the login of {login}: {said}");
-        return Err(failure(Reason::Denied, detail));
+    match answer.is_done() {
+        true => Ok(()),
+        false => Err(denied(link, login, &answer.shown(&negotiate.passwd))),
     }
-    Ok(())
 }
 
 /// Fetches the file and looks at it.
@@ -118,7 +114,8 @@ async fn fetch(negotiate: &Negotiate, link: &mut Link<'_>) -> Result<(), Failure
     let content = data.buffered();
     let content = content.get(..CONTENT).unwrap_or(content);
     let length = content.len();
-    if receive.is_some_and(|pattern| pattern.is_match(content)) {
+    let is_found = receive.is_none_or(|pattern| pattern.is_match(content));
+    if is_found && !empty_will_do(negotiate) {
         return Ok(());
     }
     drop(data);
@@ -130,16 +127,13 @@ async fn fetch(negotiate: &Negotiate, link: &mut Link<'_>) -> Result<(), Failure
             return Err(failure(Reason::Protocol, detail));
         }
     }
-    match receive {
-        None => Ok(()),
-        Some(_) => {
-            let peer = link.peer();
-            let detail = format!(
-                "{peer} sent {name}, but nothing in {length} bytes of it matches the pattern"
-            );
-            Err(failure(Reason::Mismatch, detail))
-        }
+    if is_found {
+        return Ok(());
     }
+    let peer = link.peer();
+    let detail =
+        format!("{peer} sent {name}, but nothing in {length} bytes of it matches the pattern");
+    Err(failure(Reason::Mismatch, detail))
 }
 
 /// Asks where the server waits for a data connection.
@@ -279,6 +273,12 @@ mod tests {
         check("", &[EPSV, "> RETR /a b", END], "", "").await;
         let expected = "protocol: 192.0.2.1:8080 broke the transfer of /a b off: 451 no disk";
         check("", &[EPSV, RETR, "< 451 no disk"], "hello", expected).await;
+        // An empty file matches this, too, and so it says nothing about the transfer.
+        check(".*", &[EPSV, RETR, "< 451 no disk"], "hello", expected).await;
+        check(".*", &[EPSV, RETR, END], "hello", "").await;
+        let expected =
+            "mismatch: 192.0.2.1:8080 sent /a b, but nothing in 5 bytes of it matches the pattern";
+        check("^$", &[EPSV, RETR, END], "hello", expected).await;
     }
 
     #[tokio::test(start_paused = true)]

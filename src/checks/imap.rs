@@ -61,9 +61,7 @@ async fn talk(question: &Question<'_>, link: &mut Link<'_>) -> Verdict {
     let (star, state) = (words.next(), words.next().unwrap_or_default());
     let is_preauthenticated = state.eq_ignore_ascii_case(b"PREAUTH");
     if star != Some(b"*") || !(is_preauthenticated || state.eq_ignore_ascii_case(b"OK")) {
-        let said = shown(&greeting, &negotiate.passwd);
-        let detail = format!("{} greeted with {said}", link.peer());
-        return Err(failure(Reason::Protocol, detail));
+        return Err(text::not_welcome(link, &shown(&greeting, &negotiate.passwd)));
     }
     if !negotiate.login.is_empty() && !is_preauthenticated {
         let is_disabled = |word: &[u8]| word.starts_with(b"LOGINDISABLED");
@@ -91,9 +89,7 @@ async fn log_in(negotiate: &Negotiate, link: &mut Link<'_>) -> Result<(), Failur
                 Answer::GoOn => "+".to_owned(),
                 Answer::Result { said, .. } => shown(&said, &negotiate.passwd),
             };
-            let (peer, login) = (link.peer(), &negotiate.login);
-            let detail = format!("{peer} refused the login of {login}: {said}");
-            return Err(failure(Reason::Denied, detail));
+            return Err(text::denied(link, &negotiate.login, &said));
         }
     }
     Ok(())

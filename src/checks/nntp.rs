@@ -8,11 +8,11 @@
 //! Differs from ldirectord: we say goodbye, and the greeting must be a whole line.
 
 use super::{
-    Protocol, Question, failure,
+    Protocol, Question,
     link::Link,
-    text::{part, reply},
+    text::{greeting, part},
 };
-use crate::model::{Carrier, ProtocolInfo, Reason, Verdict};
+use crate::model::{Carrier, ProtocolInfo, Verdict};
 
 pub(super) const PROTOCOLS: &[Protocol] = &[Protocol {
     info: ProtocolInfo {
@@ -26,12 +26,7 @@ pub(super) const PROTOCOLS: &[Protocol] = &[Protocol {
 }];
 
 async fn talk(question: &Question<'_>, link: &mut Link<'_>) -> Verdict {
-    let greeting = reply(link).await?;
-    if !greeting.is_done() {
-        let said = greeting.shown(&question.negotiate.passwd);
-        let detail = format!("{} greeted with {said}", link.peer());
-        return Err(failure(Reason::Protocol, detail));
-    }
+    greeting(link, &question.negotiate.passwd).await?;
     part(link, b"QUIT").await
 }
 

@@ -82,9 +82,7 @@ async fn talk(question: &Question<'_>, link: &mut Link<'_>, way: Way) -> Verdict
     let (login, passwd) = (question.negotiate.login.as_str(), &question.negotiate.passwd);
     let greeting = line(link).await?;
     if !is_ok(&greeting) {
-        let said = shown(&greeting, passwd);
-        let detail = format!("{} greeted with {said}", link.peer());
-        return Err(failure(Reason::Protocol, detail));
+        return Err(text::not_welcome(link, &shown(&greeting, passwd)));
     }
     if !login.is_empty() {
         let is_in =
@@ -137,11 +135,7 @@ async fn log_in(link: &mut Link<'_>, login: &str, passwd: &Secret) -> Result<(),
     }
     match is_ok(&said) {
         true => Ok(()),
-        false => {
-            let (peer, said) = (link.peer(), shown(&said, passwd));
-            let detail = format!("{peer} refused the login of {login}: {said}");
-            Err(failure(Reason::Denied, detail))
-        }
+        false => Err(text::denied(link, login, &shown(&said, passwd))),
     }
 }
 
@@ -297,6 +291,13 @@ mod tests {
         check("tim", passwd, &refused, "").await;
         check("tim", passwd, &format!("{offer}\n< -ERR no\n{plainly}"), "").await;
         check("tim", passwd, &format!("{offer}\n< + !\n> *\n< -ERR\n{plainly}"), "").await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_server_can_do_has_an_end() {
+        let list = format!("< +OK\n> CAPA\n< +OK\n{}", "< SASL\n".repeat(20_000));
+        let expected = "protocol: 192.0.2.1:8080 sent a reply of more than 65536 bytes";
+        check("mrose", "tanstaaf", &list, expected).await;
     }
 
     #[tokio::test(start_paused = true)]

@@ -12,7 +12,7 @@
 use super::{
     Protocol, Question, failure,
     link::Link,
-    text::{ask, part, reply},
+    text::{ask, greeting, part},
 };
 use crate::model::{Carrier, ProtocolInfo, Reason, Verdict};
 
@@ -41,11 +41,7 @@ pub(super) const PROTOCOLS: &[Protocol] = &[
 
 async fn talk(question: &Question<'_>, link: &mut Link<'_>) -> Verdict {
     let secret = &question.negotiate.passwd;
-    let greeting = reply(link).await?;
-    if !greeting.is_done() {
-        let detail = format!("{} greeted with {}", link.peer(), greeting.shown(secret));
-        return Err(failure(Reason::Protocol, detail));
-    }
+    greeting(link, secret).await?;
     let mut answer = ask(link, b"EHLO localhost.localdomain").await?;
     // After 421 it closes the connection.
     if !answer.is_done() && answer.code != 421 {

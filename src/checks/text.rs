@@ -37,6 +37,22 @@ pub(super) async fn line(link: &mut Link<'_>) -> Result<Vec<u8>, Failure> {
     }
 }
 
+/// Reads a numbered greeting, which must be a good one.
+pub(super) async fn greeting(link: &mut Link<'_>, secret: &Secret) -> Result<(), Failure> {
+    let greeting = reply(link).await?;
+    if greeting.is_done() { Ok(()) } else { Err(not_welcome(link, &greeting.shown(secret))) }
+}
+
+/// That a server greets with this, and not as one that works.
+pub(super) fn not_welcome(link: &Link<'_>, said: &str) -> Failure {
+    failure(Reason::Protocol, format!("{} greeted with {said}", link.peer()))
+}
+
+/// That a server does not let us in, and says this.
+pub(super) fn denied(link: &Link<'_>, login: &str, said: &str) -> Failure {
+    failure(Reason::Denied, format!("{} refused the login of {login}: {said}", link.peer()))
+}
+
 /// Sends a line. What is configured may be in it, but cannot be a command of its own.
 pub(super) async fn command(link: &mut Link<'_>, line: &[u8]) -> Result<(), Failure> {
     if line.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
