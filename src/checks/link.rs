@@ -4,22 +4,29 @@
 //! travels over TLS; a protocol that must go elsewhere says so with [`Link::connect_to`].
 //! Everything that waits ends at the deadline of the attempt, with a failure that says what was waited for.
 //! What has been read and not yet consumed is bounded, so a server cannot fill our memory.
+//!
+//! Over UDP there is no stream but question and answer: [`Link::ask`] sends until an answer comes.
 
 use std::{net::SocketAddr, pin::Pin, time::Duration};
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    time::{Instant, Sleep},
+    time::{Instant, Sleep, timeout_at},
 };
 
 use super::{
-    connect, failure,
+    connect,
+    datagram::Datagrams,
+    failure,
     tls::{self, Tls},
 };
 use crate::model::{Failure, Reason, TlsSettings};
 
 /// How much is asked of the kernel in one read, in bytes.
 const READ: usize = 8 * 1024;
+
+/// When a datagram that was not answered is sent again.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Anything that carries bytes both ways.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -49,6 +56,17 @@ pub(super) enum Phase {
     Send,
     /// The answer, of which this many bytes have come.
     Receive(u64),
+    /// The answer, after this many datagrams that were none.
+    Answer(u64),
+}
+
+/// How often a datagram is sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Sending {
+    /// Once.
+    Once,
+    /// Each second until it is answered.
+    Again,
 }
 
 /// A conversation with a server.
@@ -61,6 +79,9 @@ pub(super) struct Link<'a> {
     peer: SocketAddr,
     security: Security,
     stream: Option<Box<dyn Stream>>,
+    datagrams: Option<Datagrams>,
+    /// Our address of the connection, where there is one.
+    local: Option<SocketAddr>,
     phase: Phase,
     buffer: Vec<u8>,
     /// Where in the buffer the first byte is that was not consumed.
@@ -87,6 +108,8 @@ impl<'a> Link<'a> {
             peer,
             security,
             stream: None,
+            datagrams: None,
+            local: None,
             phase: Phase::Connect,
             buffer: Vec::new(),
             start: 0,
@@ -114,6 +137,13 @@ impl<'a> Link<'a> {
                     "no complete answer from {peer} within {allowed:?}, only {count} bytes of one"
                 )
             }
+            Phase::Answer(0) => format!("no answer from {peer} within {allowed:?}"),
+            Phase::Answer(1) => {
+                format!("no answer from {peer} within {allowed:?}, only a datagram that is none")
+            }
+            Phase::Answer(count) => format!(
+                "no answer from {peer} within {allowed:?}, only {count} datagrams that are none"
+            ),
         };
         failure(Reason::Timeout, detail)
     }
@@ -145,24 +175,108 @@ impl<'a> Link<'a> {
         security: Security,
     ) -> Result<(), Failure> {
         (self.peer, self.security, self.stream) = (peer, security, None);
+        (self.datagrams, self.local) = (None, None);
         self.buffer.clear();
         self.start = 0;
         self.open().await
+    }
+
+    /// Connects now, if that has not been done; says what our own address is.
+    pub(super) async fn connect(&mut self) -> Result<SocketAddr, Failure> {
+        if self.stream.is_none() {
+            self.open().await?;
+        }
+        self.own_address()
+    }
+
+    /// Makes ready for datagrams, if that has not been done; says what our own address is.
+    pub(super) async fn connect_datagrams(&mut self) -> Result<SocketAddr, Failure> {
+        if self.datagrams.is_none() {
+            self.open_datagrams().await?;
+        }
+        self.own_address()
+    }
+
+    fn own_address(&self) -> Result<SocketAddr, Failure> {
+        self.local.ok_or_else(|| failure(Reason::Internal, "our own address is not known"))
+    }
+
+    async fn open_datagrams(&mut self) -> Result<(), Failure> {
+        #[cfg(test)]
+        if let Some(datagrams) = self.script.next_datagrams(self.peer) {
+            self.local = Some(super::script::LOCAL);
+            self.datagrams = Some(datagrams);
+            return Ok(());
+        }
+        let opened = Datagrams::open(self.peer).await;
+        let (datagrams, local) = opened.map_err(|error| self.broken("ask", &error))?;
+        (self.datagrams, self.local) = (Some(datagrams), Some(local));
+        Ok(())
+    }
+
+    /// Sends a datagram and gives each that comes back to `read`, until that takes one for the answer.
+    pub(super) async fn ask<T>(
+        &mut self,
+        question: &[u8],
+        sending: Sending,
+        mut read: impl FnMut(&[u8]) -> Option<T>,
+    ) -> Result<T, Failure> {
+        self.connect_datagrams().await?;
+        self.phase = Phase::Answer(0);
+        let mut due = Some(Instant::now());
+        loop {
+            self.in_time()?;
+            let Some(datagrams) = &mut self.datagrams else { return Err(self.closed()) };
+            if due.is_some_and(|due| due <= Instant::now()) {
+                let sent = within(self.deadline.as_mut(), datagrams.send(question)).await;
+                sent.ok_or_else(|| self.timeout())?
+                    .map_err(|error| self.broken("send to", &error))?;
+                // At the deadline it would be of no use.
+                let end = self.deadline.deadline();
+                due = Some(Instant::now() + AGAIN)
+                    .filter(|due| sending == Sending::Again && *due < end);
+                continue;
+            }
+            let receiving = async {
+                match due {
+                    Some(due) => timeout_at(due, datagrams.receive()).await.ok(),
+                    None => Some(datagrams.receive().await),
+                }
+            };
+            let received = within(self.deadline.as_mut(), receiving).await;
+            let Some(received) = received else { return Err(self.timeout()) };
+            match received {
+                // It is due again.
+                None => {}
+                Some(Ok(())) => {
+                    if let Some(found) = read(datagrams.last()) {
+                        return Ok(found);
+                    }
+                    if let Phase::Answer(count) = &mut self.phase {
+                        *count = count.saturating_add(1);
+                    }
+                }
+                Some(Err(error)) => return Err(self.broken("read from", &error)),
+            }
+        }
     }
 
     async fn open(&mut self) -> Result<(), Failure> {
         #[cfg(test)]
         if let Some(stream) = self.script.next(self.peer, &self.security) {
             self.stream = Some(stream);
+            self.local = Some(super::script::LOCAL);
             return Ok(());
         }
         self.phase = Phase::Connect;
         let opened = match &self.security {
             Security::Plain => {
                 let opening = connect::open(self.peer);
-                within(self.deadline.as_mut(), opening)
-                    .await
-                    .map(|opened| opened.map(|tcp| Box::new(tcp) as _))
+                let opened = within(self.deadline.as_mut(), opening).await;
+                if let Some(Ok(tcp)) = &opened {
+                    self.local = tcp.local_addr().ok();
+                }
+                opened.map(|opened| opened.map(|tcp| Box::new(tcp) as _))
             }
             Security::Tls(name) => {
                 let opening =
@@ -188,6 +302,13 @@ impl<'a> Link<'a> {
         };
         let sent = within(self.deadline.as_mut(), sending).await.ok_or_else(|| self.timeout())?;
         sent.map_err(|error| self.broken("send to", &error))
+    }
+
+    /// Says that we shall send no more.
+    pub(super) async fn finish_sending(&mut self) -> Result<(), Failure> {
+        let Some(stream) = &mut self.stream else { return Err(self.closed()) };
+        let finished = within(self.deadline.as_mut(), stream.shutdown()).await;
+        finished.ok_or_else(|| self.timeout())?.map_err(|error| self.broken("send to", &error))
     }
 
     /// Reads more; `false` when there will be no more.

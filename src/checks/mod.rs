@@ -9,6 +9,7 @@
 //! An open connection, TLS, the deadline, cancellation and the limit on what is read come with the link.
 
 mod connect;
+mod datagram;
 mod external;
 mod link;
 mod ping;
@@ -69,6 +70,28 @@ fn protocol(name: &str) -> Option<&'static Protocol> {
     PROTOCOLS.iter().copied().flatten().find(|protocol| protocol.info.name == name)
 }
 
+/// How much is shown of what a server said, in characters.
+const SHOWN: usize = 80;
+
+/// What a server said, for a detail: on one line, visible, and only the start of what is long.
+fn shown(said: &[u8]) -> String {
+    // A character is at most four bytes.
+    let start = said.get(..SHOWN.saturating_mul(4)).unwrap_or(said);
+    let text = String::from_utf8_lossy(start);
+    let text = text.trim_end();
+    let mut shown = String::new();
+    for letter in text.chars().take(SHOWN) {
+        match letter {
+            '"' | '\'' => shown.push(letter),
+            _ => shown.extend(letter.escape_debug()),
+        }
+    }
+    if text.chars().count() > SHOWN {
+        shown.push('…');
+    }
+    shown
+}
+
 /// A fault and its words.
 fn failure(reason: Reason, detail: impl Into<String>) -> Failure {
     Failure { reason, detail: detail.into() }
@@ -87,5 +110,14 @@ mod tests {
             assert!(!info.doc.is_empty());
         }
         assert!(protocol("gopher").is_none());
+    }
+
+    #[test]
+    fn what_servers_say_is_shown_on_one_short_line() {
+        assert_eq!(shown(b"220 \"hello\"\r\n"), "220 \"hello\"");
+        let text = "M\u{fc}ller\t\x1b[2J\u{202e}\0";
+        assert_eq!(shown(text.as_bytes()), "M\u{fc}ller\\t\\u{1b}[2J\\u{202e}\\0");
+        assert_eq!(shown(b"\xff"), "\u{fffd}");
+        assert_eq!(shown(&[b'x'; 100_000]), "x".repeat(SHOWN) + "…");
     }
 }

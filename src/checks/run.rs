@@ -72,7 +72,7 @@ impl Checker {
                 let virtualhost = || tls::host_name(negotiate.virtualhost.as_ref()?);
                 Security::Tls(negotiate.tls.name.clone().or_else(virtualhost))
             }
-            Carrier::Tcp | Carrier::Udp | Carrier::Own => Security::Plain,
+            Carrier::Tcp | Carrier::Udp | Carrier::AsService | Carrier::Own => Security::Plain,
         };
         let end = Instant::now() + check.timeout.min(LONGEST);
         let deadline = std::pin::pin!(sleep_until(end));

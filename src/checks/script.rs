@@ -3,7 +3,8 @@
 
 use std::{
     collections::VecDeque,
-    net::SocketAddr,
+    io,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     pin::pin,
     sync::{Arc, Mutex},
     time::Duration,
@@ -11,21 +12,62 @@ use std::{
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
+    sync::mpsc,
     time::{Instant, sleep_until},
 };
 
 use super::{
     Question,
+    datagram::Datagrams,
     link::{Link, Security, Stream},
     protocol,
     tls::Tls,
 };
-use crate::model::{CheckKind, CheckSpec, Verdict};
+use crate::model::{
+    CheckKind, CheckSpec, HttpMethod, Negotiate, Secret, TlsSettings, Transport, Verdict,
+};
+
+/// Where the server of a scripted conversation would be.
+pub(super) const TARGET: &str = "192.0.2.1:8080";
+
+/// What is asked in this protocol where nothing is configured.
+pub(super) fn unconfigured(protocol: &'static str) -> Negotiate {
+    Negotiate {
+        protocol,
+        transport: Transport::Tcp,
+        request: b"/".to_vec(),
+        receive: None,
+        method: HttpMethod::Get,
+        virtualhost: None,
+        login: String::new(),
+        passwd: Secret::default(),
+        database: String::new(),
+        secret: Secret::default(),
+        tls: TlsSettings::default(),
+    }
+}
+
+/// A check that asks so, of [`TARGET`] and for at most five seconds.
+pub(super) fn spec(negotiate: Negotiate) -> CheckSpec {
+    CheckSpec {
+        target: TARGET.parse().unwrap(),
+        kind: CheckKind::Negotiate(negotiate),
+        interval: Duration::from_secs(10),
+        fast_interval: Duration::from_secs(10),
+        down_interval: Duration::from_secs(10),
+        timeout: Duration::from_secs(5),
+    }
+}
+
+/// Our own address of every scripted connection.
+pub(super) const LOCAL: SocketAddr =
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 99)), 40_000);
 
 /// The connections that a link is given in place of real ones, and where it wanted them to lead.
 #[derive(Default)]
 pub(super) struct Streams {
     streams: VecDeque<DuplexStream>,
+    datagrams: VecDeque<Datagrams>,
     visited: Vec<(SocketAddr, Security)>,
 }
 
@@ -39,34 +81,88 @@ impl Streams {
         self.visited.push((peer, security.clone()));
         Some(Box::new(stream))
     }
+
+    pub(super) fn next_datagrams(&mut self, peer: SocketAddr) -> Option<Datagrams> {
+        let datagrams = self.datagrams.pop_front()?;
+        self.visited.push((peer, Security::Plain));
+        Some(datagrams)
+    }
 }
 
-/// What a scripted server does. At the end of its script it closes the connection.
+/// One end of a scripted exchange of datagrams.
+pub(super) struct Mailbox {
+    sent: mpsc::UnboundedSender<Vec<u8>>,
+    received: mpsc::UnboundedReceiver<Vec<u8>>,
+}
+
+impl Mailbox {
+    /// Sends one; who has gone does not get it.
+    pub(super) fn send(&mut self, datagram: &[u8]) -> io::Result<()> {
+        self.sent.send(datagram.to_vec()).or(Ok(()))
+    }
+
+    /// The next one; when there will be none, as if a host had said that nobody listens.
+    pub(super) async fn receive(&mut self) -> io::Result<Vec<u8>> {
+        self.received.recv().await.ok_or_else(|| nix::errno::Errno::ECONNREFUSED.into())
+    }
+}
+
+/// What a scripted server does. At the end of its script it closes the connection or port.
 #[derive(Clone)]
 pub(super) enum Turn {
-    /// Reads until it has read this.
+    /// Reads until it has read this; of datagrams, until one ends so.
     Hear(&'static str),
-    /// Sends this.
+    /// Reads once.
+    HearSome,
+    /// Sends this; as one datagram.
     Say(Vec<u8>),
+    /// Sends what this makes of what was heard; of datagrams, of the last.
+    Answer(Arc<Answering>),
     /// Waits before it goes on.
     Wait(Duration),
     /// Does nothing any more, and keeps the connection.
     Hang,
 }
 
+/// Makes an answer of what was heard.
+pub(super) type Answering = dyn Fn(&[u8]) -> Vec<u8> + Send + Sync;
+
 /// A conversation that has ended.
 pub(super) struct Outcome {
     pub(super) verdict: Verdict,
-    /// What each server heard.
+    /// What each server heard, where that is text.
     pub(super) heard: Vec<String>,
+    /// What each server heard.
+    pub(super) bytes: Vec<Vec<u8>>,
+    /// Each datagram that was heard.
+    pub(super) datagrams: Vec<Vec<u8>>,
     /// Where each connection led.
     pub(super) visited: Vec<(SocketAddr, Security)>,
     /// How long it took.
     pub(super) took: Duration,
 }
 
+impl Outcome {
+    /// The detail of a pass, or the whole failure.
+    pub(super) fn words(&self) -> String {
+        match &self.verdict {
+            Ok(pass) => pass.detail.clone(),
+            Err(fault) => fault.to_string(),
+        }
+    }
+}
+
 /// Runs the dialogue of a check with one scripted server after another. Time must be paused.
 pub(super) async fn converse(check: &CheckSpec, servers: Vec<Vec<Turn>>) -> Outcome {
+    converse_by(check, Vec::new(), servers).await
+}
+
+/// The same where the first datagrams go to a server that does this.
+pub(super) async fn converse_by(
+    check: &CheckSpec,
+    datagrams: Vec<Turn>,
+    servers: Vec<Vec<Turn>>,
+) -> Outcome {
     let CheckKind::Negotiate(negotiate) = &check.kind else {
         panic!("{check:?} is no negotiation")
     };
@@ -82,34 +178,88 @@ pub(super) async fn converse(check: &CheckSpec, servers: Vec<Vec<Turn>>) -> Outc
         tokio::spawn(serve(theirs, turns, Arc::clone(&heard)));
         ears.push(heard);
     }
+    let heard_datagrams = Arc::new(Mutex::new(Vec::new()));
+    if !datagrams.is_empty() {
+        let (sent, their_received) = mpsc::unbounded_channel();
+        let (their_sent, received) = mpsc::unbounded_channel();
+        link.script.datagrams.push_back(Datagrams::scripted(Mailbox { sent, received }));
+        let theirs = Mailbox { sent: their_sent, received: their_received };
+        tokio::spawn(serve_datagrams(theirs, datagrams, Arc::clone(&heard_datagrams)));
+    }
     let question = Question { check, negotiate };
     let verdict = (protocol(negotiate.protocol).unwrap().talk)(&question, &mut link).await;
-    let heard = ears
-        .iter()
-        .map(|heard| String::from_utf8(heard.lock().unwrap().clone()).unwrap())
-        .collect();
-    Outcome { verdict, heard, visited: link.script.visited, took: start.elapsed() }
+    let bytes: Vec<_> = ears.iter().map(|heard| heard.lock().unwrap().clone()).collect();
+    Outcome {
+        verdict,
+        heard: bytes.iter().map(|heard| String::from_utf8_lossy(heard).into_owned()).collect(),
+        bytes,
+        datagrams: heard_datagrams.lock().unwrap().clone(),
+        visited: link.script.visited,
+        took: start.elapsed(),
+    }
 }
 
 async fn serve(mut stream: DuplexStream, turns: Vec<Turn>, heard: Arc<Mutex<Vec<u8>>>) {
+    let mut piece = [0; 1024];
     for turn in turns {
-        match turn {
+        let sends = match turn {
             Turn::Hear(end) => {
-                let mut piece = [0; 1024];
                 while !heard.lock().unwrap().ends_with(end.as_bytes()) {
                     match stream.read(&mut piece).await {
                         Ok(count @ 1..) => heard.lock().unwrap().extend(&piece[..count]),
                         _ => return,
                     }
                 }
+                continue;
             }
-            Turn::Say(bytes) => {
-                if stream.write_all(&bytes).await.is_err() {
-                    return;
+            Turn::HearSome => match stream.read(&mut piece).await {
+                Ok(count @ 1..) => {
+                    heard.lock().unwrap().extend(&piece[..count]);
+                    continue;
                 }
+                _ => return,
+            },
+            Turn::Say(bytes) => bytes,
+            Turn::Answer(answer) => answer(&heard.lock().unwrap()),
+            Turn::Wait(time) => {
+                tokio::time::sleep(time).await;
+                continue;
             }
-            Turn::Wait(time) => tokio::time::sleep(time).await,
             Turn::Hang => std::future::pending().await,
+        };
+        if stream.write_all(&sends).await.is_err() {
+            return;
         }
+    }
+}
+
+async fn serve_datagrams(mut mailbox: Mailbox, turns: Vec<Turn>, heard: Arc<Mutex<Vec<Vec<u8>>>>) {
+    for turn in turns {
+        let sends = match turn {
+            Turn::Hear(_) | Turn::HearSome => {
+                let end = if let Turn::Hear(end) = turn { end } else { "" };
+                while let Ok(datagram) = mailbox.receive().await {
+                    let is_it = datagram.ends_with(end.as_bytes());
+                    heard.lock().unwrap().push(datagram);
+                    if is_it {
+                        break;
+                    }
+                }
+                continue;
+            }
+            Turn::Say(bytes) => bytes,
+            Turn::Answer(answer) => answer(heard.lock().unwrap().last().unwrap()),
+            Turn::Wait(time) => {
+                tokio::time::sleep(time).await;
+                continue;
+            }
+            Turn::Hang => loop {
+                match mailbox.receive().await {
+                    Ok(datagram) => heard.lock().unwrap().push(datagram),
+                    Err(_) => return,
+                }
+            },
+        };
+        mailbox.send(&sends).unwrap();
     }
 }

@@ -139,6 +139,8 @@ pub enum Carrier {
     Tls,
     /// Datagrams.
     Udp,
+    /// A TCP stream or datagrams, as the virtual service does.
+    AsService,
     /// The protocol opens what it needs.
     Own,
 }
