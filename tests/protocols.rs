@@ -32,7 +32,7 @@ use openssl::{
 use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpStream, UdpSocket},
     sync::mpsc,
     task::JoinSet,
     time::{Instant, sleep},
@@ -245,6 +245,19 @@ fn bad_peers() -> BTreeMap<&'static str, (Behaviour, Reason)> {
         ),
     );
     peers.insert(
+        "lengths that lie",
+        (
+            |mut stream, poured| {
+                Box::pin(async move {
+                    // The tag and length of an LDAP message; to DNS a length, too.
+                    stream.write_all(b"\x30\x84\x7f\xff\xff\xff\x02\x01\x01").await.unwrap();
+                    while pour(&mut stream, &[0; 65536], &poured).await {}
+                })
+            },
+            Reason::Protocol,
+        ),
+    );
+    peers.insert(
         "redirects for ever",
         (
             |mut stream, _| {
@@ -363,8 +376,9 @@ async fn no_bad_peer_keeps_a_check_or_passes_it() {
     let context = modern_context();
     let checker = Checker::new();
     let mut trials = Vec::new();
-    let asked =
-        catalogue().into_iter().filter(|info| matches!(info.carrier, Carrier::Tcp | Carrier::Tls));
+    let asked = catalogue()
+        .into_iter()
+        .filter(|info| matches!(info.carrier, Carrier::Tcp | Carrier::Tls | Carrier::AsService));
     for info in asked {
         let is_http = matches!(info.name, "http" | "https" | "http_proxy");
         for address in ["127.0.0.1", "::1"] {
@@ -466,6 +480,114 @@ async fn no_bad_peer_keeps_a_check_or_passes_it() {
         let poured = trial.poured.load(Ordering::Relaxed);
         if poured >= ENDLESS {
             faults.push(format!("{}: took {poured} bytes", trial.name));
+        }
+    }
+    assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
+}
+
+/// What a bad peer does with each datagram that it hears.
+type BadAnswer =
+    fn(Arc<UdpSocket>, SocketAddr, Vec<u8>) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// The bad peers of protocols that travel in datagrams.
+fn bad_datagrams() -> BTreeMap<&'static str, BadAnswer> {
+    async fn answer(peer: &UdpSocket, to: SocketAddr, datagram: &[u8]) -> bool {
+        peer.send_to(datagram, to).await.is_ok()
+    }
+    let mut peers: BTreeMap<&'static str, BadAnswer> = BTreeMap::new();
+    peers.insert("silent", |_, _, _| Box::pin(async {}));
+    peers.insert("says nothing at length", |peer, to, _| {
+        Box::pin(async move { while answer(&peer, to, b"").await {} })
+    });
+    peers.insert("garbage without end", |peer, to, heard| {
+        Box::pin(async move {
+            let garbage: Vec<u8> =
+                (0..4000_u32).map(|number| u8::try_from(number * 7919 % 251).unwrap()).collect();
+            // With what it heard before it, so that numbers of questions fit.
+            while answer(&peer, to, &garbage).await
+                && answer(&peer, to, &[heard.as_slice(), &garbage].concat()).await
+            {}
+        })
+    });
+    peers.insert("the longest datagrams", |peer, to, _| {
+        Box::pin(async move { while answer(&peer, to, &[b'x'; 65_507]).await {} })
+    });
+    peers.insert("an echo", |peer, to, heard| {
+        Box::pin(async move {
+            answer(&peer, to, &heard).await;
+        })
+    });
+    peers.insert("an echo of each length", |peer, to, heard| {
+        Box::pin(async move {
+            for length in 0..heard.len() {
+                answer(&peer, to, &heard[..length]).await;
+            }
+        })
+    });
+    peers.insert("an echo with every bit of the header set", |peer, to, mut heard| {
+        Box::pin(async move {
+            for (index, byte) in heard.iter_mut().enumerate().take(12) {
+                *byte |= if index < 2 { 0 } else { 0xff };
+            }
+            answer(&peer, to, &heard).await;
+        })
+    });
+    peers
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_bad_peer_of_datagrams_keeps_a_check_or_passes_it() {
+    let checker = Checker::new();
+    let mut running = JoinSet::new();
+    let asked = || {
+        let asked = catalogue().into_iter();
+        asked.filter(|info| matches!(info.carrier, Carrier::Udp | Carrier::AsService))
+    };
+    let check = |protocol, target, timeout| {
+        let mut asked = negotiate(protocol, target, Some("never said"));
+        asked.transport = Transport::Udp;
+        spec(target, CheckKind::Negotiate(asked), timeout)
+    };
+    // Before the flood, in which the kernel says no more that nobody listens.
+    for info in asked() {
+        for address in ["127.0.0.1", "::1"] {
+            let closed = UdpSocket::bind((address, 0)).await.unwrap().local_addr().unwrap();
+            let verdict = checker.run(&check(info.name, closed, LONG), Stage::Negotiate).await;
+            assert_eq!(verdict.unwrap_err().reason, Reason::Refused, "{}", info.name);
+        }
+    }
+    for info in asked() {
+        for address in ["127.0.0.1", "::1"] {
+            for (name, behaviour) in bad_datagrams() {
+                let peer = Arc::new(UdpSocket::bind((address, 0)).await.unwrap());
+                let check = check(info.name, peer.local_addr().unwrap(), SHORT);
+                tokio::spawn(async move {
+                    let mut heard = vec![0; 65_535];
+                    while let Ok((length, from)) = peer.recv_from(&mut heard).await {
+                        let answer = behaviour(Arc::clone(&peer), from, heard[..length].to_vec());
+                        tokio::spawn(tokio::time::timeout(2 * SHORT, answer));
+                    }
+                });
+                let checker = checker.clone();
+                running.spawn(async move {
+                    let start = Instant::now();
+                    let verdict = checker.run(&check, Stage::Negotiate).await;
+                    let name = format!("{} of a peer on {address}: {name}", info.name);
+                    (name, verdict, start.elapsed())
+                });
+            }
+        }
+    }
+    assert!(running.len() > 10, "{}", running.len());
+    let mut faults = Vec::new();
+    while let Some(ended) = running.join_next().await {
+        let (name, verdict, took) = ended.unwrap();
+        let is_expected = verdict
+            .as_ref()
+            .is_err_and(|fault| !matches!(fault.reason, Reason::Internal | Reason::Command));
+        // Exact times are the business of tests whose clock stands still.
+        if !is_expected || took > SHORT + Duration::from_secs(5) {
+            faults.push(format!("{name}: {verdict:?} after {took:?}"));
         }
     }
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
@@ -639,6 +761,22 @@ async fn every_kind_of_check_passes_where_it_should() {
     let (verdict, heard) = tokio::join!(checker.run(&combined, Stage::Negotiate), answer);
     assert_eq!(verdict.unwrap().detail, "200 OK");
     assert!(heard.contains("\r\nHost: [::1]\r\n"), "{heard}");
+
+    for address in ["127.0.0.1:0", "[::1]:0"] {
+        let peer = UdpSocket::bind(address).await.unwrap();
+        let target = peer.local_addr().unwrap();
+        let mut asked = negotiate("simpletcp", target, Some("^PONG$"));
+        (asked.transport, asked.request) = (Transport::Udp, br"/PING\n".to_vec());
+        let check = spec(target, CheckKind::Negotiate(asked), LONG);
+        let answer = async {
+            let mut heard = [0; 100];
+            let (length, from) = peer.recv_from(&mut heard).await.unwrap();
+            assert_eq!(&heard[..length], b"PING\n");
+            peer.send_to(b"PONG", from).await.unwrap();
+        };
+        let (verdict, ()) = tokio::join!(checker.run(&check, Stage::Negotiate), answer);
+        assert_eq!(verdict.unwrap().detail, "PONG");
+    }
 
     drop(listener);
     let verdict = checker.run(&combined, Stage::Connect).await;

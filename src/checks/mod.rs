@@ -33,7 +33,7 @@ macro_rules! protocols {
     };
 }
 
-protocols! { http none }
+protocols! { http none simpletcp }
 
 /// A protocol that we speak.
 struct Protocol {
