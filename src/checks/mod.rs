@@ -13,6 +13,7 @@ mod datagram;
 mod external;
 mod link;
 mod ping;
+mod random;
 mod run;
 #[cfg(test)]
 mod script;
@@ -33,7 +34,7 @@ macro_rules! protocols {
     };
 }
 
-protocols! { http none simpletcp }
+protocols! { http none simpletcp sip }
 
 /// A protocol that we speak.
 struct Protocol {
