@@ -59,6 +59,7 @@ fn negotiate(protocol: &'static str, target: SocketAddr, receive: Option<&str>) 
         },
         receive: receive.map(|receive| Pattern::new(receive.as_bytes()).unwrap()),
         method: HttpMethod::Get,
+        dns_record: None,
         virtualhost: None,
         login: String::new(),
         passwd: Secret::default(),

@@ -38,6 +38,7 @@ pub(super) fn unconfigured(protocol: &'static str) -> Negotiate {
         request: b"/".to_vec(),
         receive: None,
         method: HttpMethod::Get,
+        dns_record: None,
         virtualhost: None,
         login: String::new(),
         passwd: Secret::default(),

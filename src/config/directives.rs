@@ -503,6 +503,17 @@ pub const DIRECTIVES: &[Directive] = &[
         ..ROW
     },
     Directive {
+        name: "dnstype",
+        extension: true,
+        value: ValueKind::Word(set::DNS_TYPES),
+        default: "ptr if request is an address, else a",
+        example: "aaaa",
+        doc: "What a dns check asks for: the IPv4 address (a) or IPv6 address (aaaa) of a name, or the name of an address \
+              (ptr).",
+        set: set::dns_type,
+        ..ROW
+    },
+    Directive {
         name: "virtualhost",
         scope: Scope::Virtual,
         value: ValueKind::Text,

@@ -311,6 +311,8 @@ fn negotiate(
         protocol: service.protocol,
         transport: match service.key {
             ServiceKey::Address { transport, .. } => transport,
+            // A mark says nothing of it. Name servers are asked over UDP, as ldirectord asks them.
+            ServiceKey::Fwmark { .. } if service.protocol == "dns" => Transport::Udp,
             ServiceKey::Fwmark { .. } => Transport::Tcp,
         },
         request: match service.protocol {
@@ -321,6 +323,7 @@ fn negotiate(
         },
         receive,
         method: block.method,
+        dns_record: block.dns_record,
         virtualhost: block.virtual_host.clone(),
         login: block.access.login.clone(),
         passwd: Secret(block.access.passwd.clone()),

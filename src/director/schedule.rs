@@ -299,6 +299,7 @@ mod tests {
             request: Vec::new(),
             receive: None,
             method: HttpMethod::Get,
+            dns_record: None,
             virtualhost: None,
             login: String::new(),
             passwd: Secret::default(),

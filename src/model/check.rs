@@ -96,6 +96,8 @@ pub struct Negotiate {
     pub receive: Option<Pattern>,
     /// The method of an HTTP request.
     pub method: HttpMethod,
+    /// What kind of record DNS is asked for; `None` is an address of a name and the name of an address.
+    pub dns_record: Option<DnsRecord>,
     /// The Host header of an HTTP request, and the name in TLS; `Some("")` is an empty header.
     pub virtualhost: Option<String>,
     /// The name to log in with; empty is none.
@@ -118,6 +120,27 @@ pub enum HttpMethod {
     Get,
     /// HEAD: the answer has no body, so a `receive` pattern never matches.
     Head,
+}
+
+/// A kind of record in DNS (`dnstype`).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum DnsRecord {
+    /// An IPv4 address.
+    A,
+    /// An IPv6 address.
+    Aaaa,
+    /// The name of an address.
+    Ptr,
+}
+
+impl fmt::Display for DnsRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            DnsRecord::A => "A",
+            DnsRecord::Aaaa => "AAAA",
+            DnsRecord::Ptr => "PTR",
+        })
+    }
 }
 
 /// A password or the like: compared and used, never printed.

@@ -12,8 +12,8 @@ mod tls;
 use std::sync::Arc;
 
 pub use check::{
-    Carrier, CheckId, CheckKind, CheckSpec, Failure, HttpMethod, Negotiate, Pass, ProtocolInfo,
-    Reason, Secret, Stage, Verdict,
+    Carrier, CheckId, CheckKind, CheckSpec, DnsRecord, Failure, HttpMethod, Negotiate, Pass,
+    ProtocolInfo, Reason, Secret, Stage, Verdict,
 };
 pub use policy::{AlertPhases, AlertPolicy, Drift, LogTarget, ProcessSettings, Quiesce};
 pub use server::{

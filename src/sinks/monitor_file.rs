@@ -240,6 +240,7 @@ mod tests {
             request: b"http://127.0.0.2:80/".to_vec(),
             receive: None,
             method: HttpMethod::Get,
+            dns_record: None,
             virtualhost: None,
             login: String::new(),
             passwd: Secret::default(),

@@ -83,6 +83,7 @@ fn check(target: SocketAddr, settings: &TlsSettings) -> Verdict {
         request: format!("https://{target}/").into_bytes(),
         receive: None,
         method: HttpMethod::Get,
+        dns_record: None,
         virtualhost: Some("www.example.com".to_owned()),
         login: String::new(),
         passwd: Secret::default(),

@@ -209,6 +209,9 @@ fn negotiate(talk: &Negotiate, target: &SocketAddr) -> String {
     if talk.method == HttpMethod::Head {
         text.push_str(" HEAD");
     }
+    if let Some(record) = talk.dns_record {
+        write!(text, " {record}").unwrap();
+    }
     if talk.tls != TlsSettings::default() {
         write!(text, " {:?}", talk.tls).unwrap();
     }

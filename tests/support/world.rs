@@ -116,7 +116,7 @@ const SQL: &[&str] = &["request", "login", "passwd", "database"];
 
 /// Everything that ldirectord can check, but `oracle`, so that there is one that cannot be.
 pub(crate) const PROTOCOLS: &[ProtocolInfo] = &[
-    protocol("dns", &["request", "receive"]),
+    protocol("dns", &["request", "receive", "dnstype"]),
     protocol("ftp", &["request", "receive", "login", "passwd"]),
     protocol("http", HTTP),
     over_tls("https", HTTP),

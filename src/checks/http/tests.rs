@@ -23,6 +23,7 @@ fn negotiate(url: &str, receive: &str) -> Negotiate {
         request: url.as_bytes().to_vec(),
         receive: (!receive.is_empty()).then(|| Pattern::new(receive.as_bytes()).unwrap()),
         method: HttpMethod::Get,
+        dns_record: None,
         virtualhost: None,
         login: String::new(),
         passwd: Secret::default(),

@@ -278,6 +278,7 @@ fn spec(target: SocketAddr, virtualhost: Option<&str>, tls: &TlsSettings) -> Che
         request: format!("https://{target}/").into_bytes(),
         receive: None,
         method: HttpMethod::Get,
+        dns_record: None,
         virtualhost: virtualhost.map(str::to_owned),
         login: String::new(),
         passwd: Secret::default(),

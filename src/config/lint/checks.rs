@@ -16,8 +16,17 @@ use crate::{
 };
 
 /// The directives that say what a negotiation asks and expects; each protocol uses some.
-const NEGOTIATION: &[&str] =
-    &["request", "receive", "httpmethod", "virtualhost", "login", "passwd", "database", "secret"];
+const NEGOTIATION: &[&str] = &[
+    "request",
+    "receive",
+    "httpmethod",
+    "dnstype",
+    "virtualhost",
+    "login",
+    "passwd",
+    "database",
+    "secret",
+];
 
 /// Those that say how TLS is spoken.
 const TLS: &[&str] = &["tlsverify", "cafile", "tlsname", "clientcert", "clientkey", "tlsengine"];

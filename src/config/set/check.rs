@@ -10,7 +10,7 @@ use crate::{
         draft::{CheckType, Draft},
         value::{Value, first_run, is_word, shown, slice},
     },
-    model::{HttpMethod, TlsEngine},
+    model::{DnsRecord, HttpMethod, TlsEngine},
 };
 
 pub(in crate::config) const CHECK_TYPES: &[&str] =
@@ -113,6 +113,24 @@ pub(in crate::config) fn http_method(draft: &mut Draft<'_>, value: &Value<'_>) {
     };
     only(value, &word, &mut draft.findings);
     in_block(draft, |block, _| block.method = method);
+}
+
+pub(in crate::config) const DNS_TYPES: &[&str] = &["a", "aaaa", "ptr"];
+
+pub(in crate::config) fn dns_type(draft: &mut Draft<'_>, value: &Value<'_>) {
+    let word = value.word().unwrap_or(0..0);
+    let text = slice(&value.text, word.clone());
+    let record = match text.to_ascii_lowercase().as_slice() {
+        b"a" => DnsRecord::A,
+        b"aaaa" => DnsRecord::Aaaa,
+        b"ptr" => DnsRecord::Ptr,
+        _ => {
+            draft.findings.push(no_such_word(value, text, DNS_TYPES));
+            return;
+        }
+    };
+    only(value, &word, &mut draft.findings);
+    in_block(draft, |block, _| block.dns_record = Some(record));
 }
 
 pub(in crate::config) fn virtual_host(draft: &mut Draft<'_>, value: &Value<'_>) {

@@ -8,9 +8,9 @@ use std::{ffi::OsString, ops::Range, os::unix::ffi::OsStringExt, path::PathBuf};
 
 pub(super) use self::{
     check::{
-        CHECK_TYPES, TLS_ENGINES, check_command, check_count, check_port, check_type, credentials,
-        gone, http_method, interval, load, quoted_text, receive, request, service, timeout,
-        tls_engine, tls_name, virtual_host,
+        CHECK_TYPES, DNS_TYPES, TLS_ENGINES, check_command, check_count, check_port, check_type,
+        credentials, dns_type, gone, http_method, interval, load, quoted_text, receive, request,
+        service, timeout, tls_engine, tls_name, virtual_host,
     },
     process::{
         DRIFT, EMAIL_STATUSES, callback, drift, email_alert, email_frequency, email_from,
