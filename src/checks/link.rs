@@ -345,6 +345,21 @@ impl<'a> Link<'a> {
         self.buffer.get(self.start..).unwrap_or_default()
     }
 
+    /// Reads until this many bytes are there and not consumed.
+    pub(super) async fn at_least(&mut self, count: usize) -> Result<(), Failure> {
+        while self.buffered().len() < count {
+            if !self.fill().await? {
+                let middle =
+                    format!("{} closed the connection in the middle of its answer", self.peer);
+                return Err(match self.phase {
+                    Phase::Receive(0) => self.closed(),
+                    _ => failure(Reason::Reset, middle),
+                });
+            }
+        }
+        Ok(())
+    }
+
     /// Says that this many of the bytes read are done with.
     pub(super) fn consume(&mut self, count: usize) {
         self.start = self.start.saturating_add(count).min(self.buffer.len());

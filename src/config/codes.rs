@@ -353,8 +353,8 @@ pub const CODES: &[(&str, &str)] = &[
     ),
     (
         "W0402",
-        "As it stands, ldirectord takes these servers for working without asking. Here the check that is written is \
-               made, so that a server which was never really checked now is.",
+        "As it stands, ldirectord takes these servers for working without asking, or, of dns, for not working whatever \
+               they answer. Here the check that is written is made, so that a server which was never really checked now is.",
     ),
     (
         "W0403",
@@ -380,9 +380,8 @@ pub const CODES: &[(&str, &str)] = &[
     ),
     (
         "W0407",
-        "A dns answer is good when `receive` matches an address or name in it, and passes for nothing without one. A database \
-         is asked the statement of `request` after a login, and needs both. As in ldirectord no server can pass such a check \
-         without.",
+        "A database is asked the statement of `request` after a login, and needs both. As in ldirectord no server can pass \
+         such a check without.",
     ),
     (
         "W0408",

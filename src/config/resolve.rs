@@ -360,16 +360,20 @@ impl<'w> Resolver<'w> {
             );
             return;
         }
+        let of_all = block.servers.iter().any(|server| server.own.is_none());
         let inert = match protocol {
+            "dns" if block.receive.is_none() && of_all => {
+                let fault = "any address or name will do as an answer of `dns` servers";
+                findings.push(
+                    Diagnostic::warning("W0402", span, fault)
+                        .hint("without `receive` ldirectord finds no server working"),
+                );
+                return;
+            }
             "pop" | "pops" if block.access.login.is_empty() && block.credentials.is_none() => {
                 "without `login`"
             }
-            "ftp"
-                if block.receive.is_none()
-                    && block.servers.iter().any(|server| server.own.is_none()) =>
-            {
-                "without `receive`"
-            }
+            "ftp" if block.receive.is_none() && of_all => "without `receive`",
             _ => return,
         };
         findings.push(

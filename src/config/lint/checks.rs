@@ -259,7 +259,6 @@ fn asks_nothing(service: &Service, findings: &mut Findings) {
 
 /// Directives without which a check never passes, as in ldirectord: the protocol, the name, an example.
 const NEEDED: &[(&str, &str, &str)] = &[
-    ("dns", "receive", "receive=\"192[.]0[.]2[.]80\""),
     ("mysql", "login", "login=\"monitor\""),
     ("mysql", "request", "request=\"select 1\""),
     ("oracle", "login", "login=\"monitor\""),
