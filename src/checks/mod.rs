@@ -34,7 +34,7 @@ macro_rules! protocols {
     };
 }
 
-protocols! { dns http none radius simpletcp sip }
+protocols! { dns http ldap none radius simpletcp sip }
 
 /// A protocol that we speak.
 struct Protocol {

@@ -189,6 +189,8 @@ pub(super) async fn converse_by(
     }
     let question = Question { check, negotiate };
     let verdict = (protocol(negotiate.protocol).unwrap().talk)(&question, &mut link).await;
+    // What was said last is heard.
+    tokio::task::yield_now().await;
     let bytes: Vec<_> = ears.iter().map(|heard| heard.lock().unwrap().clone()).collect();
     Outcome {
         verdict,
