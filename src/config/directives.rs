@@ -705,7 +705,8 @@ pub const DIRECTIVES: &[Directive] = &[
         range: "1ms or more",
         default: "negotiatetimeout, else 5",
         example: "5",
-        doc: "When a connect, ping or external check has failed. Where only negotiatetimeout is given it holds here too.",
+        doc: "When a connect, ping or external check has failed, and at the latest a negotiation in ldap, ldaps or radius. \
+              Where only negotiatetimeout is given it holds here too.",
         says: Says::Differ("invalid check timeout value", "invalid check timeout"),
         set: |draft, value| {
             if let Some(timeout) = set::timeout(draft, value) {

@@ -95,6 +95,16 @@ pub(super) struct Timing {
     pub(super) pings: u32,
 }
 
+impl Timing {
+    /// When a negotiation in this protocol has failed. ldirectord ends some when a simple check would end, too.
+    pub(super) fn negotiation(&self, protocol: &str) -> Duration {
+        match protocol {
+            "ldap" | "ldaps" | "radius" => self.negotiate_timeout.min(self.check_timeout),
+            _ => self.negotiate_timeout,
+        }
+    }
+}
+
 /// A number of checks; 1 where nothing is said.
 fn count(own: Option<u32>, all: Option<u32>) -> NonZeroU32 {
     own.or(all).and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN)
@@ -254,12 +264,12 @@ fn check(
                 connect_timeout: timing.check_timeout,
                 negotiate: negotiate(service, line, asked, tls),
             };
-            (asked, kind, timing.negotiate_timeout)
+            (asked, kind, timing.negotiation(service.protocol))
         }
         CheckType::Negotiate => (
             asked,
             CheckKind::Negotiate(negotiate(service, line, asked, tls)),
-            timing.negotiate_timeout,
+            timing.negotiation(service.protocol),
         ),
         // `on` and `off` have no check, and do not come here.
         CheckType::Connect | CheckType::On | CheckType::Off => {

@@ -183,7 +183,7 @@ impl Whole<'_> {
             CheckType::On | CheckType::Off => return,
             CheckType::Negotiate | CheckType::Combined(_) if service.protocol == "none" => return,
             CheckType::Negotiate | CheckType::Combined(_) => {
-                (timing.negotiate_timeout, ["negotiatetimeout", "checktimeout"])
+                (timing.negotiation(service.protocol), ["negotiatetimeout", "checktimeout"])
             }
             check => {
                 let pings = check == CheckType::Ping || (check == CheckType::Connect && block.udp);
