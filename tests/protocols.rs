@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     pin::Pin,
     sync::{
         Arc,
@@ -32,7 +32,7 @@ use openssl::{
 use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    net::{TcpListener, TcpStream, UdpSocket},
+    net::{TcpListener, TcpSocket, TcpStream, UdpSocket},
     sync::mpsc,
     task::JoinSet,
     time::{Instant, sleep},
@@ -376,7 +376,7 @@ struct Trial {
 async fn no_bad_peer_keeps_a_check_or_passes_it() {
     let context = modern_context();
     let checker = Checker::new();
-    let mut trials = Vec::new();
+    let (mut trials, mut reserved) = (Vec::new(), Vec::new());
     let asked = catalogue()
         .into_iter()
         .filter(|info| matches!(info.carrier, Carrier::Tcp | Carrier::Tls | Carrier::AsService));
@@ -438,16 +438,23 @@ async fn no_bad_peer_keeps_a_check_or_passes_it() {
                     trials.push(Trial { name, target, protocol: info.name, poured, expected });
                 }
             }
-            let closed = TcpListener::bind((address, 0)).await.unwrap().local_addr().unwrap();
+            // Bound and not listening, so that nobody else gets the port.
+            let address: IpAddr = address.parse().unwrap();
+            let closed = match address {
+                IpAddr::V4(_) => TcpSocket::new_v4().unwrap(),
+                IpAddr::V6(_) => TcpSocket::new_v6().unwrap(),
+            };
+            closed.bind((address, 0).into()).unwrap();
             let name = format!("{} of a peer on {address}: not there", info.name);
             let expected = Some(vec![Reason::Refused]);
             trials.push(Trial {
                 name,
-                target: closed,
+                target: closed.local_addr().unwrap(),
                 protocol: info.name,
                 poured: Arc::default(),
                 expected,
             });
+            reserved.push(closed);
         }
     }
     assert!(trials.len() > 100, "{}", trials.len());
@@ -549,11 +556,14 @@ async fn no_bad_peer_of_datagrams_keeps_a_check_or_passes_it() {
         asked.transport = Transport::Udp;
         spec(target, CheckKind::Negotiate(asked), timeout)
     };
-    // Before the flood, in which the kernel says no more that nobody listens.
+    // Before the flood: the kernel limits how often it says that nobody listens (icmp_msgs_per_sec).
     for info in asked() {
         for address in ["127.0.0.1", "::1"] {
-            let closed = UdpSocket::bind((address, 0)).await.unwrap().local_addr().unwrap();
-            let verdict = checker.run(&check(info.name, closed, LONG), Stage::Negotiate).await;
+            // It hears another peer alone, and nobody else gets the port.
+            let deaf = UdpSocket::bind((address, 0)).await.unwrap();
+            deaf.connect((address, 9)).await.unwrap();
+            let check = check(info.name, deaf.local_addr().unwrap(), LONG);
+            let verdict = checker.run(&check, Stage::Negotiate).await;
             assert_eq!(verdict.unwrap_err().reason, Reason::Refused, "{}", info.name);
         }
     }
