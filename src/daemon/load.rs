@@ -8,7 +8,7 @@ use nix::unistd::{AccessFlags, access};
 
 use super::{
     files::{self, SystemFiles},
-    names::{NoHosts, SystemNames},
+    names::{KnownNames, NoHosts},
     watch::Seen,
 };
 use crate::{
@@ -53,17 +53,7 @@ impl Reading {
 
 /// Reads a configuration. Blocks, also for the resolver.
 pub fn load(path: &Path, purpose: Purpose) -> io::Result<Reading> {
-    match purpose {
-        Purpose::Follow | Purpose::Examine => understand(path, purpose, &SystemNames::default()),
-        Purpose::Ask => {
-            let names = NoHosts::default();
-            let reading = understand(path, purpose, &names)?;
-            if reading.desired.is_none() && names.was_asked() {
-                return understand(path, purpose, &SystemNames::default());
-            }
-            Ok(reading)
-        }
-    }
+    understand(purpose, |files| files.main(path))
 }
 
 /// What standard input is called where a file would be named.
@@ -73,25 +63,39 @@ pub const STANDARD_INPUT: &str = "<standard input>";
 /// it begin. Blocks, also for the resolver.
 pub fn examine_standard_input() -> io::Result<Reading> {
     let file = files::standard_input(STANDARD_INPUT)?;
-    Ok(judge(file, SystemFiles::default(), Purpose::Examine, &SystemNames::default()))
+    understand(Purpose::Examine, |_| Ok(file.clone()))
 }
 
-fn understand(path: &Path, purpose: Purpose, names: &dyn Names) -> io::Result<Reading> {
+fn understand(
+    purpose: Purpose,
+    read: impl Fn(&SystemFiles) -> io::Result<File>,
+) -> io::Result<Reading> {
+    let (names, files) = (NoHosts::default(), SystemFiles::default());
+    let loaded = with_names(read(&files)?, &files, &names);
+    let names = names.asked();
+    if names.is_empty() || (purpose == Purpose::Ask && loaded.desired.is_some()) {
+        return Ok(judge(loaded, files, purpose));
+    }
     let files = SystemFiles::default();
-    let file = files.main(path)?;
-    Ok(judge(file, files, purpose, names))
+    let loaded = with_names(read(&files)?, &files, &KnownNames::ask(names));
+    Ok(judge(loaded, files, purpose))
 }
 
-fn judge(file: File, files: SystemFiles, purpose: Purpose, names: &dyn Names) -> Reading {
+fn with_names(file: File, files: &SystemFiles, names: &dyn Names) -> Loaded {
     let (protocols, host_name) = (checks::catalogue(), host_name());
     let world = World {
         names,
-        files: &files,
+        files,
         protocols: &protocols,
         host_name: &host_name,
         expire_quiescent_template: expire_quiescent_template(),
     };
-    let Loaded { mut desired, mut diagnostics, sources, named } = config::load(file, &world);
+    config::load(file, &world)
+}
+
+/// Adds what is wrong with the files that the configuration names.
+fn judge(loaded: Loaded, files: SystemFiles, purpose: Purpose) -> Reading {
+    let Loaded { mut desired, mut diagnostics, sources, named } = loaded;
     diagnostics.extend(named.iter().filter_map(|named| examine(named, purpose)));
     if let (Some(desired), false) = (&desired, purpose == Purpose::Ask) {
         diagnostics.extend(examine_tls(desired, &named));

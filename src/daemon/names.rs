@@ -1,56 +1,41 @@
 //! Host and service names to numbers.
 //!
-//! [`SystemNames`] asks the system's resolver, [`NoHosts`] answers for host names without asking anybody: stopping a
-//! daemon must not depend on a name server.
+//! [`NoHosts`] answers for host names without asking anybody: stopping a daemon must not depend on a name server, and
+//! so the names of a configuration are known before any is asked for. [`KnownNames`] then asks for them all at once,
+//! by the system's resolver ([`SystemNames`]).
 
 use std::{
-    cell::{Cell, RefCell},
-    collections::BTreeMap,
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    thread,
     time::Duration,
 };
 
 use dns_lookup::{AddrFamily, AddrInfoHints, LookupError, LookupErrorKind, SockType, getaddrinfo};
 
-use super::clock::Clock;
+use super::clock::Deadline;
 use crate::{
     config::{NameError, Names},
     model::{Family, Transport},
-    time::Moment,
 };
 
 /// How long one reading of a configuration waits in all for name servers that do not answer.
 ///
-/// Differs from ldirectord: there each name waits anew.
+/// Differs from ldirectord: there the names are asked for one after the other, and each waits anew.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// The system's resolver, with every source that `nsswitch.conf` names. Blocks.
-#[derive(Debug, Default)]
-pub struct SystemNames {
-    /// How long was waited for nothing.
-    waited: Cell<Duration>,
-}
+/// How many names are asked for at a time.
+const AT_ONCE: usize = 16;
 
-impl SystemNames {
-    /// Asks, unless too much has been waited for already.
-    fn ask<T>(&self, ask: impl FnOnce() -> Result<T, LookupError>) -> Result<T, NameError> {
-        if self.waited.get() >= PATIENCE {
-            let message = "not asked any more, since the name servers do not answer".to_owned();
-            return Err(NameError { message });
-        }
-        let clock = Clock::start();
-        ask().map_err(|error| {
-            if matches!(error.kind(), LookupErrorKind::Again) {
-                self.waited.set(self.waited.get() + clock.now().since(Moment::START));
-            }
-            unknown(&error)
-        })
-    }
-}
+/// The system's resolver, with every source that `nsswitch.conf` names. Blocks.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemNames;
 
 impl Names for SystemNames {
     fn hosts(&self, name: &str, family: Family) -> Result<Vec<IpAddr>, NameError> {
-        numeric(name, family).or_else(|_| self.ask(|| addresses(name, hints(family))))
+        addresses(name, hints(family)).map_err(|error| unknown(&error))
     }
 
     fn port(&self, name: &str, transport: Option<Transport>) -> Result<u16, NameError> {
@@ -73,19 +58,77 @@ fn unknown(error: &LookupError) -> NameError {
     NameError { message: error.to_string() }
 }
 
+/// Host names with what the system's resolver said of them when all were asked for at once.
+#[derive(Debug)]
+pub(super) struct KnownNames(BTreeMap<HostName, Result<Vec<IpAddr>, NameError>>);
+
+/// A name and the family of the addresses that are wanted.
+type HostName = (String, Family);
+
+impl KnownNames {
+    /// Asks for these names, many at a time. Blocks.
+    pub(super) fn ask(names: BTreeSet<HostName>) -> KnownNames {
+        KnownNames::ask_by(names, |(name, family)| addresses(name, hints(*family)))
+    }
+
+    fn ask_by(
+        names: BTreeSet<HostName>,
+        ask: impl Fn(&HostName) -> Result<Vec<IpAddr>, LookupError> + Sync,
+    ) -> KnownNames {
+        let names: Vec<HostName> = names.into_iter().collect();
+        let (next, nobody_answers) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let patience = Deadline::within(PATIENCE);
+        let look_up = |name: &HostName| {
+            if nobody_answers.load(Ordering::Relaxed) && patience.passed() {
+                let message = "not asked, since the name servers do not answer".to_owned();
+                return Err(NameError { message });
+            }
+            ask(name).map_err(|error| {
+                if matches!(error.kind(), LookupErrorKind::Again) {
+                    nobody_answers.store(true, Ordering::Relaxed);
+                }
+                unknown(&error)
+            })
+        };
+        let work = || -> Vec<_> {
+            let numbers = std::iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed));
+            let taken = numbers.map_while(|number| names.get(number));
+            taken.map(|name| (name.clone(), look_up(name))).collect()
+        };
+        let answers = thread::scope(|scope| {
+            let threads: Vec<_> =
+                (0..AT_ONCE.min(names.len())).map(|_| scope.spawn(work)).collect();
+            threads.into_iter().flat_map(|thread| thread.join().unwrap_or_default()).collect()
+        });
+        KnownNames(answers)
+    }
+}
+
+impl Names for KnownNames {
+    fn hosts(&self, name: &str, family: Family) -> Result<Vec<IpAddr>, NameError> {
+        // A name that came into the file between two readings is not known.
+        let known = self.0.get(&(name.to_owned(), family));
+        known.cloned().unwrap_or_else(|| SystemNames.hosts(name, family))
+    }
+
+    fn port(&self, name: &str, transport: Option<Transport>) -> Result<u16, NameError> {
+        SystemNames.port(name, transport)
+    }
+}
+
 /// Answers for every host name with an address of its own that nobody has, so that a configuration can be looked
-/// through without a name server.
+/// through without a name server, and its names be found out.
 ///
 /// Differs from ldirectord: there a resolver that does not answer keeps even `stop` from working.
 #[derive(Debug, Default)]
-pub struct NoHosts {
-    seen: RefCell<BTreeMap<String, u32>>,
+pub(super) struct NoHosts {
+    asked: RefCell<BTreeMap<HostName, u32>>,
 }
 
 impl NoHosts {
-    /// Whether any host name was asked for.
-    pub fn was_asked(&self) -> bool {
-        !self.seen.borrow().is_empty()
+    /// The host names that were asked for.
+    pub(super) fn asked(self) -> BTreeSet<HostName> {
+        self.asked.into_inner().into_keys().collect()
     }
 }
 
@@ -95,9 +138,9 @@ impl Names for NoHosts {
         if let Ok(addresses) = numeric(name, family) {
             return Ok(addresses);
         }
-        let mut seen = self.seen.borrow_mut();
-        let next = u32::try_from(seen.len()).unwrap_or(u32::MAX);
-        let number = *seen.entry(name.to_owned()).or_insert(next);
+        let mut asked = self.asked.borrow_mut();
+        let next = u32::try_from(asked.len()).unwrap_or(u32::MAX);
+        let number = *asked.entry((name.to_owned(), family)).or_insert(next);
         Ok(vec![match family {
             // 240.0.0.0/4 is reserved, RFC 1112 section 4; 100::/64 leads nowhere, RFC 6666.
             Family::V4 => Ipv4Addr::from_bits(0xf000_0000 | number).into(),
@@ -106,7 +149,7 @@ impl Names for NoHosts {
     }
 
     fn port(&self, name: &str, transport: Option<Transport>) -> Result<u16, NameError> {
-        SystemNames::default().port(name, transport)
+        SystemNames.port(name, transport)
     }
 }
 
@@ -136,24 +179,47 @@ fn addresses(name: &str, hints: AddrInfoHints) -> Result<Vec<IpAddr>, LookupErro
 mod tests {
     use super::*;
 
+    fn of(names: &[&str]) -> BTreeSet<HostName> {
+        names.iter().map(|name| ((*name).to_owned(), Family::V4)).collect()
+    }
+
     #[test]
-    fn name_servers_that_do_not_answer_are_given_up() {
-        let names = SystemNames::default();
-        // glibc answers so at once where there is no way to any name server.
-        let again = || Err::<(), _>(LookupError::new(nix::libc::EAI_AGAIN));
-        let other = || Err::<(), _>(LookupError::new(nix::libc::EAI_NONAME));
-        assert!(!names.ask(again).unwrap_err().message.contains("not asked"));
-        names.waited.set(PATIENCE - Duration::from_nanos(1));
-        assert!(!names.ask(other).unwrap_err().message.contains("not asked"));
-        assert!(!names.ask(again).unwrap_err().message.contains("not asked"));
-        assert!(names.ask(|| Ok(())).unwrap_err().message.contains("not asked"));
-        let loopback: IpAddr = "127.0.0.1".parse().unwrap();
-        assert_eq!(names.hosts("127.1", Family::V4).unwrap(), [loopback]);
+    fn every_name_is_asked_for_once_and_keeps_its_answer() {
+        let names: Vec<String> = (0..100).map(|number| format!("host{number}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let count = AtomicUsize::new(0);
+        let known = KnownNames::ask_by(of(&names), |(name, _)| {
+            count.fetch_add(1, Ordering::Relaxed);
+            match name.strip_prefix("host").unwrap().parse() {
+                Ok(13) => Err(LookupError::new(nix::libc::EAI_NONAME)),
+                number => Ok(vec![Ipv4Addr::new(192, 0, 2, number.unwrap()).into()]),
+            }
+        });
+        assert_eq!(count.into_inner(), 100);
+        let address: IpAddr = "192.0.2.77".parse().unwrap();
+        assert_eq!(known.hosts("host77", Family::V4).unwrap(), [address]);
+        assert!(known.hosts("host13", Family::V4).is_err());
+    }
+
+    #[test]
+    fn name_servers_that_do_not_answer_are_waited_for_all_at_once() {
+        let names: Vec<String> = (0..AT_ONCE).map(|number| format!("host{number}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        // Nobody has an answer before all have been asked for.
+        let asked = AtomicUsize::new(0);
+        let known = KnownNames::ask_by(of(&names), |_| {
+            asked.fetch_add(1, Ordering::Relaxed);
+            while asked.load(Ordering::Relaxed) < AT_ONCE {
+                thread::yield_now();
+            }
+            Err(LookupError::new(nix::libc::EAI_AGAIN))
+        });
+        assert_eq!(known.0.values().filter(|answer| answer.is_err()).count(), AT_ONCE);
     }
 
     #[test]
     fn names_and_services_of_this_host() {
-        let names = SystemNames::default();
+        let names = SystemNames;
         let loopback: IpAddr = "127.0.0.1".parse().unwrap();
         assert_eq!(names.hosts("127.1", Family::V4).unwrap(), [loopback]);
         assert_eq!(names.hosts("localhost", Family::V4).unwrap(), [loopback]);
@@ -170,10 +236,12 @@ mod tests {
             names.hosts("127.1", Family::V4).unwrap(),
             names.hosts("127.0.0.1", Family::V4).unwrap()
         );
-        assert!(!names.was_asked());
+        assert!(names.asked.borrow().is_empty());
         let [a, b] = ["a.invalid", "b.invalid"].map(|name| names.hosts(name, Family::V4).unwrap());
         assert_ne!(a, b);
         assert_eq!(a, names.hosts("a.invalid", Family::V4).unwrap());
-        assert!(names.was_asked());
+        let expected = [("a.invalid", Family::V4), ("b.invalid", Family::V4)];
+        let expected = expected.map(|(name, family)| (name.to_owned(), family));
+        assert_eq!(names.asked(), BTreeSet::from(expected));
     }
 }

@@ -85,7 +85,7 @@ impl Pair {
         let loaded = self.ours.begin(move |_| {
             let protocols = ldirectord::checks::catalogue();
             let world = World {
-                names: &SystemNames::default(),
+                names: &SystemNames,
                 files: &NoFiles,
                 protocols: &protocols,
                 host_name: "director",
