@@ -10,6 +10,7 @@
 
 mod connect;
 mod external;
+mod external_perl;
 mod link;
 mod ping;
 mod run;
