@@ -16,6 +16,7 @@ mod ping;
 mod run;
 #[cfg(test)]
 mod script;
+mod sql;
 pub mod tls;
 
 use std::pin::Pin;
@@ -33,7 +34,7 @@ macro_rules! protocols {
     };
 }
 
-protocols! { http none }
+protocols! { http none pgsql }
 
 /// A protocol that we speak.
 struct Protocol {
