@@ -34,7 +34,7 @@ macro_rules! protocols {
     };
 }
 
-protocols! { http none pgsql }
+protocols! { http mysql none pgsql }
 
 /// A protocol that we speak.
 struct Protocol {

@@ -86,7 +86,7 @@ pub(super) async fn converse(check: &CheckSpec, servers: Vec<Vec<Turn>>) -> Outc
     let verdict = (protocol(negotiate.protocol).unwrap().talk)(&question, &mut link).await;
     let heard = ears
         .iter()
-        .map(|heard| String::from_utf8(heard.lock().unwrap().clone()).unwrap())
+        .map(|heard| String::from_utf8_lossy(&heard.lock().unwrap()).into_owned())
         .collect();
     Outcome { verdict, heard, visited: link.script.visited, took: start.elapsed() }
 }
