@@ -20,7 +20,10 @@ use std::{
 
 use nix::{
     errno::Errno,
-    sys::signal::{Signal, killpg},
+    sys::{
+        signal::{Signal, killpg},
+        wait::{Id, WaitPidFlag, waitid},
+    },
     unistd::Pid,
 };
 use tokio::{
@@ -29,6 +32,7 @@ use tokio::{
     process::{Child, Command},
     runtime::Handle,
     sync::{OwnedSemaphorePermit, Semaphore},
+    task::spawn_blocking,
     time::{sleep, timeout},
 };
 
@@ -162,9 +166,15 @@ impl Running {
         Ok(Running { alive, output: Output { pipe, is_open: true, kept: Vec::new() } })
     }
 
-    /// Whether it has not ended.
+    /// Whether it has not ended. Once it has, it is reaped, and what it left is let live.
     pub(super) fn is_alive(&mut self) -> bool {
-        self.alive.as_mut().is_some_and(|alive| matches!(alive.child.try_wait(), Ok(None)))
+        let Some(alive) = &mut self.alive else { return false };
+        if matches!(alive.child.try_wait(), Ok(None)) {
+            return true;
+        }
+        alive.group.0 = None;
+        self.alive = None;
+        false
     }
 
     /// Gives the slot back, to wait without one.
@@ -177,6 +187,20 @@ impl Running {
         if let Some(alive) = &mut self.alive {
             alive.slot = Some(slot);
         }
+    }
+
+    /// Waits for the end, and ends what is left of the group.
+    pub(super) async fn finish_all(&mut self) -> io::Result<ExitStatus> {
+        if let Some(Alive { group: Group(Some(leader)), .. }) = &self.alive {
+            let leader = *leader;
+            let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
+            // Not reaped, so that the number of the group is still its own.
+            spawn_blocking(move || waitid(Id::Pid(leader), flags)).await??;
+        }
+        if let Some(Alive { group, .. }) = &self.alive {
+            group.send(Signal::SIGKILL);
+        }
+        self.finish().await
     }
 
     /// Waits for the end, reading what the process writes, so that it never waits for us.

@@ -200,7 +200,7 @@ impl Perl {
             self.has_checked = true;
             return Ok(ExitStatus::from_raw(i32::from(status)));
         }
-        let status = running.finish().await.map_err(|error| cannot_run(program, &error))?;
+        let status = running.finish_all().await.map_err(|error| cannot_run(program, &error))?;
         let detail = format!("perl ended before {} did ({status})", program.display());
         Err(failure(Reason::Command, with_output(&detail, running.output.kept())))
     }

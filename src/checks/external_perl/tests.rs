@@ -164,9 +164,10 @@ async fn a_perl_that_hangs_is_ended_with_what_it_started() {
 
 #[tokio::test]
 async fn a_perl_that_dies_is_replaced() {
-    let program = Program::new("print qq(at work\\n); kill 9, getppid; sleep 1");
+    let program = Program::new("$| = 1; print $$; kill 9, getppid; sleep 1000 while 1");
     let (is_up, detail) = program.says().await;
     assert!(!is_up && detail.starts_with("perl ended before FILE did (signal: 9"), "{detail}");
+    gone(detail.rsplit_once(' ').unwrap().1).await;
     let program = Program::new("print getppid");
     let (_, first) = program.says().await;
     assert_eq!(program.says().await, up(&first));
