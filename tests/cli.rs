@@ -285,6 +285,31 @@ fn validate_says_what_a_file_is_worth() {
     assert_eq!(site.run(&["validate", "web.cf", "more"]).code, 255);
 }
 
+#[test]
+fn a_program_of_perl_needs_perl_and_need_not_be_executable() {
+    let site = Site::new();
+    let file = site.path("check.pl");
+    let check = |file: &str| {
+        let text = "virtual=192.0.2.1:80\n\treal=192.0.2.10:80 gate\n\tchecktype=external-perl\n";
+        site.configure(&format!("{text}\tcheckcommand={file}\n"));
+    };
+    check(file.to_str().unwrap());
+    let done = site.run(&["validate", "web.cf"]);
+    assert!(
+        done.err.contains("check.pl cannot be read: No such file or directory"),
+        "{}",
+        done.err
+    );
+    fs::write(&file, "exit 0").unwrap();
+    let done = site.run(&["validate", "web.cf"]);
+    assert_eq!((done.code, done.err.as_str()), (0, ""));
+    let done = site.program().env("PATH", site.path("")).args(["validate", "web.cf"]).output();
+    let done = done.unwrap();
+    assert_eq!(done.status.code(), Some(2));
+    let told = String::from_utf8(done.stderr).unwrap();
+    assert!(told.contains("error[E0402]: checktype=external-perl needs perl"), "{told}");
+}
+
 /// A file with a warning, and with one for what ldirectord refuses; it can be used.
 const DOUBTFUL: &str = "quiescent=yes # always\nvirtual=192.0.2.1:80\n\treal=192.0.2.10:80 masq\n\tfailurecount=3 times\n";
 

@@ -50,11 +50,13 @@ const ENDLESS: u64 = 32 * 1024 * 1024;
 
 fn negotiate(protocol: &'static str, target: SocketAddr, receive: Option<&str>) -> Negotiate {
     let scheme = if protocol == "https" { "https" } else { "http" };
+    let is_database = matches!(protocol, "mysql" | "pgsql");
     Negotiate {
         protocol,
         transport: Transport::Tcp,
         request: match protocol {
             "http" | "https" | "http_proxy" => format!("{scheme}://{target}/").into_bytes(),
+            _ if is_database => b"/select 1".to_vec(),
             _ => b"/".to_vec(),
         },
         receive: receive.map(|receive| Pattern::new(receive.as_bytes()).unwrap()),

@@ -12,6 +12,7 @@ use std::{
     io,
     os::{fd::OwnedFd, unix::process::ExitStatusExt},
     path::Path,
+    pin::pin,
     process::{ExitStatus, Stdio},
     sync::Arc,
     time::Duration,
@@ -19,7 +20,10 @@ use std::{
 
 use nix::{
     errno::Errno,
-    sys::signal::{Signal, killpg},
+    sys::{
+        signal::{Signal, killpg},
+        wait::{Id, WaitPidFlag, waitid},
+    },
     unistd::Pid,
 };
 use tokio::{
@@ -28,6 +32,7 @@ use tokio::{
     process::{Child, Command},
     runtime::Handle,
     sync::{OwnedSemaphorePermit, Semaphore},
+    task::spawn_blocking,
     time::{sleep, timeout},
 };
 
@@ -43,8 +48,8 @@ const KEPT: usize = 4 * 1024;
 /// How long a program may take to end after it was told to.
 const GRACE: Duration = Duration::from_millis(500);
 
-/// How long the last words of a program that has ended are waited for; a process that it left may hold the pipe open.
-const LAST_WORDS: Duration = Duration::from_millis(10);
+/// How many pieces of [`KEPT`] bytes a pipe holds.
+const PIECES: usize = 16;
 
 /// Runs programs, not too many at once.
 #[derive(Debug)]
@@ -70,20 +75,23 @@ impl Programs {
             .acquire_owned()
             .await
             .map_err(|error| failure(Reason::Internal, error.to_string()))?;
-        let mut running = Running::start(program, arguments, slot)
+        let mut command = Command::new(program);
+        command.args(arguments);
+        let mut running = Running::start(&mut command, Stdio::null(), slot)
             .map_err(|error| cannot_run(program, &error))?;
         match timeout(allowed, running.finish()).await {
-            Ok(Ok(status)) => judge(status, &running.output),
+            Ok(Ok(status)) => judge(status, running.output.kept()),
             Ok(Err(error)) => Err(cannot_run(program, &error)),
             Err(_elapsed) => {
                 let detail = format!("{} did not end within {allowed:?}", program.display());
-                Err(failure(Reason::Timeout, with_output(&detail, &running.output)))
+                Err(failure(Reason::Timeout, with_output(&detail, running.output.kept())))
             }
         }
     }
 }
 
-fn cannot_run(program: &Path, error: &io::Error) -> Failure {
+/// That a program cannot be run, and whose fault it is.
+pub(super) fn cannot_run(program: &Path, error: &io::Error) -> Failure {
     let reason = match error.raw_os_error().map(Errno::from_raw) {
         Some(Errno::EAGAIN | Errno::ENOMEM | Errno::EMFILE | Errno::ENFILE) => Reason::Internal,
         _ => Reason::Command,
@@ -91,7 +99,8 @@ fn cannot_run(program: &Path, error: &io::Error) -> Failure {
     failure(reason, format!("cannot run {}: {}", program.display(), super::connect::words(error)))
 }
 
-fn judge(status: ExitStatus, output: &[u8]) -> Verdict {
+/// What the end of a program says.
+pub(super) fn judge(status: ExitStatus, output: &[u8]) -> Verdict {
     let fault = match (status.code(), status.signal()) {
         (Some(0), _) => return Ok(Pass { detail: text(output) }),
         (Some(code), _) => format!("exit status {code}"),
@@ -104,7 +113,8 @@ fn judge(status: ExitStatus, output: &[u8]) -> Verdict {
     Err(failure(Reason::Command, with_output(&fault, output)))
 }
 
-fn with_output(fault: &str, output: &[u8]) -> String {
+/// A fault, and what the program said of it.
+pub(super) fn with_output(fault: &str, output: &[u8]) -> String {
     match text(output).as_str() {
         "" => fault.to_owned(),
         text => format!("{fault}: {text}"),
@@ -118,33 +128,33 @@ fn text(output: &[u8]) -> String {
     lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
 }
 
-/// A program under way. Dropped before its end, it and its group are ended.
-struct Running {
+/// A process under way. Dropped before its end, it and its group are ended.
+#[derive(Debug)]
+pub(super) struct Running {
     alive: Option<Alive>,
-    pipe: pipe::Receiver,
-    output: Vec<u8>,
+    pub(super) output: Output,
 }
 
 /// A child that has not been reaped, so that its number and its group's cannot be anybody else's.
+#[derive(Debug)]
 struct Alive {
     child: Child,
     group: Group,
-    slot: OwnedSemaphorePermit,
+    slot: Option<OwnedSemaphorePermit>,
 }
 
 impl Running {
-    fn start(
-        program: &Path,
-        arguments: &[OsString],
+    /// Starts a process that keeps this slot until it is gone.
+    pub(super) fn start(
+        command: &mut Command,
+        input: Stdio,
         slot: OwnedSemaphorePermit,
     ) -> io::Result<Running> {
         let (reader, writer) = io::pipe()?;
         let pipe = pipe::Receiver::from_owned_fd(OwnedFd::from(reader))?;
-        let mut command = Command::new(program);
         command
-            .args(arguments)
             .env_remove(STARTED_BY)
-            .stdin(Stdio::null())
+            .stdin(input)
             .stdout(writer.try_clone()?)
             .stderr(writer)
             .current_dir("/")
@@ -152,39 +162,113 @@ impl Running {
             .kill_on_drop(true);
         let child = command.spawn()?;
         let group = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
-        let alive = Some(Alive { child, group: Group(group), slot });
-        Ok(Running { alive, pipe, output: Vec::new() })
+        let alive = Some(Alive { child, group: Group(group), slot: Some(slot) });
+        Ok(Running { alive, output: Output { pipe, is_open: true, kept: Vec::new() } })
     }
 
-    /// Waits for the end, reading what the program writes, so that it never waits for us.
-    async fn finish(&mut self) -> io::Result<ExitStatus> {
+    /// Whether it has not ended. Once it has, it is reaped, and what it left is let live.
+    pub(super) fn is_alive(&mut self) -> bool {
+        let Some(alive) = &mut self.alive else { return false };
+        if matches!(alive.child.try_wait(), Ok(None)) {
+            return true;
+        }
+        alive.group.0 = None;
+        self.alive = None;
+        false
+    }
+
+    /// Gives the slot back, to wait without one.
+    pub(super) fn vacate(&mut self) -> Option<OwnedSemaphorePermit> {
+        self.alive.as_mut()?.slot.take()
+    }
+
+    /// Takes a slot again.
+    pub(super) fn occupy(&mut self, slot: OwnedSemaphorePermit) {
+        if let Some(alive) = &mut self.alive {
+            alive.slot = Some(slot);
+        }
+    }
+
+    /// Waits for the end, and ends what is left of the group.
+    pub(super) async fn finish_all(&mut self) -> io::Result<ExitStatus> {
+        if let Some(Alive { group: Group(Some(leader)), .. }) = &self.alive {
+            let leader = *leader;
+            let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
+            // Not reaped, so that the number of the group is still its own.
+            spawn_blocking(move || waitid(Id::Pid(leader), flags)).await??;
+        }
+        if let Some(Alive { group, .. }) = &self.alive {
+            group.send(Signal::SIGKILL);
+        }
+        self.finish().await
+    }
+
+    /// Waits for the end, reading what the process writes, so that it never waits for us.
+    pub(super) async fn finish(&mut self) -> io::Result<ExitStatus> {
         let Some(Alive { child, group, .. }) = &mut self.alive else {
             return Err(Errno::ECHILD.into());
         };
-        let mut piece = [0; KEPT];
-        let mut is_open = true;
-        let status = loop {
-            tokio::select! {
-                biased;
-                status = child.wait() => break status?,
-                read = self.pipe.read(&mut piece), if is_open => match read {
-                    Ok(1..) if self.output.len() >= KEPT => {}
-                    Ok(count @ 1..) => self.output.extend(piece.iter().take(count)),
-                    Ok(0) | Err(_) => is_open = false,
-                },
-            }
-        };
+        let status = self.output.hear_during(child.wait()).await?;
         // Reaped: from here on its number may become somebody else's.
         group.0 = None;
         self.alive = None;
-        while self.output.len() < KEPT {
-            match timeout(LAST_WORDS, self.pipe.read(&mut piece)).await {
-                Ok(Ok(count @ 1..)) => self.output.extend(piece.iter().take(count)),
-                _ => break,
+        Ok(status)
+    }
+}
+
+/// What a process writes.
+#[derive(Debug)]
+pub(super) struct Output {
+    pipe: pipe::Receiver,
+    is_open: bool,
+    kept: Vec<u8>,
+}
+
+impl Output {
+    /// The beginning of what it has written.
+    pub(super) fn kept(&self) -> &[u8] {
+        &self.kept
+    }
+
+    /// Reads what is written while this goes on, and what was written when it ends.
+    pub(super) async fn hear_during<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        let mut piece = [0; KEPT];
+        let done = loop {
+            tokio::select! {
+                biased;
+                done = &mut work => break done,
+                read = self.pipe.read(&mut piece), if self.is_open => match read {
+                    Ok(count @ 1..) => self.keep(piece.get(..count).unwrap_or_default()),
+                    Ok(0) | Err(_) => self.is_open = false,
+                },
+            }
+        };
+        self.catch_up();
+        done
+    }
+
+    /// Reads what is there, of which a process that was left behind may make more at any time. Not through the runtime,
+    /// which may not know of it yet.
+    fn catch_up(&mut self) {
+        let mut piece = [0; KEPT];
+        for _ in 0..PIECES {
+            match nix::unistd::read(&self.pipe, &mut piece) {
+                Ok(count @ 1..) => self.keep(piece.get(..count).unwrap_or_default()),
+                Ok(0) | Err(_) => break,
             }
         }
-        self.output.truncate(KEPT);
-        Ok(status)
+    }
+
+    fn keep(&mut self, piece: &[u8]) {
+        let room = KEPT.saturating_sub(self.kept.len());
+        self.kept.extend(piece.iter().take(room));
+    }
+
+    /// What was written until now is of no interest.
+    pub(super) fn forget(&mut self) {
+        self.catch_up();
+        self.kept.clear();
     }
 }
 
@@ -206,6 +290,7 @@ impl Drop for Running {
 }
 
 /// A process group whose leader has not been reaped; killed when dropped.
+#[derive(Debug)]
 struct Group(Option<Pid>);
 
 impl Group {

@@ -8,10 +8,16 @@
 //!
 //! Over UDP there is no stream but question and answer: [`Link::ask`] sends until an answer comes.
 
-use std::{net::SocketAddr, pin::Pin, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
 
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
     time::{Instant, Sleep, sleep_until, timeout_at},
 };
 
@@ -315,6 +321,19 @@ impl<'a> Link<'a> {
         Ok(())
     }
 
+    /// The connection, for a library that speaks the protocol. At the deadline, and when more than so many bytes were
+    /// read, it fails.
+    pub(super) async fn stream(&mut self, limit: u64) -> Result<Bounded<'_>, Failure> {
+        if self.stream.is_none() {
+            self.open().await?;
+        }
+        self.phase = Phase::Receive(0);
+        let Link { stream: Some(stream), phase, deadline, .. } = self else {
+            return Err(self.closed());
+        };
+        Ok(Bounded { stream, phase, deadline: deadline.as_mut(), limit })
+    }
+
     /// Sends all of this.
     pub(super) async fn send(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         if self.stream.is_none() {
@@ -362,7 +381,7 @@ impl<'a> Link<'a> {
                 Ok(count > 0)
             }
             // A TLS server that closes without saying so first, as many do.
-            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
             Err(error) => Err(self.broken("read from", &error)),
         }
     }
@@ -418,7 +437,8 @@ impl<'a> Link<'a> {
         failure(Reason::Reset, format!("{} closed the connection without an answer", self.peer))
     }
 
-    fn broken(&self, tried: &str, error: &std::io::Error) -> Failure {
+    /// What an error of the connection says.
+    pub(super) fn broken(&self, tried: &str, error: &io::Error) -> Failure {
         let text = tls::words(error, self.settings).unwrap_or_else(|| connect::words(error));
         failure(connect::reason(error), format!("cannot {tried} {}: {text}", self.peer))
     }
@@ -429,6 +449,71 @@ impl<'a> Link<'a> {
             true => Err(self.timeout()),
             false => Ok(()),
         }
+    }
+}
+
+/// The connection of a link, limited in time and in what is read.
+pub(super) struct Bounded<'l> {
+    stream: &'l mut Box<dyn Stream>,
+    phase: &'l mut Phase,
+    deadline: Pin<&'l mut Sleep>,
+    limit: u64,
+}
+
+impl Bounded<'_> {
+    /// What was done, or is still waited for unless the deadline has come.
+    fn in_time<T>(
+        &mut self,
+        done: Poll<io::Result<T>>,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<T>> {
+        if done.is_pending() && self.deadline.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        done
+    }
+}
+
+impl AsyncRead for Bounded<'_> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut *self.stream).poll_read(context, buffer);
+        ready!(self.in_time(read, context))?;
+        let count = buffer.filled().len().saturating_sub(before);
+        let limit = self.limit;
+        if let Phase::Receive(sum) = &mut *self.phase {
+            *sum = sum.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
+            if *sum > limit {
+                let text = format!("it sent more than {limit} bytes");
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::FileTooLarge, text)));
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Bounded<'_> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut *self.stream).poll_write(context, bytes);
+        self.in_time(written, context)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut *self.stream).poll_flush(context);
+        self.in_time(flushed, context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let closed = Pin::new(&mut *self.stream).poll_shutdown(context);
+        self.in_time(closed, context)
     }
 }
 

@@ -11,12 +11,14 @@
 mod connect;
 mod datagram;
 mod external;
+mod external_perl;
 mod link;
 mod ping;
 mod random;
 mod run;
 #[cfg(test)]
 mod script;
+mod sql;
 mod text;
 pub mod tls;
 
@@ -35,7 +37,7 @@ macro_rules! protocols {
     };
 }
 
-protocols! { dns ftp http imap ldap nntp none pop radius simpletcp sip smtp }
+protocols! { dns ftp http imap ldap mysql nntp none pgsql pop radius simpletcp sip smtp }
 
 /// A protocol that we speak.
 struct Protocol {

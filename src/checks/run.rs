@@ -7,6 +7,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::{
     Question, connect,
     external::Programs,
+    external_perl::Perls,
     failure,
     link::{Link, Security},
     ping::Pinger,
@@ -33,6 +34,7 @@ struct Shared {
     tls: Tls,
     pinger: Pinger,
     programs: Programs,
+    perls: Perls,
 }
 
 impl Checker {
@@ -53,6 +55,9 @@ impl Checker {
             }
             (CheckKind::External { program, arguments }, _) => {
                 self.shared.programs.run(program, arguments, spec.timeout).await
+            }
+            (CheckKind::ExternalPerl { program, arguments }, _) => {
+                self.shared.perls.run(program, arguments, spec.timeout).await
             }
             (CheckKind::Negotiate(negotiate) | CheckKind::Combined { negotiate, .. }, _) => {
                 self.negotiate(spec, negotiate).await

@@ -366,9 +366,8 @@ pub const CODES: &[(&str, &str)] = &[
     ),
     (
         "E0402",
-        "The check is of a kind that ldirectord knows and this version does not yet. In place of `external-perl` a \
-         program can be run: `checktype = external` passes it the same four arguments; it begins with \
-         `#!/usr/bin/perl` and is executable.",
+        "A program of `checktype = external-perl` is run by perl, which is not installed, or not in the PATH of \
+         ldirectord. Every such check would fail, so the file is refused when it is read.",
     ),
     (
         "E0403",
@@ -423,7 +422,8 @@ pub const CODES: &[(&str, &str)] = &[
     ("W0001", "The file has so many doubtful places that the rest of them are not shown."),
     (
         "W0002",
-        "The program cannot be run: it is not there, or it is not executable. A check by a program that cannot be \
+        "The program cannot be run: it is not there, or it is not executable (with `checktype = external-perl`: \
+         readable). A check by a program that cannot be \
          run always fails, so that all its servers go out of service. If it comes later, the warning can be ignored \
          until then.",
     ),

@@ -435,9 +435,9 @@ pub const DIRECTIVES: &[Directive] = &[
         default: "negotiate",
         example: "negotiate",
         doc: "How real servers are checked. negotiate speaks the protocol of service; connect opens a TCP connection, or \
-              pings where the service is udp; ping pings; external runs checkcommand; external-perl runs it as a Perl \
-              program; on takes every server for working, off none. A number N negotiates once, then connects N times, \
-              and so on.",
+              pings where the service is udp; ping pings; external runs checkcommand; external-perl has it run by a perl \
+              that is kept, so that a check costs the start of neither perl nor its modules; on takes every server for \
+              working, off none. A number N negotiates once, then connects N times, and so on.",
         says: Says::Same(
             "checktype must be \"connect\", \"negotiate\", \"on\", \"off\", \"ping\", \"external\", \"external-perl\" or a \
              positive number",
@@ -466,7 +466,7 @@ pub const DIRECTIVES: &[Directive] = &[
         value: ValueKind::Text,
         default: "/bin/true",
         example: "/usr/local/lib/ldirectord/check",
-        doc: "The program of checktype=external. It is run without a shell, with the virtual address or mark, the \
+        doc: "The program of checktype=external, and of external-perl. It is run without a shell, with the virtual address or mark, the \
               virtual port (0 for a mark), the real server's address and its port as arguments; it exits with 0 when \
               the server works.",
         says: Says::Same("invalid check command"),

@@ -310,9 +310,12 @@ fn external(service: &Service, written: SocketAddr) -> CheckKind {
         ServiceKey::Fwmark { mark, .. } => (mark.to_string(), 0),
     };
     let arguments = [address, port.to_string(), bracketed(written), written.port().to_string()];
-    CheckKind::External {
-        program: path(service.block.check_command.clone().unwrap_or_else(|| b"/bin/true".to_vec())),
-        arguments: arguments.into_iter().map(OsString::from).collect(),
+    let arguments = arguments.into_iter().map(OsString::from).collect();
+    let command = service.block.check_command.clone();
+    let program = path(command.unwrap_or_else(|| b"/bin/true".to_vec()));
+    match service.block.check_type {
+        CheckType::ExternalPerl => CheckKind::ExternalPerl { program, arguments },
+        _ => CheckKind::External { program, arguments },
     }
 }
 

@@ -335,17 +335,6 @@ impl<'w> Resolver<'w> {
         let span = block.service.as_ref().map(|(_, span)| span.clone());
         let span =
             span.or_else(|| block.check_type_span.clone()).unwrap_or_else(|| block.span.clone());
-        if block.check_type == CheckType::ExternalPerl {
-            let span = block.check_type_span.clone().unwrap_or_else(|| block.span.clone());
-            findings.push(
-                Diagnostic::error(
-                    "E0402",
-                    span,
-                    "ldirectord can check with `external-perl`, this version cannot yet",
-                )
-                .hint("write checktype=external, and begin the program with #!/usr/bin/perl"),
-            );
-        }
         if !block.check_type.negotiates() || protocol == "none" {
             return;
         }

@@ -96,7 +96,13 @@ fn with_names(file: File, files: &SystemFiles, names: &dyn Names) -> Loaded {
 /// Adds what is wrong with the files that the configuration names.
 fn judge(loaded: Loaded, files: SystemFiles, purpose: Purpose) -> Reading {
     let Loaded { mut desired, mut diagnostics, sources, named } = loaded;
-    diagnostics.extend(named.iter().filter_map(|named| examine(named, purpose)));
+    let for_perl = |path: &Path| {
+        let checks = desired.iter().flat_map(|desired| &desired.checks);
+        checks.into_iter().any(|check| {
+            matches!(&check.kind, CheckKind::ExternalPerl { program, .. } if program == path)
+        })
+    };
+    diagnostics.extend(named.iter().filter_map(|named| examine(named, for_perl, purpose)));
     if let (Some(desired), false) = (&desired, purpose == Purpose::Ask) {
         diagnostics.extend(examine_tls(desired, &named));
     }
@@ -107,7 +113,11 @@ fn judge(loaded: Loaded, files: SystemFiles, purpose: Purpose) -> Reading {
 }
 
 /// What is wrong with a file that the configuration names.
-fn examine(named: &Named, purpose: Purpose) -> Option<Diagnostic> {
+fn examine(
+    named: &Named,
+    for_perl: impl Fn(&Path) -> bool,
+    purpose: Purpose,
+) -> Option<Diagnostic> {
     let file = named.path.display();
     let (severity, code, message, hint) = match (named.directive, purpose) {
         (_, Purpose::Ask) => return None,
@@ -116,6 +126,19 @@ fn examine(named: &Named, purpose: Purpose) -> Option<Diagnostic> {
             let message = format!("unable to open {} {file}: {error}", named.directive);
             let hint = "does the folder exist, and may this user write there?";
             (Severity::Error, "E0005", message, hint)
+        }
+        // Perl reads it, nobody executes it.
+        ("checkcommand", _) if for_perl(&named.path) => {
+            if !is_in_path("perl") {
+                let message = "checktype=external-perl needs perl, and there is none in PATH";
+                let hint =
+                    "install perl, or write checktype=external for a program that runs without it";
+                (Severity::Error, "E0402", message.to_owned(), hint)
+            } else {
+                let error = access(&named.path, AccessFlags::R_OK).err()?;
+                let message = format!("{file} cannot be read: {}", error.desc());
+                (Severity::Warning, "W0002", message, "is it there, and may this user read it?")
+            }
         }
         ("checkcommand" | "callback", _) => {
             let error = access(&named.path, AccessFlags::X_OK).err()?;
@@ -142,6 +165,12 @@ fn examine(named: &Named, purpose: Purpose) -> Option<Diagnostic> {
         elsewhere: None,
         ldirectord: says,
     })
+}
+
+/// Whether a program is found by its name.
+fn is_in_path(name: &str) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path).any(|folder| access(&folder.join(name), AccessFlags::X_OK).is_ok())
 }
 
 /// What is wrong with the files that TLS takes, each looked at once.

@@ -71,7 +71,8 @@ impl Runner {
 
     /// Begins an attempt, or lets it wait for a place.
     pub(super) fn start(&mut self, attempt: Attempt, check: Arc<CheckSpec>, stage: Stage) {
-        let is_program = matches!(check.kind, CheckKind::External { .. });
+        let is_program =
+            matches!(check.kind, CheckKind::External { .. } | CheckKind::ExternalPerl { .. });
         self.lane(is_program).waiting.insert(attempt, (check, stage));
         self.fill(is_program);
     }

@@ -30,7 +30,7 @@ impl fmt::Display for CheckId {
 /// A check, complete: two that are equal are one and run once, however many services they serve.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct CheckSpec {
-    /// The address and port that are asked. The port is 0 for kinds that know none (`ping`, `external`).
+    /// The address and port that are asked. The port is 0 for kinds that know none (`ping`, `external`, `external-perl`).
     pub target: SocketAddr,
     /// What is asked.
     pub kind: CheckKind,
@@ -59,6 +59,13 @@ pub enum CheckKind {
         /// The program; started without a shell.
         program: PathBuf,
         /// Its arguments: virtual address or mark, virtual port, real address, real port.
+        arguments: Vec<OsString>,
+    },
+    /// Whether a program of Perl says so.
+    ExternalPerl {
+        /// The file of the program; run by a perl that is kept.
+        program: PathBuf,
+        /// Its arguments, as those of [`CheckKind::External`].
         arguments: Vec<OsString>,
     },
     /// Whether it answers in its own protocol.

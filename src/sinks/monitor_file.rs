@@ -78,6 +78,10 @@ impl MonitorFiles {
             for server in &service.servers {
                 let Checked::By(check) = server.checked else { continue };
                 let Some(check) = desired.check(check) else { continue };
+                // ldirectord writes nothing of these.
+                if matches!(check.kind, CheckKind::ExternalPerl { .. }) {
+                    continue;
+                }
                 let monitored = Monitored {
                     file: Arc::clone(&file),
                     id: id(service, server, check),
@@ -129,6 +133,9 @@ fn id(service: &VirtualService, server: &RealServer, check: &CheckSpec) -> Strin
             (format!("combined:{}", negotiate.protocol), Some(negotiate))
         }
         CheckKind::External { program, .. } => (format!("external:{}", program.display()), None),
+        CheckKind::ExternalPerl { program, .. } => {
+            (format!("external-perl:{}", program.display()), None)
+        }
         CheckKind::Connect => ("connect".to_owned(), None),
         // A connect check of a udp service is a ping.
         CheckKind::Ping { .. } if protocol(service.key) == "udp" => ("connect".to_owned(), None),

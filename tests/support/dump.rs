@@ -175,6 +175,9 @@ fn check(check: &CheckSpec) -> String {
         CheckKind::Connect => format!("connect {target}"),
         CheckKind::Ping { attempts } => format!("ping {} {attempts} times", target.ip()),
         CheckKind::External { program, arguments } => format!("run {program:?} {arguments:?}"),
+        CheckKind::ExternalPerl { program, arguments } => {
+            format!("run perl {program:?} {arguments:?}")
+        }
         CheckKind::Negotiate(talk) => negotiate(talk, target),
         CheckKind::Combined { connects, connect_timeout, negotiate: talk } => {
             format!(
