@@ -21,6 +21,7 @@ mod nginx;
 mod openldap;
 mod perl;
 mod postfix;
+mod postgresql;
 mod service;
 mod socat;
 mod squid;
@@ -50,6 +51,7 @@ const SERVICES: &[&Service] = &[
     &kamailio::SERVICE,
     &apache::SERVICE,
     &socat::SERVICE,
+    &postgresql::SERVICE,
 ];
 
 fn main() -> ExitCode {
