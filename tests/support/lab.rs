@@ -37,9 +37,18 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs the trials that the command line asks for: here, if this is the lab, else there.
 pub(crate) fn run(trials: Vec<Trial>) -> ExitCode {
+    run_with(&[], trials)
+}
+
+/// The same for trials that need no IPVS: in a lab on this machine's own kernel, which is faster.
+pub(crate) fn run_on_any_kernel(trials: Vec<Trial>) -> ExitCode {
+    run_with(&["--any-kernel"], trials)
+}
+
+fn run_with(options: &[&str], trials: Vec<Trial>) -> ExitCode {
     let mut arguments = Arguments::from_args();
     if std::env::var_os(INSIDE).is_none() && !arguments.list {
-        return enter();
+        return enter(options);
     }
     // Trials wait most of the time, also where there is but one CPU.
     arguments.test_threads.get_or_insert(4);
@@ -62,7 +71,7 @@ pub(crate) fn in_thread(run: impl FnOnce() + Send + 'static) -> Result<(), Faile
 }
 
 /// Runs this program, with its arguments, in the lab in place of this process.
-fn enter() -> ExitCode {
+fn enter(options: &[&str]) -> ExitCode {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR"));
     // Of the package itself, or of one in a folder of its workspace.
     let runner = sources
@@ -71,7 +80,11 @@ fn enter() -> ExitCode {
         .find(|path| path.exists())
         .unwrap_or_else(|| sources.join("tests/lab/run"));
     let mut command = Command::new(&runner);
-    command.arg("--").arg(std::env::current_exe().unwrap()).args(std::env::args_os().skip(1));
+    command
+        .args(options)
+        .arg("--")
+        .arg(std::env::current_exe().unwrap())
+        .args(std::env::args_os().skip(1));
     let mut writable = std::env::var(WRITABLE).unwrap_or_default();
     if let Some(target) = option_env!("CARGO_TARGET_TMPDIR") {
         writable = format!("{writable}:{target}");
@@ -79,7 +92,7 @@ fn enter() -> ExitCode {
     let fault = command.env(WRITABLE, writable.trim_start_matches(':')).exec();
     eprintln!(
         "cannot run {}: {fault}\n\
-         hint: these tests need a kernel with IPVS, which tests/lab/setup makes; it says what it lacks",
+         hint: these tests need a lab, which tests/lab/setup makes; it says what it lacks",
         runner.display()
     );
     ExitCode::FAILURE

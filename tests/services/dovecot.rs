@@ -1,0 +1,160 @@
+//! Dovecot: imap, imaps, pop and pops.
+
+use ldirectord::model::Reason;
+
+use crate::service::{
+    Family, Otherwise, Server, Service, State,
+    Theirs::{self, Differs},
+    Trial,
+};
+
+/// Two servers, because the Perl program takes its time with imap.
+pub(crate) const IMAP_SERVICE: Service = Service {
+    name: "dovecot-imap",
+    start,
+    trials: &[
+        Trial { theirs: IMAP, ..Trial::up("imap", 143, &["service=imap"]) },
+        Trial {
+            theirs: IMAP,
+            ..Trial::up(
+                "imap with login",
+                143,
+                &["service=imap", "login=\"monitor\"", "passwd=\"s3cret\""],
+            )
+        },
+        Trial::down(
+            "imap, wrong password",
+            143,
+            Reason::Denied,
+            &["service=imap", "login=\"monitor\"", "passwd=\"other\""],
+        ),
+        Trial::up("imaps", 993, &["service=imaps"]),
+        Trial::up(
+            "imaps with login",
+            993,
+            &["service=imaps", "login=\"monitor\"", "passwd=\"s3cret\""],
+        ),
+        Trial::down(
+            "imaps, wrong password",
+            993,
+            Reason::Denied,
+            &["service=imaps", "login=\"monitor\"", "passwd=\"other\""],
+        ),
+        Trial::up(
+            "imaps, verified",
+            993,
+            &["service=imaps", "tlsverify=yes", "cafile=\"@/certificate.pem\""],
+        )
+        .unknown_to_ldirectord(),
+        Trial::down("imaps, not trusted", 993, Reason::Tls, &["service=imaps", "tlsverify=yes"])
+            .unknown_to_ldirectord(),
+    ],
+};
+
+pub(crate) const POP_SERVICE: Service = Service {
+    name: "dovecot-pop",
+    start,
+    trials: &[
+        Trial { theirs: POP_WITHOUT_LOGIN, ..Trial::up("pop", 110, &["service=pop"]) },
+        Trial {
+            theirs: POP,
+            ..Trial::up(
+                "pop with login",
+                110,
+                &["service=pop", "login=\"monitor\"", "passwd=\"s3cret\""],
+            )
+        },
+        Trial::down(
+            "pop, wrong password",
+            110,
+            Reason::Denied,
+            &["service=pop", "login=\"monitor\"", "passwd=\"other\""],
+        ),
+        Trial::down(
+            "pop, nobody of this name",
+            110,
+            Reason::Denied,
+            &["service=pop", "login=\"nobody\"", "passwd=\"s3cret\""],
+        ),
+        Trial { theirs: POP_WITHOUT_LOGIN, ..Trial::up("pops", 995, &["service=pops"]) },
+        Trial {
+            theirs: POPS,
+            ..Trial::up(
+                "pops with login",
+                995,
+                &["service=pops", "login=\"monitor\"", "passwd=\"s3cret\""],
+            )
+        },
+        Trial::down(
+            "pops, wrong password",
+            995,
+            Reason::Denied,
+            &["service=pops", "login=\"monitor\"", "passwd=\"other\""],
+        ),
+    ],
+};
+
+const IMAP: Theirs = Differs("IPv6 does not work there", |state, family| match (state, family) {
+    (State::Works, Family::V6) => Otherwise::Opposite,
+    _ => Otherwise::No,
+});
+
+const POP: Theirs =
+    Differs("IPv6 does not work there, and silence hangs it", |state, family| {
+        match (state, family) {
+            (State::Works, Family::V6) => Otherwise::Opposite,
+            (State::Stopped, _) => Otherwise::Dies,
+            _ => Otherwise::No,
+        }
+    });
+
+const POPS: Theirs = Differs("silence hangs it", |state, _| match state {
+    State::Stopped => Otherwise::Dies,
+    State::Works | State::Absent => Otherwise::No,
+});
+
+const POP_WITHOUT_LOGIN: Theirs =
+    Differs("always up there without login", |state, _| match state {
+        State::Works => Otherwise::No,
+        State::Absent => Otherwise::Opposite,
+        State::Stopped => Otherwise::Dies,
+    });
+
+const CONFIGURATION: &str = "
+base_dir = @/base
+state_dir = @/state
+log_path = @/dovecot.log
+protocols = imap pop3
+listen = 127.0.0.1, ::1
+ssl = yes
+ssl_cert = <@/certificate.pem
+ssl_key = <@/key.pem
+disable_plaintext_auth = no
+auth_mechanisms = plain login cram-md5 apop
+auth_failure_delay = 0
+mail_location = maildir:~/Maildir
+passdb {
+    driver = passwd-file
+    args = @/users
+}
+userdb {
+    driver = static
+    args = uid=mail gid=mail home=@/mail/%u
+}
+first_valid_uid = 1
+service anvil {
+    # No waiting for those who gave a wrong password.
+    unix_listener anvil-auth-penalty {
+        mode = 0
+    }
+}
+";
+
+fn start(server: &Server) {
+    server.make_certificate();
+    server.write("users", "monitor:{PLAIN}s3cret\n");
+    server.folder_of("mail", "mail");
+    let configuration = server.write("dovecot.conf", CONFIGURATION);
+    server.spawn("dovecot", &["-F", "-c", &configuration]);
+    server.wait_for_ports(&[110, 143, 993, 995]);
+}

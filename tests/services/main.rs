@@ -1,0 +1,66 @@
+//! Every check against the real program of Debian that serves the protocol, and against the Perl ldirectord.
+//!
+//! Outside the lab this program runs itself there (`tests/lab/run`), on this machine's kernel: no check needs IPVS.
+//! A service is one file with a table of trials; [`service`] says what is done with one.
+//! `cargo test --test services -- dovecot` runs those whose name has the word.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "tests fail by panicking, also in their helpers; this is the main function of a test program"
+)]
+
+mod apache;
+mod bind;
+mod dovecot;
+mod freeradius;
+mod inn;
+mod kamailio;
+mod nginx;
+mod openldap;
+mod perl;
+mod postfix;
+mod postgresql;
+mod service;
+mod socat;
+mod squid;
+#[path = "../support/mod.rs"]
+mod support;
+mod vsftpd;
+#[path = "../support/world.rs"]
+#[expect(dead_code, reason = "other programs use the rest")]
+mod world;
+
+use std::process::ExitCode;
+
+use service::Service;
+use support::lab;
+
+const SERVICES: &[&Service] = &[
+    &nginx::SERVICE,
+    &squid::SERVICE,
+    &postfix::SERVICE,
+    &dovecot::IMAP_SERVICE,
+    &dovecot::POP_SERVICE,
+    &vsftpd::SERVICE,
+    &bind::SERVICE,
+    &openldap::SERVICE,
+    &freeradius::SERVICE,
+    &inn::SERVICE,
+    &kamailio::SERVICE,
+    &apache::SERVICE,
+    &socat::SERVICE,
+    &postgresql::SERVICE,
+];
+
+fn main() -> ExitCode {
+    let mut queues: Vec<_> =
+        SERVICES.iter().map(|service| service::trials(service).into_iter()).collect();
+    // In turns, because a service does one thing at a time, and four trials run side by side.
+    let mut trials = Vec::new();
+    while !queues.is_empty() {
+        queues.retain_mut(|queue| queue.next().map(|trial| trials.push(trial)).is_some());
+    }
+    lab::run_on_any_kernel(trials)
+}

@@ -1,0 +1,91 @@
+//! OpenLDAP's slapd: ldap and ldaps.
+
+use ldirectord::model::Reason;
+
+use crate::service::{Server, Service, Trial};
+
+pub(crate) const SERVICE: Service = Service {
+    name: "slapd",
+    start,
+    trials: &[
+        Trial::up("ldap", 389, &["service=ldap", BASE]),
+        Trial::up("ldap with receive", 389, &["service=ldap", BASE, "receive=\"^dc=example\""]),
+        Trial::up("ldap with login", 389, &["service=ldap", BASE, LOGIN, "passwd=\"s3cret\""]),
+        Trial::down(
+            "ldap, wrong answer",
+            389,
+            Reason::Mismatch,
+            &["service=ldap", BASE, "receive=\"nothing of the kind\""],
+        ),
+        Trial::down(
+            "ldap, no such entry",
+            389,
+            Reason::Mismatch,
+            &["service=ldap", "request=\"dc=none,dc=example,dc=net\""],
+        ),
+        Trial::down(
+            "ldap, wrong password",
+            389,
+            Reason::Denied,
+            &["service=ldap", BASE, LOGIN, "passwd=\"other\""],
+        ),
+        Trial::up("ldaps", 636, &["service=ldaps", BASE]),
+        Trial::up("ldaps with login", 636, &["service=ldaps", BASE, LOGIN, "passwd=\"s3cret\""]),
+        Trial::up(
+            "ldaps, verified",
+            636,
+            &["service=ldaps", BASE, "tlsverify=yes", "cafile=\"@/certificate.pem\""],
+        )
+        .unknown_to_ldirectord(),
+        Trial::down(
+            "ldaps, not trusted",
+            636,
+            Reason::Tls,
+            &["service=ldaps", BASE, "tlsverify=yes"],
+        )
+        .unknown_to_ldirectord(),
+        Trial::down(
+            "ldaps, wrong password",
+            636,
+            Reason::Denied,
+            &["service=ldaps", BASE, LOGIN, "passwd=\"other\""],
+        ),
+    ],
+};
+
+const BASE: &str = "request=\"dc=example,dc=net\"";
+const LOGIN: &str = "login=\"cn=admin,dc=example,dc=net\"";
+
+const CONFIGURATION: &str = "
+include /etc/ldap/schema/core.schema
+modulepath /usr/lib/ldap
+moduleload back_mdb
+pidfile @/pid
+argsfile @/args
+TLSCertificateFile @/certificate.pem
+TLSCertificateKeyFile @/key.pem
+database mdb
+maxsize 10485760
+suffix \"dc=example,dc=net\"
+rootdn \"cn=admin,dc=example,dc=net\"
+rootpw s3cret
+directory @/data
+";
+
+const DATA: &str = "dn: dc=example,dc=net
+objectClass: dcObject
+objectClass: organization
+dc: example
+o: Example
+";
+
+fn start(server: &Server) {
+    server.make_certificate();
+    server.folder_of("root", "data");
+    let configuration = server.write("slapd.conf", CONFIGURATION);
+    let data = server.write("data.ldif", DATA);
+    server.run("slapadd", &["-f", &configuration, "-l", &data]);
+    let hosts = "ldap://127.0.0.1 ldap://[::1] ldaps://127.0.0.1 ldaps://[::1]";
+    server.spawn("slapd", &["-f", &configuration, "-h", hosts, "-d", "256"]);
+    server.wait_for_ports(&[389, 636]);
+}
