@@ -370,7 +370,8 @@ fn supervised_stays_and_speaks_on_standard_output() {
 
 #[test]
 fn debug_stays_and_tells_everything_on_standard_error() {
-    let site = Site::with(&service(&[]));
+    let server = Server::up();
+    let site = Site::with(&service(&[&server]));
     let mut child = site
         .program()
         .args(["-d", "--table", "memory", "web.cf", "start"])
@@ -382,7 +383,8 @@ fn debug_stays_and_tells_everything_on_standard_error() {
         let err = fs::read_to_string(site.path("err")).unwrap();
         let lines =
             "DEBUG2: Added virtual server: 192.0.2.1:80\nAdded virtual server: 192.0.2.1:80\n";
-        if err.contains(lines) { Ok(()) } else { Err(err) }
+        let checked = format!("Checked {}: up (in connect", server.address());
+        if err.contains(lines) && err.contains(&checked) { Ok(()) } else { Err(err) }
     });
     assert!(!site.pid_file().exists());
     signal(child.id().try_into().unwrap(), "INT");

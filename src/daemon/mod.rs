@@ -35,15 +35,15 @@ use self::{
     outlets::Outlets,
     pidfile::PidFile,
     reconciler::{Answer, KernelThread, TableChoice},
-    runner::Runner,
+    runner::{Ended, Runner},
     signals::{Request, Signals},
     watch::{Look, Seen, Watch},
 };
 use crate::{
     checks::Checker,
-    director::{Action, Attempt, Director, Event, News, Notice},
+    director::{Action, Director, Event, News, Notice},
     ipvs::{KernelError, Report, Table},
-    model::{Desired, ProcessSettings, Verdict},
+    model::{Desired, ProcessSettings},
     sinks::{self, log::Log},
     time::Moment,
 };
@@ -98,7 +98,7 @@ pub fn run(settings: Settings) -> io::Result<()> {
 enum Wake {
     Signal(Request),
     Answer(Answer),
-    Verdict(Attempt, Verdict),
+    Ended(Ended),
     Loaded(io::Result<Reading>),
     Timeout,
     Look,
@@ -213,7 +213,7 @@ impl Daemon {
                 Wake::Signal(request) => self.obey(request),
                 Wake::Answer(Answer::Report(report)) => self.take_report(report)?,
                 Wake::Answer(Answer::Table(table)) => self.finish_reload(table),
-                Wake::Verdict(attempt, verdict) => self.take_verdicts(attempt, verdict),
+                Wake::Ended(ended) => self.take_verdicts(ended),
                 Wake::Loaded(loaded) => self.take_reading(loaded),
                 Wake::Timeout => match self.stopping {
                     Some(_) => {
@@ -242,7 +242,7 @@ impl Daemon {
             () = self.clock.sleep_until(timeout) => Wake::Timeout,
             () = self.clock.sleep_until(look) => Wake::Look,
             () = self.hooks.next() => Wake::HookEnded,
-            (attempt, verdict) = self.runner.next() => Wake::Verdict(attempt, verdict),
+            ended = self.runner.next() => Wake::Ended(ended),
         }
     }
 
@@ -291,13 +291,19 @@ impl Daemon {
         }
     }
 
-    fn take_verdicts(&mut self, attempt: Attempt, verdict: Verdict) {
+    fn take_verdicts(&mut self, first: Ended) {
         let now = self.clock.now();
-        self.director.handle(Event::CheckFinished { attempt, verdict }, now);
+        self.take_verdict(first, now);
         for _ in 1..VERDICTS_AT_ONCE {
-            let Some((attempt, verdict)) = self.runner.try_next() else { break };
-            self.director.handle(Event::CheckFinished { attempt, verdict }, now);
+            let Some(ended) = self.runner.try_next() else { break };
+            self.take_verdict(ended, now);
         }
+    }
+
+    fn take_verdict(&mut self, ended: Ended, now: Moment) {
+        let Ended { attempt, attempted } = ended;
+        let verdict = attempted.verdict;
+        self.director.handle(Event::CheckFinished { attempt, verdict }, now);
     }
 
     fn take_report(&mut self, report: Report) -> io::Result<()> {
