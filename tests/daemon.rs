@@ -95,7 +95,8 @@ fn servers_that_fail_leave_and_come_back() {
     site.wait_for_line(&down, 1);
     let log = site.log();
     let reason = format!("Check failed, server is down: {address} (tcp:192.0.2.1:80): refused");
-    assert!(log.contains(&reason), "{log}");
+    let line = log.lines().find(|line| line.contains(&reason)).unwrap_or_else(|| panic!("{log}"));
+    assert!(line.contains(" (in connect: connect ") && line.ends_with(" ms)"), "{line}");
     let shaky = Server::up_again(address);
     site.wait_for_line(&added(&shaky), 2);
 }

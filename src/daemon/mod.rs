@@ -5,6 +5,7 @@
 //!
 //! One thread runs the loop and the checks, one owns the kernel's table ([`reconciler`]), one writes the log.
 
+pub mod attempts;
 pub mod clock;
 pub mod detach;
 pub mod load;
@@ -29,6 +30,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::task::JoinHandle;
 
 use self::{
+    attempts::Attempts,
     clock::Clock,
     hooks::Hooks,
     load::{Purpose, Reading},
@@ -43,7 +45,7 @@ use crate::{
     checks::Checker,
     director::{Action, Director, Event, News, Notice},
     ipvs::{KernelError, Report, Table},
-    model::{Desired, ProcessSettings},
+    model::{Attempted, Desired, ProcessSettings, Trace},
     sinks::{self, log::Log},
     time::Moment,
 };
@@ -132,6 +134,7 @@ struct Daemon {
     signals: Signals,
     kernel: KernelThread,
     runner: Runner,
+    attempts: Attempts,
     hooks: Hooks,
     outlets: Outlets,
     watch: Watch,
@@ -176,6 +179,8 @@ impl Daemon {
         };
         let mut outlets = Outlets::start()?;
         outlets.follow(&desired);
+        let mut attempts = Attempts::default();
+        attempts.follow(&desired.checks);
         let process = desired.process.clone();
         let now = clock.now();
         Ok(Daemon {
@@ -192,6 +197,7 @@ impl Daemon {
             signals,
             kernel,
             runner,
+            attempts,
             outlets,
             process,
             config,
@@ -272,7 +278,17 @@ impl Daemon {
             News::Checked(place, verdict) => self.outlets.monitor(place, verdict),
             _ => {}
         }
-        sinks::notice::log(notice);
+        sinks::notice::log(notice, self.attempt_behind(notice));
+    }
+
+    /// How the attempt went that took a server out of service.
+    fn attempt_behind(&self, notice: &Notice) -> Option<&Trace> {
+        let News::Down(place, failure) = &notice.news else { return None };
+        self.director
+            .checks_of(place.service, place.server)
+            .filter_map(|check| self.attempts.of(check).next())
+            .find(|last| last.failure.as_deref() == Some(failure))
+            .map(|last| &last.trace)
     }
 
     fn obey(&mut self, request: Request) {
@@ -301,8 +317,8 @@ impl Daemon {
     }
 
     fn take_verdict(&mut self, ended: Ended, now: Moment) {
-        let Ended { attempt, attempted } = ended;
-        let verdict = attempted.verdict;
+        let Ended { attempt, check, attempted: Attempted { verdict, trace } } = ended;
+        self.attempts.record(&check, now, &verdict, trace);
         self.director.handle(Event::CheckFinished { attempt, verdict }, now);
     }
 
@@ -413,6 +429,7 @@ impl Daemon {
         }
         self.process = desired.process.clone();
         self.outlets.follow(&desired);
+        self.attempts.follow(&desired.checks);
         let now = self.clock.now();
         self.look_at = now.after(self.process.interval.max(SHORTEST_LOOK));
         self.director.handle(Event::Reloaded { desired, observed: Box::new(observed) }, now);

@@ -50,6 +50,8 @@ struct Task {
 pub(super) struct Ended {
     /// Which.
     pub(super) attempt: Attempt,
+    /// Of which check.
+    pub(super) check: Arc<CheckSpec>,
     /// What came of it.
     pub(super) attempted: Attempted,
 }
@@ -142,7 +144,7 @@ impl Runner {
         if tracing::enabled!(tracing::Level::DEBUG) {
             tell(&task, &attempted);
         }
-        Some(Ended { attempt: task.attempt, attempted })
+        Some(Ended { attempt: task.attempt, check: task.check, attempted })
     }
 
     fn fill(&mut self, is_program: bool) {
@@ -222,6 +224,7 @@ mod tests {
         while ended.len() < 100 {
             let one = runner.next().await;
             one.attempted.verdict.unwrap();
+            assert_eq!(one.check, connect);
             assert!(ended.insert(one.attempt));
         }
         assert!(runner.try_next().is_none());
