@@ -95,7 +95,8 @@ fn servers_that_fail_leave_and_come_back() {
     site.wait_for_line(&down, 1);
     let log = site.log();
     let reason = format!("Check failed, server is down: {address} (tcp:192.0.2.1:80): refused");
-    assert!(log.contains(&reason), "{log}");
+    let line = log.lines().find(|line| line.contains(&reason)).unwrap_or_else(|| panic!("{log}"));
+    assert!(line.contains(" (in connect: connect ") && line.ends_with(" ms)"), "{line}");
     let shaky = Server::up_again(address);
     site.wait_for_line(&added(&shaky), 2);
 }
@@ -370,7 +371,8 @@ fn supervised_stays_and_speaks_on_standard_output() {
 
 #[test]
 fn debug_stays_and_tells_everything_on_standard_error() {
-    let site = Site::with(&service(&[]));
+    let server = Server::up();
+    let site = Site::with(&service(&[&server]));
     let mut child = site
         .program()
         .args(["-d", "--table", "memory", "web.cf", "start"])
@@ -382,7 +384,8 @@ fn debug_stays_and_tells_everything_on_standard_error() {
         let err = fs::read_to_string(site.path("err")).unwrap();
         let lines =
             "DEBUG2: Added virtual server: 192.0.2.1:80\nAdded virtual server: 192.0.2.1:80\n";
-        if err.contains(lines) { Ok(()) } else { Err(err) }
+        let checked = format!("Checked {}: up (in connect", server.address());
+        if err.contains(lines) && err.contains(&checked) { Ok(()) } else { Err(err) }
     });
     assert!(!site.pid_file().exists());
     signal(child.id().try_into().unwrap(), "INT");

@@ -15,8 +15,8 @@ use std::{
 use ldirectord::{
     checks::{Checker, catalogue},
     model::{
-        Carrier, CheckKind, CheckSpec, HttpMethod, Negotiate, Reason, Secret, Stage, TlsSettings,
-        Transport, Verdict,
+        Carrier, CheckKind, CheckSpec, HttpMethod, Negotiate, Phase, Reason, Secret, Stage,
+        TlsSettings, Transport, Verdict,
     },
     pattern::Pattern,
 };
@@ -555,7 +555,7 @@ async fn no_bad_peer_keeps_a_check_or_passes_it() {
                 trial.expected.as_ref().is_none_or(|expected| expected.contains(&Reason::Timeout));
             let check = spec(trial.target, kind, if waits { SHORT } else { LONG });
             let start = Instant::now();
-            let verdict = checker.run(&check, Stage::Negotiate).await;
+            let verdict = checker.run(&check, Stage::Negotiate).await.verdict;
             (trial, verdict, start.elapsed(), check.timeout)
         });
     }
@@ -646,7 +646,8 @@ async fn no_bad_peer_of_datagrams_keeps_a_check_or_passes_it() {
     for info in asked() {
         for address in ["127.0.0.1", "::1"] {
             let closed = UdpSocket::bind((address, 0)).await.unwrap().local_addr().unwrap();
-            let verdict = checker.run(&check(info.name, closed, LONG), Stage::Negotiate).await;
+            let verdict =
+                checker.run(&check(info.name, closed, LONG), Stage::Negotiate).await.verdict;
             assert_eq!(verdict.unwrap_err().reason, Reason::Refused, "{}", info.name);
         }
     }
@@ -665,7 +666,7 @@ async fn no_bad_peer_of_datagrams_keeps_a_check_or_passes_it() {
                 let checker = checker.clone();
                 running.spawn(async move {
                     let start = Instant::now();
-                    let verdict = checker.run(&check, Stage::Negotiate).await;
+                    let verdict = checker.run(&check, Stage::Negotiate).await.verdict;
                     let name = format!("{} of a peer on {address}: {name}", info.name);
                     (name, verdict, start.elapsed())
                 });
@@ -717,7 +718,10 @@ async fn web(context: SslContext) -> (SocketAddr, mpsc::UnboundedReceiver<Option
 async fn https(checker: &Checker, target: SocketAddr, virtualhost: Option<&str>) -> Verdict {
     let mut negotiate = negotiate("https", target, Some("^It works!$"));
     negotiate.virtualhost = virtualhost.map(str::to_owned);
-    checker.run(&spec(target, CheckKind::Negotiate(negotiate), LONG), Stage::Negotiate).await
+    checker
+        .run(&spec(target, CheckKind::Negotiate(negotiate), LONG), Stage::Negotiate)
+        .await
+        .verdict
 }
 
 #[tokio::test]
@@ -818,22 +822,30 @@ async fn every_kind_of_check_passes_where_it_should() {
     let listener = TcpListener::bind("[::1]:0").await.unwrap();
     let target = listener.local_addr().unwrap();
     let connect = spec(target, CheckKind::Connect, LONG);
-    let (verdict, _) = tokio::join!(checker.run(&connect, Stage::Negotiate), listener.accept());
-    assert!(verdict.is_ok());
+    let (attempted, _) = tokio::join!(checker.run(&connect, Stage::Negotiate), listener.accept());
+    assert!(attempted.verdict.is_ok());
+    assert_eq!(attempted.trace.phase, Phase::Connect);
 
     let ping = spec("[::1]:0".parse().unwrap(), CheckKind::Ping { attempts: 3 }, LONG);
-    assert!(checker.run(&ping, Stage::Negotiate).await.is_ok());
+    assert!(checker.run(&ping, Stage::Negotiate).await.verdict.is_ok());
 
     let program = |program: &str| CheckKind::External {
         program: program.into(),
         arguments: vec!["a".into()],
     };
-    assert!(checker.run(&spec(target, program("/bin/true"), LONG), Stage::Negotiate).await.is_ok());
-    let verdict = checker.run(&spec(target, program("/bin/false"), LONG), Stage::Negotiate).await;
+    assert!(
+        checker
+            .run(&spec(target, program("/bin/true"), LONG), Stage::Negotiate)
+            .await
+            .verdict
+            .is_ok()
+    );
+    let verdict =
+        checker.run(&spec(target, program("/bin/false"), LONG), Stage::Negotiate).await.verdict;
     assert_eq!(verdict.unwrap_err().reason, Reason::Command);
 
     let none = CheckKind::Negotiate(negotiate("none", target, None));
-    assert!(checker.run(&spec(target, none, LONG), Stage::Negotiate).await.is_ok());
+    assert!(checker.run(&spec(target, none, LONG), Stage::Negotiate).await.verdict.is_ok());
 
     let combined = CheckKind::Combined {
         connects: 2,
@@ -841,8 +853,8 @@ async fn every_kind_of_check_passes_where_it_should() {
         negotiate: negotiate("http", target, Some("hello")),
     };
     let combined = spec(target, combined, LONG);
-    let (verdict, _) = tokio::join!(checker.run(&combined, Stage::Connect), listener.accept());
-    assert!(verdict.is_ok());
+    let (attempted, _) = tokio::join!(checker.run(&combined, Stage::Connect), listener.accept());
+    assert!(attempted.verdict.is_ok());
     let answer = async {
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut heard = Vec::new();
@@ -852,8 +864,10 @@ async fn every_kind_of_check_passes_where_it_should() {
         stream.write_all(b"HTTP/1.1 200 OK\r\n\r\nhello").await.unwrap();
         String::from_utf8(heard).unwrap()
     };
-    let (verdict, heard) = tokio::join!(checker.run(&combined, Stage::Negotiate), answer);
-    assert_eq!(verdict.unwrap().detail, "200 OK");
+    let (attempted, heard) = tokio::join!(checker.run(&combined, Stage::Negotiate), answer);
+    assert_eq!(attempted.verdict.unwrap().detail, "200 OK");
+    assert_eq!(attempted.trace.phase, Phase::Match);
+    assert_eq!(attempted.trace.received, b"HTTP/1.1 200 OK\r\n\r\nhello");
     assert!(heard.contains("\r\nHost: [::1]\r\n"), "{heard}");
 
     for address in ["127.0.0.1:0", "[::1]:0"] {
@@ -868,12 +882,13 @@ async fn every_kind_of_check_passes_where_it_should() {
             assert_eq!(&heard[..length], b"PING\n");
             peer.send_to(b"PONG", from).await.unwrap();
         };
-        let (verdict, ()) = tokio::join!(checker.run(&check, Stage::Negotiate), answer);
-        assert_eq!(verdict.unwrap().detail, "PONG");
+        let (attempted, ()) = tokio::join!(checker.run(&check, Stage::Negotiate), answer);
+        assert_eq!(attempted.verdict.unwrap().detail, "PONG");
+        assert_eq!(attempted.trace.received, b"PONG");
     }
 
     drop(listener);
-    let verdict = checker.run(&combined, Stage::Connect).await;
+    let verdict = checker.run(&combined, Stage::Connect).await.verdict;
     assert_eq!(
         verdict.unwrap_err().detail,
         format!("cannot connect to {target}: connection refused (ECONNREFUSED)")
@@ -885,7 +900,8 @@ async fn a_check_that_is_dropped_lets_go_of_the_server() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let target = listener.local_addr().unwrap();
     let check = spec(target, CheckKind::Negotiate(negotiate("http", target, None)), LONG);
-    let running = tokio::spawn(async move { Checker::new().run(&check, Stage::Negotiate).await });
+    let running =
+        tokio::spawn(async move { Checker::new().run(&check, Stage::Negotiate).await.verdict });
     let (mut stream, _) = listener.accept().await.unwrap();
     let mut heard = Vec::new();
     while !heard.ends_with(b"\r\n\r\n") {

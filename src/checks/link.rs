@@ -25,9 +25,10 @@ use super::{
     connect,
     datagram::Datagrams,
     failure,
+    recorder::Recorder,
     tls::{self, Tls},
 };
-use crate::model::{Failure, Reason, TlsSettings};
+use crate::model::{Failure, Phase, Reason, TlsSettings};
 
 /// How much is asked of the kernel in one read, in bytes.
 const READ: usize = 8 * 1024;
@@ -52,7 +53,7 @@ pub(super) enum Security {
 
 /// What a link is waiting for, so that a timeout can say it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Phase {
+pub(super) enum Wait {
     /// The address of this host.
     Resolve(String),
     /// The connection.
@@ -65,6 +66,32 @@ pub(super) enum Phase {
     Receive(u64),
     /// The answer, after this many datagrams that were none.
     Answer(u64),
+}
+
+impl Wait {
+    fn phase(&self) -> Phase {
+        match self {
+            Wait::Resolve(_) => Phase::Resolve,
+            Wait::Connect => Phase::Connect,
+            Wait::Handshake => Phase::Tls,
+            Wait::Send => Phase::Send,
+            Wait::Receive(_) | Wait::Answer(_) => Phase::Receive,
+        }
+    }
+}
+
+/// How far a link has come.
+pub(super) struct Progress<'a> {
+    wait: Wait,
+    recorder: &'a Recorder,
+}
+
+impl Progress<'_> {
+    /// This is waited for now.
+    pub(super) fn begin(&mut self, wait: Wait) {
+        self.recorder.enter(wait.phase());
+        self.wait = wait;
+    }
 }
 
 /// How often a datagram is sent.
@@ -89,7 +116,7 @@ pub(super) struct Link<'a> {
     datagrams: Option<Datagrams>,
     /// Our address of the connection, where there is one.
     local: Option<SocketAddr>,
-    phase: Phase,
+    progress: Progress<'a>,
     buffer: Vec<u8>,
     /// Where in the buffer the first byte is that was not consumed.
     start: usize,
@@ -106,6 +133,7 @@ impl<'a> Link<'a> {
         allowed: Duration,
         peer: SocketAddr,
         security: Security,
+        recorder: &'a Recorder,
     ) -> Link<'a> {
         Link {
             tls,
@@ -117,7 +145,7 @@ impl<'a> Link<'a> {
             stream: None,
             datagrams: None,
             local: None,
-            phase: Phase::Connect,
+            progress: Progress { wait: Wait::Connect, recorder },
             buffer: Vec::new(),
             start: 0,
             #[cfg(test)]
@@ -130,25 +158,36 @@ impl<'a> Link<'a> {
         self.peer
     }
 
+    /// Keeps these credentials of HTTP, in base64, out of what is told of the attempt.
+    pub(super) fn hide_basic(&self, credentials: &str) {
+        let recorder = self.progress.recorder;
+        recorder.hide(credentials.as_bytes());
+        let plain = openssl::base64::decode_block(credentials).unwrap_or_default();
+        let passwd = plain.splitn(2, |byte| *byte == b':').nth(1).unwrap_or_default();
+        if !passwd.is_empty() {
+            recorder.hide(passwd);
+        }
+    }
+
     /// What is waited for, or was when the last operation ended.
     pub(super) fn timeout(&self) -> Failure {
         let (peer, allowed) = (self.peer, self.allowed);
-        let detail = match &self.phase {
-            Phase::Resolve(host) => format!("no address for {host} within {allowed:?}"),
-            Phase::Connect => format!("no connection to {peer} within {allowed:?}"),
-            Phase::Handshake => format!("no TLS handshake with {peer} within {allowed:?}"),
-            Phase::Send => format!("{peer} did not take the request within {allowed:?}"),
-            Phase::Receive(0) => format!("no answer from {peer} within {allowed:?}"),
-            Phase::Receive(count) => {
+        let detail = match &self.progress.wait {
+            Wait::Resolve(host) => format!("no address for {host} within {allowed:?}"),
+            Wait::Connect => format!("no connection to {peer} within {allowed:?}"),
+            Wait::Handshake => format!("no TLS handshake with {peer} within {allowed:?}"),
+            Wait::Send => format!("{peer} did not take the request within {allowed:?}"),
+            Wait::Receive(0) => format!("no answer from {peer} within {allowed:?}"),
+            Wait::Receive(count) => {
                 format!(
                     "no complete answer from {peer} within {allowed:?}, only {count} bytes of one"
                 )
             }
-            Phase::Answer(0) => format!("no answer from {peer} within {allowed:?}"),
-            Phase::Answer(1) => {
+            Wait::Answer(0) => format!("no answer from {peer} within {allowed:?}"),
+            Wait::Answer(1) => {
                 format!("no answer from {peer} within {allowed:?}, only a datagram that is none")
             }
-            Phase::Answer(count) => format!(
+            Wait::Answer(count) => format!(
                 "no answer from {peer} within {allowed:?}, only {count} datagrams that are none"
             ),
         };
@@ -161,7 +200,7 @@ impl<'a> Link<'a> {
         host: &str,
         port: u16,
     ) -> Result<Vec<SocketAddr>, Failure> {
-        self.phase = Phase::Resolve(host.to_owned());
+        self.progress.begin(Wait::Resolve(host.to_owned()));
         let looked_up = within(self.deadline.as_mut(), tokio::net::lookup_host((host, port))).await;
         let addresses: Vec<_> = looked_up
             .ok_or_else(|| self.timeout())?
@@ -205,7 +244,9 @@ impl<'a> Link<'a> {
         let mut peer = self.peer;
         peer.set_port(port);
         let security = Security::Plain;
-        let mut second = Link::new(self.tls, self.settings, deadline, self.allowed, peer, security);
+        let (tls, settings, allowed) = (self.tls, self.settings, self.allowed);
+        let recorder = self.progress.recorder;
+        let mut second = Link::new(tls, settings, deadline, allowed, peer, security, recorder);
         #[cfg(test)]
         std::mem::swap(&mut self.script, &mut second.script);
         let opened = second.open().await;
@@ -235,6 +276,7 @@ impl<'a> Link<'a> {
     }
 
     async fn open_datagrams(&mut self) -> Result<(), Failure> {
+        self.progress.begin(Wait::Connect);
         #[cfg(test)]
         if let Some(datagrams) = self.script.next_datagrams(self.peer) {
             self.local = Some(super::script::LOCAL);
@@ -255,12 +297,13 @@ impl<'a> Link<'a> {
         mut read: impl FnMut(&[u8]) -> Option<T>,
     ) -> Result<T, Failure> {
         self.connect_datagrams().await?;
-        self.phase = Phase::Answer(0);
+        self.progress.begin(Wait::Answer(0));
         let mut due = Some(Instant::now());
         loop {
             self.in_time()?;
             let Some(datagrams) = &mut self.datagrams else { return Err(self.closed()) };
             if due.is_some_and(|due| due <= Instant::now()) {
+                self.progress.recorder.enter(Phase::Send);
                 let sent = within(self.deadline.as_mut(), datagrams.send(question)).await;
                 sent.ok_or_else(|| self.timeout())?
                     .map_err(|error| self.broken("send to", &error))?;
@@ -270,6 +313,7 @@ impl<'a> Link<'a> {
                     .filter(|due| sending == Sending::Again && *due < end);
                 continue;
             }
+            self.progress.recorder.enter(Phase::Receive);
             let receiving = async {
                 match due {
                     Some(due) => timeout_at(due, datagrams.receive()).await.ok(),
@@ -282,10 +326,12 @@ impl<'a> Link<'a> {
                 // It is due again.
                 None => {}
                 Some(Ok(())) => {
+                    self.progress.recorder.received(datagrams.last());
+                    self.progress.recorder.enter(Phase::Match);
                     if let Some(found) = read(datagrams.last()) {
                         return Ok(found);
                     }
-                    if let Phase::Answer(count) = &mut self.phase {
+                    if let Wait::Answer(count) = &mut self.progress.wait {
                         *count = count.saturating_add(1);
                     }
                 }
@@ -295,13 +341,13 @@ impl<'a> Link<'a> {
     }
 
     async fn open(&mut self) -> Result<(), Failure> {
+        self.progress.begin(Wait::Connect);
         #[cfg(test)]
         if let Some(stream) = self.script.next(self.peer, &self.security) {
             self.stream = Some(stream);
             self.local = Some(super::script::LOCAL);
             return Ok(());
         }
-        self.phase = Phase::Connect;
         let opened = match &self.security {
             Security::Plain => {
                 let opening = connect::open(self.peer);
@@ -313,7 +359,7 @@ impl<'a> Link<'a> {
             }
             Security::Tls(name) => {
                 let opening =
-                    self.tls.open(self.peer, name.as_deref(), self.settings, &mut self.phase);
+                    self.tls.open(self.peer, name.as_deref(), self.settings, &mut self.progress);
                 within(self.deadline.as_mut(), opening).await
             }
         };
@@ -339,7 +385,7 @@ impl<'a> Link<'a> {
         if self.stream.is_none() {
             self.open().await?;
         }
-        self.phase = Phase::Send;
+        self.progress.begin(Wait::Send);
         self.in_time()?;
         let Some(stream) = &mut self.stream else { return Err(self.closed()) };
         let sending = async {
@@ -352,6 +398,7 @@ impl<'a> Link<'a> {
 
     /// Says that we shall send no more.
     pub(super) async fn finish_sending(&mut self) -> Result<(), Failure> {
+        self.progress.begin(Wait::Send);
         let Some(stream) = &mut self.stream else { return Err(self.closed()) };
         let finished = within(self.deadline.as_mut(), stream.shutdown()).await;
         finished.ok_or_else(|| self.timeout())?.map_err(|error| self.broken("send to", &error))
@@ -362,22 +409,27 @@ impl<'a> Link<'a> {
         if self.stream.is_none() {
             self.open().await?;
         }
-        if !matches!(self.phase, Phase::Receive(_)) {
-            self.phase = Phase::Receive(0);
+        self.progress.recorder.enter(Phase::Receive);
+        if !matches!(self.progress.wait, Wait::Receive(_)) {
+            self.progress.begin(Wait::Receive(0));
         }
         self.in_time()?;
         let Some(stream) = &mut self.stream else { return Err(self.closed()) };
         self.buffer.drain(..self.start);
         self.start = 0;
+        let before = self.buffer.len();
         self.buffer.reserve(READ);
         let mut limited = stream.take(u64::try_from(READ).unwrap_or(u64::MAX));
         let reading = limited.read_buf(&mut self.buffer);
         let read = within(self.deadline.as_mut(), reading).await.ok_or_else(|| self.timeout())?;
         match read {
             Ok(count) => {
-                if let Phase::Receive(sum) = &mut self.phase {
+                if let Wait::Receive(sum) = &mut self.progress.wait {
                     *sum = sum.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
                 }
+                let recorder = self.progress.recorder;
+                recorder.received(self.buffer.get(before..).unwrap_or_default());
+                recorder.enter(Phase::Match);
                 Ok(count > 0)
             }
             // A TLS server that closes without saying so first, as many do.
@@ -397,8 +449,8 @@ impl<'a> Link<'a> {
             if !self.fill().await? {
                 let middle =
                     format!("{} closed the connection in the middle of its answer", self.peer);
-                return Err(match self.phase {
-                    Phase::Receive(0) => self.closed(),
+                return Err(match self.progress.wait {
+                    Wait::Receive(0) => self.closed(),
                     _ => failure(Reason::Reset, middle),
                 });
             }

@@ -1,6 +1,7 @@
 //! Checks: one attempt to find out whether a real server works.
 //!
-//! In goes a [`CheckSpec`], out comes a [`Verdict`], within the time that the check allows, whatever the server does.
+//! In goes a [`CheckSpec`], out comes a [`Verdict`] with its trace, within the time that the check allows, whatever the
+//! server does.
 //! Nothing here counts failures, decides, knows the virtual service or touches the kernel; nothing is logged, but that
 //! a file of TLS went bad while the checks go on with what was in it before.
 //!
@@ -15,6 +16,7 @@ mod external_perl;
 mod link;
 mod ping;
 mod random;
+mod recorder;
 mod run;
 #[cfg(test)]
 mod script;

@@ -12,9 +12,12 @@ use super::{
     link::{Link, Security},
     ping::Pinger,
     protocol,
+    recorder::Recorder,
     tls::{self, Tls},
 };
-use crate::model::{Carrier, CheckKind, CheckSpec, Negotiate, Reason, Stage, Verdict};
+use crate::model::{
+    Attempted, Carrier, CheckKind, CheckSpec, Negotiate, Phase, Reason, Stage, Trace, Verdict,
+};
 
 /// How long after its deadline an attempt may still be busy before it is cut off, for protocols that wait elsewhere
 /// than in their link.
@@ -44,28 +47,40 @@ impl Checker {
     }
 
     /// Runs one attempt, in a tokio runtime. Dropping the future cancels it.
-    pub async fn run(&self, spec: &CheckSpec, stage: Stage) -> Verdict {
-        match (&spec.kind, stage) {
-            (CheckKind::Connect, _) => connect(spec, spec.timeout).await,
+    pub async fn run(&self, spec: &CheckSpec, stage: Stage) -> Attempted {
+        let begin = Instant::now();
+        let (phase, verdict) = match (&spec.kind, stage) {
+            (CheckKind::Connect, _) => (Phase::Connect, connect(spec, spec.timeout).await),
             (CheckKind::Combined { connect_timeout, .. }, Stage::Connect) => {
-                connect(spec, *connect_timeout).await
+                (Phase::Connect, connect(spec, *connect_timeout).await)
             }
             (CheckKind::Ping { attempts }, _) => {
-                self.shared.pinger.ping(spec.target, *attempts, spec.timeout).await
+                let pinging = self.shared.pinger.ping(spec.target, *attempts, spec.timeout);
+                (Phase::Receive, pinging.await)
             }
             (CheckKind::External { program, arguments }, _) => {
-                self.shared.programs.run(program, arguments, spec.timeout).await
+                let running = self.shared.programs.run(program, arguments, spec.timeout);
+                (Phase::Receive, running.await)
             }
             (CheckKind::ExternalPerl { program, arguments }, _) => {
                 self.shared.perls.run(program, arguments, spec.timeout).await
             }
             (CheckKind::Negotiate(negotiate) | CheckKind::Combined { negotiate, .. }, _) => {
-                self.negotiate(spec, negotiate).await
+                let recorder = Recorder::new();
+                let verdict = self.negotiate(spec, negotiate, &recorder).await;
+                let trace = recorder.finish(&verdict, negotiate);
+                return Attempted { verdict, trace };
             }
-        }
+        };
+        Attempted { verdict, trace: Trace::of(phase, begin.elapsed()) }
     }
 
-    async fn negotiate(&self, check: &CheckSpec, negotiate: &Negotiate) -> Verdict {
+    async fn negotiate(
+        &self,
+        check: &CheckSpec,
+        negotiate: &Negotiate,
+        recorder: &Recorder,
+    ) -> Verdict {
         let Some(protocol) = protocol(negotiate.protocol) else {
             return Err(failure(
                 Reason::Internal,
@@ -88,6 +103,7 @@ impl Checker {
             check.timeout,
             check.target,
             security,
+            recorder,
         );
         let question = Question { check, negotiate };
         let talking = (protocol.talk)(&question, &mut link);

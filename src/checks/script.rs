@@ -21,10 +21,11 @@ use super::{
     datagram::Datagrams,
     link::{Link, Security, Stream},
     protocol,
+    recorder::Recorder,
     tls::Tls,
 };
 use crate::model::{
-    CheckKind, CheckSpec, HttpMethod, Negotiate, Secret, TlsSettings, Transport, Verdict,
+    CheckKind, CheckSpec, HttpMethod, Negotiate, Secret, TlsSettings, Trace, Transport, Verdict,
 };
 
 /// Where the server of a scripted conversation would be.
@@ -131,6 +132,7 @@ pub(super) type Answering = dyn Fn(&[u8]) -> Vec<u8> + Send + Sync;
 /// A conversation that has ended.
 pub(super) struct Outcome {
     pub(super) verdict: Verdict,
+    pub(super) trace: Trace,
     /// What each server heard, where that is text.
     pub(super) heard: Vec<String>,
     /// What each server heard.
@@ -190,8 +192,10 @@ pub(super) async fn converse_by(
     };
     let (start, tls) = (Instant::now(), Tls::default());
     let deadline = pin!(sleep_until(start + check.timeout));
+    let recorder = Recorder::new();
+    let (settings, security) = (&negotiate.tls, Security::Plain);
     let mut link =
-        Link::new(&tls, &negotiate.tls, deadline, check.timeout, check.target, Security::Plain);
+        Link::new(&tls, settings, deadline, check.timeout, check.target, security, &recorder);
     let mut ears = Vec::new();
     for turns in servers {
         let (ours, theirs) = duplex(64 * 1024);
@@ -214,6 +218,7 @@ pub(super) async fn converse_by(
     tokio::task::yield_now().await;
     let bytes: Vec<_> = ears.iter().map(|heard| heard.lock().unwrap().clone()).collect();
     Outcome {
+        trace: recorder.finish(&verdict, negotiate),
         verdict,
         heard: bytes.iter().map(|heard| String::from_utf8_lossy(heard).into_owned()).collect(),
         bytes,

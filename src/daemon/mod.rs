@@ -5,6 +5,7 @@
 //!
 //! One thread runs the loop and the checks, one owns the kernel's table ([`reconciler`]), one writes the log.
 
+pub mod attempts;
 pub mod clock;
 pub mod detach;
 pub mod load;
@@ -29,21 +30,22 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::task::JoinHandle;
 
 use self::{
+    attempts::Attempts,
     clock::Clock,
     hooks::Hooks,
     load::{Purpose, Reading},
     outlets::Outlets,
     pidfile::PidFile,
     reconciler::{Answer, KernelThread, TableChoice},
-    runner::Runner,
+    runner::{Ended, Runner},
     signals::{Request, Signals},
     watch::{Look, Seen, Watch},
 };
 use crate::{
     checks::Checker,
-    director::{Action, Attempt, Director, Event, News, Notice},
+    director::{Action, Director, Event, News, Notice},
     ipvs::{KernelError, Report, Table},
-    model::{Desired, ProcessSettings, Verdict},
+    model::{Attempted, Desired, ProcessSettings, Trace},
     sinks::{self, log::Log},
     time::Moment,
 };
@@ -98,7 +100,7 @@ pub fn run(settings: Settings) -> io::Result<()> {
 enum Wake {
     Signal(Request),
     Answer(Answer),
-    Verdict(Attempt, Verdict),
+    Ended(Ended),
     Loaded(io::Result<Reading>),
     Timeout,
     Look,
@@ -132,6 +134,7 @@ struct Daemon {
     signals: Signals,
     kernel: KernelThread,
     runner: Runner,
+    attempts: Attempts,
     hooks: Hooks,
     outlets: Outlets,
     watch: Watch,
@@ -176,6 +179,8 @@ impl Daemon {
         };
         let mut outlets = Outlets::start()?;
         outlets.follow(&desired);
+        let mut attempts = Attempts::default();
+        attempts.follow(&desired.checks);
         let process = desired.process.clone();
         let now = clock.now();
         Ok(Daemon {
@@ -192,6 +197,7 @@ impl Daemon {
             signals,
             kernel,
             runner,
+            attempts,
             outlets,
             process,
             config,
@@ -213,7 +219,7 @@ impl Daemon {
                 Wake::Signal(request) => self.obey(request),
                 Wake::Answer(Answer::Report(report)) => self.take_report(report)?,
                 Wake::Answer(Answer::Table(table)) => self.finish_reload(table),
-                Wake::Verdict(attempt, verdict) => self.take_verdicts(attempt, verdict),
+                Wake::Ended(ended) => self.take_verdicts(ended),
                 Wake::Loaded(loaded) => self.take_reading(loaded),
                 Wake::Timeout => match self.stopping {
                     Some(_) => {
@@ -242,7 +248,7 @@ impl Daemon {
             () = self.clock.sleep_until(timeout) => Wake::Timeout,
             () = self.clock.sleep_until(look) => Wake::Look,
             () = self.hooks.next() => Wake::HookEnded,
-            (attempt, verdict) = self.runner.next() => Wake::Verdict(attempt, verdict),
+            ended = self.runner.next() => Wake::Ended(ended),
         }
     }
 
@@ -272,7 +278,17 @@ impl Daemon {
             News::Checked(place, verdict) => self.outlets.monitor(place, verdict),
             _ => {}
         }
-        sinks::notice::log(notice);
+        sinks::notice::log(notice, self.attempt_behind(notice));
+    }
+
+    /// How the attempt went that took a server out of service.
+    fn attempt_behind(&self, notice: &Notice) -> Option<&Trace> {
+        let News::Down(place, failure) = &notice.news else { return None };
+        self.director
+            .checks_of(place.service, place.server)
+            .filter_map(|check| self.attempts.of(check).next())
+            .find(|last| last.failure.as_deref() == Some(failure))
+            .map(|last| &last.trace)
     }
 
     fn obey(&mut self, request: Request) {
@@ -291,13 +307,19 @@ impl Daemon {
         }
     }
 
-    fn take_verdicts(&mut self, attempt: Attempt, verdict: Verdict) {
+    fn take_verdicts(&mut self, first: Ended) {
         let now = self.clock.now();
-        self.director.handle(Event::CheckFinished { attempt, verdict }, now);
+        self.take_verdict(first, now);
         for _ in 1..VERDICTS_AT_ONCE {
-            let Some((attempt, verdict)) = self.runner.try_next() else { break };
-            self.director.handle(Event::CheckFinished { attempt, verdict }, now);
+            let Some(ended) = self.runner.try_next() else { break };
+            self.take_verdict(ended, now);
         }
+    }
+
+    fn take_verdict(&mut self, ended: Ended, now: Moment) {
+        let Ended { attempt, check, attempted: Attempted { verdict, trace } } = ended;
+        self.attempts.record(&check, now, &verdict, trace);
+        self.director.handle(Event::CheckFinished { attempt, verdict }, now);
     }
 
     fn take_report(&mut self, report: Report) -> io::Result<()> {
@@ -407,6 +429,7 @@ impl Daemon {
         }
         self.process = desired.process.clone();
         self.outlets.follow(&desired);
+        self.attempts.follow(&desired.checks);
         let now = self.clock.now();
         self.look_at = now.after(self.process.interval.max(SHORTEST_LOOK));
         self.director.handle(Event::Reloaded { desired, observed: Box::new(observed) }, now);

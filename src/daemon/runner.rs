@@ -1,6 +1,6 @@
 //! Runs checks: how many at a time, their end, their cancellation.
 //!
-//! In go attempts, out come verdicts, one for each attempt that is not cancelled, whatever becomes of its task.
+//! In go attempts, out come verdicts and traces, one for each attempt that is not cancelled, whatever becomes of its task.
 //! A check's own limit of time counts from when it runs, so waiting for a place does not make it fail.
 //!
 //! This and [`super::hooks`] are the only places that start tasks.
@@ -15,7 +15,7 @@ use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use crate::{
     checks::Checker,
     director::Attempt,
-    model::{CheckKind, CheckSpec, Failure, Reason, Stage, Verdict},
+    model::{Attempted, CheckKind, CheckSpec, Failure, Reason, Stage, Trace},
     sinks::notice::tame,
 };
 
@@ -45,10 +45,21 @@ struct Task {
     cancelled: bool,
 }
 
+/// An attempt that has ended.
+#[derive(Debug)]
+pub(super) struct Ended {
+    /// Which.
+    pub(super) attempt: Attempt,
+    /// Of which check.
+    pub(super) check: Arc<CheckSpec>,
+    /// What came of it.
+    pub(super) attempted: Attempted,
+}
+
 /// Runs checks.
 pub(super) struct Runner {
     checker: Arc<Checker>,
-    tasks: JoinSet<Verdict>,
+    tasks: JoinSet<Attempted>,
     running: HashMap<Id, Task>,
     handles: HashMap<Attempt, AbortHandle>,
     network: Lane,
@@ -95,7 +106,7 @@ impl Runner {
     }
 
     /// The next attempt that ends; for ever when none runs.
-    pub(super) async fn next(&mut self) -> (Attempt, Verdict) {
+    pub(super) async fn next(&mut self) -> Ended {
         loop {
             match self.tasks.join_next_with_id().await {
                 Some(ended) => {
@@ -109,7 +120,7 @@ impl Runner {
     }
 
     /// The next attempt that has ended already.
-    pub(super) fn try_next(&mut self) -> Option<(Attempt, Verdict)> {
+    pub(super) fn try_next(&mut self) -> Option<Ended> {
         while let Some(ended) = self.tasks.try_join_next_with_id() {
             if let Some(finished) = self.finish(ended) {
                 return Some(finished);
@@ -118,10 +129,10 @@ impl Runner {
         None
     }
 
-    fn finish(&mut self, ended: Result<(Id, Verdict), JoinError>) -> Option<(Attempt, Verdict)> {
-        let (id, verdict) = match ended {
-            Ok((id, verdict)) => (id, verdict),
-            Err(error) => (error.id(), Err(broken(&error))),
+    fn finish(&mut self, ended: Result<(Id, Attempted), JoinError>) -> Option<Ended> {
+        let (id, attempted) = match ended {
+            Ok((id, attempted)) => (id, attempted),
+            Err(error) => (error.id(), broken(&error)),
         };
         let task = self.running.remove(&id)?;
         let lane = self.lane(task.is_program);
@@ -132,9 +143,9 @@ impl Runner {
         }
         self.handles.remove(&task.attempt);
         if tracing::enabled!(tracing::Level::DEBUG) {
-            tell(&task, &verdict);
+            tell(&task, &attempted);
         }
-        Some((task.attempt, verdict))
+        Some(Ended { attempt: task.attempt, check: task.check, attempted })
     }
 
     fn fill(&mut self, is_program: bool) {
@@ -156,21 +167,27 @@ impl Runner {
 }
 
 /// For a person who looks for a fault.
-fn tell(task: &Task, verdict: &Verdict) {
+fn tell(task: &Task, attempted: &Attempted) {
     let (attempt, target) = (task.attempt, task.check.target);
-    match verdict {
-        Ok(pass) => {
-            tracing::debug!(%attempt, %target, "Checked {target}: up {}", tame(&pass.detail))
-        }
-        Err(failure) => {
-            tracing::debug!(%attempt, %target, "Checked {target}: down {}", tame(&failure.to_string()));
-        }
-    }
+    let Attempted { verdict, trace } = attempted;
+    let found = match verdict {
+        Ok(pass) => format!("up {}", tame(&pass.detail)),
+        Err(failure) => format!("down {}", tame(&failure.to_string())),
+    };
+    let received = match (verdict, trace.received.as_slice()) {
+        (Ok(_), _) | (_, []) => String::new(),
+        (Err(_), received) => format!(", received \"{}\"", received.escape_ascii()),
+    };
+    tracing::debug!(%attempt, %target, "Checked {target}: {} ({trace}){received}", found.trim_end());
 }
 
 /// A check that panicked has found nothing out about the server, but must not take the daemon with it.
-fn broken(error: &JoinError) -> Failure {
-    Failure { reason: Reason::Internal, detail: format!("the check broke off: {error}") }
+fn broken(error: &JoinError) -> Attempted {
+    let detail = format!("the check broke off: {error}");
+    Attempted {
+        verdict: Err(Failure { reason: Reason::Internal, detail }),
+        trace: Trace::default(),
+    }
 }
 
 #[cfg(test)]
@@ -206,9 +223,10 @@ mod tests {
         assert!(runner.running.len() < 100);
         let mut ended = BTreeSet::new();
         while ended.len() < 100 {
-            let (attempt, verdict) = runner.next().await;
-            verdict.unwrap();
-            assert!(ended.insert(attempt));
+            let one = runner.next().await;
+            one.attempted.verdict.unwrap();
+            assert_eq!(one.check, connect);
+            assert!(ended.insert(one.attempt));
         }
         assert!(runner.try_next().is_none());
         assert!(runner.running.is_empty() && runner.handles.is_empty());
@@ -226,9 +244,9 @@ mod tests {
         for number in 0..20 {
             runner.cancel(Attempt(number));
         }
-        let (attempt, verdict) = runner.next().await;
-        assert_eq!(attempt, Attempt(20));
-        verdict.unwrap();
+        let ended = runner.next().await;
+        assert_eq!(ended.attempt, Attempt(20));
+        ended.attempted.verdict.unwrap();
         assert!(runner.programs.waiting.is_empty());
     }
 
@@ -239,7 +257,8 @@ mod tests {
         let check = check("127.0.0.1:0".parse().unwrap(), CheckKind::Connect);
         let task = Task { attempt: Attempt(7), check, is_program: false, cancelled: false };
         runner.running.insert(handle.id(), task);
-        let (attempt, verdict) = runner.next().await;
-        assert_eq!((attempt, verdict.unwrap_err().reason), (Attempt(7), Reason::Internal));
+        let ended = runner.next().await;
+        let reason = ended.attempted.verdict.unwrap_err().reason;
+        assert_eq!((ended.attempt, reason), (Attempt(7), Reason::Internal));
     }
 }

@@ -32,7 +32,7 @@ use self::{
 };
 use crate::{
     ipvs::{Change, Job, Report, Table, Target},
-    model::{CheckId, Checked, Desired, Drift, ServerKey, ServiceKey, Verdict},
+    model::{CheckId, CheckSpec, Checked, Desired, Drift, ServerKey, ServiceKey, Verdict},
     time::Moment,
 };
 
@@ -143,6 +143,17 @@ impl Director {
     /// Whether a real server of this service with this key is known to work.
     pub fn is_up(&self, service: ServiceKey, server: ServerKey) -> bool {
         self.service(service).is_some_and(|service| service.is_up(server))
+    }
+
+    /// The checks that speak for the real server of this service with this key: one, unless the file has it twice.
+    pub fn checks_of(
+        &self,
+        service: ServiceKey,
+        server: ServerKey,
+    ) -> impl Iterator<Item = &CheckSpec> {
+        let checks =
+            self.service(service).into_iter().flat_map(move |service| service.checks_of(server));
+        checks.filter_map(|check| self.schedule.spec(check))
     }
 
     fn service(&self, key: ServiceKey) -> Option<&Service> {

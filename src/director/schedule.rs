@@ -103,6 +103,11 @@ impl Schedule {
         orphans
     }
 
+    /// What the check with this number asks.
+    pub(super) fn spec(&self, id: CheckId) -> Option<&CheckSpec> {
+        self.slots.get(id.index()).map(|slot| slot.spec.as_ref())
+    }
+
     /// Makes checks due at once, spread as at the start, unless they run already.
     pub(super) fn hasten(&mut self, ids: impl IntoIterator<Item = CheckId>, now: Moment) {
         let soon = |place| now.after(STEP.saturating_mul(place));

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     ipvs::{Entry, Wanted, Wish},
-    model::{Checked, Quiesce, RealServer, ServerKey, Verdict, VirtualService},
+    model::{CheckId, Checked, Quiesce, RealServer, ServerKey, Verdict, VirtualService},
 };
 
 /// What is known of one virtual service.
@@ -221,6 +221,14 @@ impl Service {
             .filter(|(place, _)| self.health.get(*place).is_some_and(|health| health.is_up()))
             .map(|(_, server)| server)
             .last()
+    }
+
+    /// The checks of the real servers with this key.
+    pub(super) fn checks_of(&self, key: ServerKey) -> impl Iterator<Item = CheckId> {
+        self.with_key(key).filter_map(|(_, server)| match server.checked {
+            Checked::By(check) => Some(check),
+            Checked::AlwaysUp | Checked::Never => None,
+        })
     }
 
     /// The servers with this key and their places, in the order of the file.

@@ -8,6 +8,7 @@ mod policy;
 mod server;
 mod service;
 mod tls;
+mod trace;
 
 use std::sync::Arc;
 
@@ -24,6 +25,7 @@ pub use service::{
     VirtualService,
 };
 pub use tls::{ClientIdentity, TlsEngine, TlsSettings};
+pub use trace::{Attempted, Phase, Times, Trace};
 
 /// The environment variable that tells the second of a daemon's two processes what it is: the first one's number.
 ///

@@ -9,13 +9,14 @@
 use crate::{
     director::{News, Notice, Phase, Place},
     ipvs::KernelError,
+    model::Trace,
 };
 
 /// The most of a server's own words that a line carries, in characters.
 const DETAIL_CHARACTERS: usize = 300;
 
-/// Writes the line of a notice to the log, if it has one.
-pub fn log(notice: &Notice) {
+/// Writes the line of a notice to the log, if it has one; `trace` is how the attempt went that it tells of.
+pub fn log(notice: &Notice, trace: Option<&Trace>) {
     match &notice.news {
         // The daemon tells of every attempt itself, and these are only those of monitor files.
         News::Checked(..) => {}
@@ -24,7 +25,9 @@ pub fn log(notice: &Notice) {
         }
         News::Down(place, failure) => {
             let line = line(notice).unwrap_or_default();
-            tracing::info!(service = %place.service, server = %place.server, reason = %failure.reason, "{line}");
+            let how = trace.map(|trace| format!(" ({trace})")).unwrap_or_default();
+            let phase = trace.map(|trace| tracing::field::display(trace.phase));
+            tracing::info!(service = %place.service, server = %place.server, reason = %failure.reason, phase, "{line}{how}");
         }
         News::KernelFault(error) => tracing::error!("{}", fault(error)),
         News::Drifted(service, _) | News::Missing(service, _) => {

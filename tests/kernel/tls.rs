@@ -101,7 +101,7 @@ fn check(target: SocketAddr, settings: &TlsSettings) -> Verdict {
     };
     // On this thread, because the namespace is a thread's.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(Checker::new().run(&check, Stage::Negotiate))
+    runtime.block_on(Checker::new().run(&check, Stage::Negotiate)).verdict
 }
 
 fn is_verified_and_verifies(namespace: &Namespace, version: &str) {

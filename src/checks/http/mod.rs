@@ -109,6 +109,9 @@ async fn talk(question: &Question<'_>, link: &mut Link<'_>, via: Via) -> Verdict
     };
     let mut redirected = 0;
     loop {
+        if let Some(Secret(credentials)) = &url.credentials {
+            link.hide_basic(credentials);
+        }
         match via {
             Via::Proxy => link.connect_to(question.check.target, Security::Plain).await?,
             Via::Server => {

@@ -33,7 +33,7 @@ use self::{
 };
 use super::{
     connect, failure,
-    link::{Phase, Stream},
+    link::{Progress, Stream, Wait},
 };
 use crate::model::{Failure, Reason, TlsEngine, TlsSettings};
 
@@ -110,7 +110,7 @@ impl Tls {
         peer: SocketAddr,
         name: Option<&str>,
         settings: &TlsSettings,
-        phase: &mut Phase,
+        progress: &mut Progress<'_>,
     ) -> Result<Box<dyn Stream>, Failure> {
         let context = self.contexts.get(settings).await.map_err(|fault| ours(&fault))?;
         // An address is verified and not sent.
@@ -121,27 +121,27 @@ impl Tls {
         match settings.engine {
             TlsEngine::Auto => {}
             TlsEngine::Rustls => {
-                return wanted.open_modern(phase).await.map_err(|fault| fault.failure);
+                return wanted.open_modern(progress).await.map_err(|fault| fault.failure);
             }
             TlsEngine::Openssl => {
-                return wanted.open_old(phase).await.map_err(|fault| fault.failure);
+                return wanted.open_old(progress).await.map_err(|fault| fault.failure);
             }
         }
         if self.old_servers.contains(peer) {
-            let opened = wanted.open_old(phase).await;
+            let opened = wanted.open_old(progress).await;
             if let Err(Fault { maybe_old: true, .. }) = &opened {
                 self.old_servers.remove(peer);
             }
             return opened.map_err(|fault| fault.failure);
         }
-        let fault = match wanted.open_modern(phase).await {
+        let fault = match wanted.open_modern(progress).await {
             Ok(stream) => return Ok(stream),
             Err(fault) => fault,
         };
         if !fault.maybe_old {
             return Err(fault.failure);
         }
-        match wanted.open_old(phase).await {
+        match wanted.open_old(progress).await {
             Ok(stream) => {
                 self.old_servers.insert(peer);
                 Ok(stream)
@@ -165,8 +165,8 @@ struct Wanted<'a> {
 }
 
 impl Wanted<'_> {
-    async fn open_modern(&self, phase: &mut Phase) -> Result<Box<dyn Stream>, Fault> {
-        let tcp = tcp(self.peer, phase).await?;
+    async fn open_modern(&self, progress: &mut Progress<'_>) -> Result<Box<dyn Stream>, Fault> {
+        let tcp = tcp(self.peer, progress).await?;
         let error = match self.context.modern.connect(self.name.clone(), tcp).await {
             Ok(stream) => return Ok(Box::new(stream)),
             Err(error) => error,
@@ -187,13 +187,13 @@ impl Wanted<'_> {
         Err(Fault { failure, maybe_old })
     }
 
-    async fn open_old(&self, phase: &mut Phase) -> Result<Box<dyn Stream>, Fault> {
+    async fn open_old(&self, progress: &mut Progress<'_>) -> Result<Box<dyn Stream>, Fault> {
         let context = self.context.old().map_err(ours)?;
         let mut ssl = Ssl::new(context).map_err(|stack| ours(&stack.to_string()))?;
         if let ServerName::DnsName(name) = &self.name {
             ssl.set_hostname(name.as_ref()).map_err(|stack| ours(&stack.to_string()))?;
         }
-        let tcp = tcp(self.peer, phase).await?;
+        let tcp = tcp(self.peer, progress).await?;
         let mut stream = SslStream::new(ssl, tcp).map_err(|stack| ours(&stack.to_string()))?;
         if let Err(error) = Pin::new(&mut stream).connect().await {
             let failure = match error.io_error() {
@@ -245,10 +245,10 @@ impl Wanted<'_> {
     }
 }
 
-async fn tcp(peer: SocketAddr, phase: &mut Phase) -> Result<TcpStream, Failure> {
-    *phase = Phase::Connect;
+async fn tcp(peer: SocketAddr, progress: &mut Progress<'_>) -> Result<TcpStream, Failure> {
+    progress.begin(Wait::Connect);
     let tcp = connect::open(peer).await?;
-    *phase = Phase::Handshake;
+    progress.begin(Wait::Handshake);
     Ok(tcp)
 }
 

@@ -303,7 +303,7 @@ async fn ask(
     name: Option<&str>,
     tls: &TlsSettings,
 ) -> Verdict {
-    checker.run(&spec(target, name, tls), Stage::Negotiate).await
+    checker.run(&spec(target, name, tls), Stage::Negotiate).await.verdict
 }
 
 /// What comes of a check, in words, with `PEER` for the server.

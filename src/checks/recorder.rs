@@ -1,0 +1,301 @@
+//! [`Recorder`]: takes down how an attempt goes.
+
+use tokio::time::Instant;
+
+use crate::model::{Failure, Negotiate, Phase, Reason, Times, Trace, Verdict};
+
+/// What stands for a secret.
+const STARS: &[u8] = b"***";
+
+/// The longest secret that is looked for across the end of what is kept, in bytes.
+const SECRET: usize = 256;
+
+/// How much of the start of a secret betrays it at the end of what came, in bytes.
+const PIECE: usize = 3;
+
+/// Takes down how an attempt goes. The links of one conversation share it.
+pub(super) struct Recorder {
+    #[expect(
+        clippy::disallowed_types,
+        reason = "held for a few assignments, never while anything waits"
+    )]
+    notes: std::sync::Mutex<Notes>,
+}
+
+struct Notes {
+    phase: Phase,
+    since: Instant,
+    times: Times,
+    received: Vec<u8>,
+    secrets: Vec<Vec<u8>>,
+}
+
+impl Recorder {
+    /// The attempt begins.
+    pub(super) fn new() -> Recorder {
+        let notes = Notes {
+            phase: Phase::default(),
+            since: Instant::now(),
+            times: Times::default(),
+            received: Vec::new(),
+            secrets: Vec::new(),
+        };
+        Recorder { notes: notes.into() }
+    }
+
+    /// Takes this secret not down, which the configuration has only as a part of something.
+    pub(super) fn hide(&self, secret: &[u8]) {
+        self.with(|notes| notes.secrets.push(secret.to_vec()));
+    }
+
+    /// A phase begins, unless it is this one already; the one before has ended.
+    pub(super) fn enter(&self, phase: Phase) {
+        self.with(|notes| {
+            if notes.phase != phase {
+                notes.end();
+                notes.phase = phase;
+            }
+        });
+    }
+
+    /// The server sent this.
+    pub(super) fn received(&self, bytes: &[u8]) {
+        self.with(|notes| {
+            let room = (Trace::RECEIVED + SECRET).saturating_sub(notes.received.len());
+            notes.received.extend(bytes.iter().take(room));
+        });
+    }
+
+    /// The attempt, which was made with these settings, has ended so.
+    pub(super) fn finish(&self, verdict: &Verdict, negotiate: &Negotiate) -> Trace {
+        self.with(|notes| {
+            notes.end();
+            let is_cut =
+                matches!(verdict, Err(Failure { reason: Reason::Reset | Reason::Timeout, .. }));
+            Trace {
+                phase: match notes.phase {
+                    // What did not come is compared with nothing: more was awaited.
+                    Phase::Match if is_cut => Phase::Receive,
+                    phase => phase,
+                },
+                times: notes.times,
+                received: match notes.received.as_slice() {
+                    [] => Vec::new(),
+                    received => {
+                        notes.secrets.extend(secrets(negotiate));
+                        redacted(received, &mut notes.secrets)
+                    }
+                },
+            }
+        })
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut Notes) -> T) -> T {
+        work(&mut self.notes.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+}
+
+impl Notes {
+    fn end(&mut self) {
+        let now = Instant::now();
+        self.times.add(self.phase, now - self.since);
+        self.since = now;
+    }
+}
+
+/// The secrets of these settings, in the forms in which they are sent.
+fn secrets(negotiate: &Negotiate) -> impl Iterator<Item = Vec<u8>> {
+    let (login, passwd, secret) = (&negotiate.login, &negotiate.passwd.0, &negotiate.secret.0);
+    let forms = || {
+        let base64 = |text: &str| openssl::base64::encode_block(text.as_bytes());
+        [passwd.clone(), base64(passwd), base64(&format!("{login}:{passwd}"))]
+    };
+    let passwd = (!passwd.is_empty()).then(forms).into_iter().flatten();
+    passwd.chain(Some(secret.clone()).filter(|secret| !secret.is_empty())).map(String::into_bytes)
+}
+
+/// The start of what was received, with stars for each secret, and for the start of one at the end.
+fn redacted(received: &[u8], secrets: &mut [Vec<u8>]) -> Vec<u8> {
+    // One may be a part of another.
+    secrets.sort_unstable_by_key(|secret| std::cmp::Reverse(secret.len()));
+    let mut kept = Vec::with_capacity(received.len().min(Trace::RECEIVED));
+    let mut rest = received;
+    while let Some((first, after)) = rest.split_first() {
+        let is_piece =
+            |secret: &&Vec<u8>| rest.len() >= PIECE.min(secret.len()) && secret.starts_with(rest);
+        let found = secrets.iter().find(|secret| rest.starts_with(secret) || is_piece(secret));
+        match found {
+            Some(secret) => {
+                kept.extend(STARS);
+                rest = rest.get(secret.len()..).unwrap_or_default();
+            }
+            None => {
+                kept.push(*first);
+                rest = after;
+            }
+        }
+    }
+    kept.truncate(Trace::RECEIVED);
+    kept.shrink_to_fit();
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::advance;
+
+    use super::*;
+    use crate::{
+        checks::{
+            failure,
+            script::{Outcome, Turn, converse, spec, unconfigured},
+        },
+        model::{Pass, Secret},
+        pattern::Pattern,
+    };
+
+    #[tokio::test(start_paused = true)]
+    async fn every_phase_has_its_time() {
+        let recorder = Recorder::new();
+        for (number, phase) in (1..).zip(Phase::ALL) {
+            recorder.enter(phase);
+            advance(Duration::from_millis(number)).await;
+        }
+        // A second connection.
+        recorder.enter(Phase::Connect);
+        advance(Duration::from_millis(10)).await;
+        recorder.enter(Phase::Connect);
+        advance(Duration::from_millis(10)).await;
+        let trace = recorder.finish(&Ok(Pass::default()), &unconfigured("http"));
+        let expected = "in connect: resolve 1.0 ms, connect 22.0 ms, tls 3.0 ms, send 4.0 ms, \
+                        receive 5.0 ms, match 6.0 ms";
+        assert_eq!(trace.to_string(), expected);
+    }
+
+    #[tokio::test]
+    async fn what_does_not_come_is_no_matter_of_the_match() {
+        for (reason, phase) in [
+            (Reason::Reset, Phase::Receive),
+            (Reason::Timeout, Phase::Receive),
+            (Reason::Mismatch, Phase::Match),
+            (Reason::Denied, Phase::Match),
+        ] {
+            let recorder = Recorder::new();
+            recorder.enter(Phase::Match);
+            assert_eq!(
+                recorder.finish(&Err(failure(reason, "")), &unconfigured("http")).phase,
+                phase
+            );
+        }
+    }
+
+    /// What is kept of this, with `hunter2` as the password of `web`, and `s3cret`.
+    fn kept(pieces: &[&[u8]]) -> String {
+        let recorder = Recorder::new();
+        let (passwd, secret) = (Secret("hunter2".into()), Secret("s3cret".into()));
+        let negotiate =
+            Negotiate { login: "web".into(), passwd, secret, ..unconfigured("simpletcp") };
+        for piece in pieces {
+            recorder.received(piece);
+        }
+        let received = recorder.finish(&Ok(Pass::default()), &negotiate).received;
+        assert!(received.len() <= Trace::RECEIVED);
+        received.escape_ascii().to_string()
+    }
+
+    #[tokio::test]
+    async fn secrets_become_stars() {
+        assert_eq!(
+            kept(&[b"530 not web/hunter2, nor s3c", b"ret!\r\n"]),
+            r"530 not web/***, nor ***!\r\n"
+        );
+        // hunter2 and web:hunter2 in base64.
+        assert_eq!(kept(&[b"aHVudGVyMg== d2ViOmh1bnRlcjI="]), "*** ***");
+        // Cut off in the middle.
+        assert_eq!(kept(&[b"PASS hunt"]), "PASS ***");
+        assert_eq!(kept(&[b"an oh"]), "an oh");
+        assert_eq!(kept(&[]), "");
+    }
+
+    #[tokio::test]
+    async fn little_is_kept_of_much() {
+        assert_eq!(kept(&[&[b'x'; 100_000], b"more"]), "x".repeat(Trace::RECEIVED));
+        let mut long = vec![b'x'; Trace::RECEIVED - 4];
+        long.extend(b"hunter2");
+        assert_eq!(kept(&[&long]), "x".repeat(Trace::RECEIVED - 4) + "***");
+    }
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// Asks such servers, one after another, for a page that says `fine`.
+    async fn ask(path: &str, servers: Vec<Vec<Turn>>) -> Outcome {
+        let negotiate = Negotiate {
+            request: format!("http://192.0.2.1:8080/{path}").into_bytes(),
+            receive: Some(Pattern::new(b"fine").unwrap()),
+            ..unconfigured("http")
+        };
+        converse(&spec(negotiate), servers).await
+    }
+
+    fn say(text: &str) -> Turn {
+        Turn::Say(text.as_bytes().to_vec())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn waits_for_the_server_are_told_apart() {
+        let slow = vec![
+            Turn::Wait(3 * SECOND),
+            Turn::Hear("\r\n\r\n"),
+            Turn::Wait(SECOND),
+            say("HTTP/1.1 200 OK\r\n\r\nbroken"),
+        ];
+        let outcome = ask(&"x".repeat(100_000), vec![slow]).await;
+        assert_eq!(outcome.verdict.unwrap_err().reason, Reason::Mismatch);
+        assert_eq!(outcome.trace.to_string(), "in match: send 3000.0 ms, receive 1000.0 ms");
+
+        let hear = || Turn::Hear("\r\n\r\n");
+        let silent = vec![hear(), say("HTTP/1.1 200"), Turn::Hang];
+        let outcome = ask("", vec![silent]).await;
+        assert_eq!(outcome.verdict.unwrap_err().reason, Reason::Timeout);
+        assert_eq!(outcome.trace.to_string(), "in receive: receive 5000.0 ms");
+        assert_eq!(outcome.trace.received, b"HTTP/1.1 200");
+
+        let closing = vec![hear(), Turn::Wait(SECOND)];
+        let outcome = ask("", vec![closing]).await;
+        assert_eq!(outcome.verdict.unwrap_err().reason, Reason::Reset);
+        assert_eq!(outcome.trace.to_string(), "in receive: receive 1000.0 ms");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_second_connection_adds_up() {
+        let hear = || Turn::Hear("\r\n\r\n");
+        let elsewhere = "HTTP/1.1 302 Found\r\nLocation: /there\r\n\r\n";
+        let first = vec![hear(), Turn::Wait(SECOND), say(elsewhere)];
+        let second = vec![hear(), Turn::Wait(2 * SECOND), say("HTTP/1.1 200 OK\r\n\r\nfine")];
+        let outcome = ask("", vec![first, second]).await;
+        assert_eq!(outcome.verdict.unwrap().detail, "200 OK");
+        assert_eq!(outcome.trace.to_string(), "in match: receive 3000.0 ms");
+        assert!(outcome.trace.received.starts_with(elsewhere.as_bytes()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn credentials_of_a_url_become_stars() {
+        let negotiate = Negotiate {
+            request: b"http://web:hunter2@192.0.2.1:8080/".to_vec(),
+            ..unconfigured("http")
+        };
+        // A server that shows what it was asked.
+        let echo = vec![
+            Turn::Hear("\r\n\r\n"),
+            say("HTTP/1.1 401 No\r\n\r\nBasic d2ViOmh1bnRlcjI= is web:hunter2"),
+        ];
+        let outcome = converse(&spec(negotiate), vec![echo]).await;
+        assert!(
+            outcome.trace.received.ends_with(b"\r\n\r\nBasic *** is web:***"),
+            "{:?}",
+            outcome.trace
+        );
+    }
+}
