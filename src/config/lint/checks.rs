@@ -22,6 +22,11 @@ const NEGOTIATION: &[&str] = &[
     "httpmethod",
     "dnstype",
     "virtualhost",
+    "requestheader",
+    "requestbody",
+    "expectstatus",
+    "expectheader",
+    "maxbody",
     "login",
     "passwd",
     "database",
@@ -59,6 +64,7 @@ impl Whole<'_> {
             self.slow(service, &mut slow, findings);
             pings_only(service, findings);
             url_as_path(service, findings);
+            self.body_of_get(service, findings);
         }
     }
 
@@ -171,6 +177,18 @@ impl Whole<'_> {
             true => format!("checktype=negotiate asks more than connect, and makes use of {it}"),
             false => format!("take {it} out, or choose the check that uses {it}"),
         }));
+    }
+
+    /// Bodies that are sent with a method that has none.
+    fn body_of_get(&self, service: &Service, findings: &mut Findings) {
+        let block = &service.block;
+        let has_none = matches!(block.method, HttpMethod::Get | HttpMethod::Head);
+        let asked = block.check_type.negotiates() && self.uses(service, "requestbody");
+        if let (true, true, Some(place)) = (has_none, asked, block.said.value("requestbody")) {
+            let fault = format!("most servers do not read the body of a {} request", block.method);
+            let fault = Diagnostic::advice("A0406", place, fault);
+            findings.push(fault.hint("write httpmethod=POST, or take `requestbody` out"));
+        }
     }
 
     /// Failures that take hours to be believed; where a line outside of the services makes them so, it is told once.
