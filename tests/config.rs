@@ -456,6 +456,9 @@ fn secrets_that_everybody_can_read_are_told_once_a_file() {
     let sent = |header: &str| service(80, &format!("\trequestheader=\"{header}: x\"\n"));
     assert_eq!(codes(&told(0o644, &sent("cookie"))), ["A0105", "A0002"]);
     assert_eq!(codes(&told(0o644, &sent("Accept"))), ["A0105"]);
+    let second = told(0o644, &(sent("Accept") + "\trequestheader=\"Authorization: x\"\n"));
+    let place = &second.diagnostics.last().unwrap().span;
+    assert_eq!(second.sources.line(place).unwrap().number, 4);
     let open = service(
         21,
         "\tservice=ftp\n\treceive=\"x\"\n\tlogin=\"anonymous\"\n\tpasswd=\"me@example.org\"\n",

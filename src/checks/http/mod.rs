@@ -116,7 +116,7 @@ pub(super) const PROTOCOLS: &[Protocol] = &[
                 "maxbody",
             ],
             doc: "Asks the real server, a proxy, for `request`, which must be a whole URL. It works when the answer \
-                  has a status of 2xx and its body matches `receive`.",
+                  is as good as one to http must be.",
         },
         talk: |question, link| Box::pin(talk(question, link, Via::Proxy)),
     },

@@ -97,13 +97,15 @@ async fn read_one(link: &mut Link<'_>, asked: &Negotiate) -> Result<Response, Fa
     let fields = Fields::read(link, &asked.http.expected_headers).await?;
     let framing = match (asked.method, fields.transfer_encoding.as_deref(), fields.content_length) {
         (HttpMethod::Head, _, _) => Framing::Length(0),
+        // What it says of a body is said of the one that it does not send.
+        _ if status == 304 => Framing::Length(0),
         (_, Some(encodings), _) => match encodings.rsplit(',').next().map(str::trim) {
             Some(last) if last.eq_ignore_ascii_case("chunked") => Framing::Chunked,
             // Nothing says where such a body ends, and nothing of it can be read.
             _ => Framing::Length(0),
         },
         (_, None, Some(length)) => Framing::Length(length),
-        (_, None, None) if matches!(status, 100..=199 | 204 | 304) => Framing::Length(0),
+        (_, None, None) if matches!(status, 100..=199 | 204) => Framing::Length(0),
         (_, None, None) => Framing::Close,
     };
     let Fields { location, expected, .. } = fields;

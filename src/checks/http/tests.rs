@@ -391,10 +391,12 @@ async fn the_status_is_one_of_those_expected() {
     let expected = "mismatch: 200 OK, expected was 204, 300-399";
     assert_eq!(words(&http, vec![ok.clone()]).await, expected);
     assert_eq!(words(&http, vec![to_b.clone()]).await, "302 Found", "it is not followed");
-    let other = HttpSettings { statuses: vec![200..=200, 503..=503], ..http };
+    let other = HttpSettings { statuses: vec![200..=200, 503..=503], ..http.clone() };
     assert_eq!(words(&other, vec![to_b, ok]).await, "200 OK", "it is followed");
     let sorry = says(b"HTTP/1.1 503 Sorry\r\n\r\n");
     assert_eq!(words(&other, vec![sorry]).await, "503 Sorry");
+    let unchanged = says_and_hangs(b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n");
+    assert_eq!(words(&http, vec![unchanged]).await, "304 Not Modified", "no body is waited for");
 }
 
 #[tokio::test(start_paused = true)]

@@ -39,6 +39,10 @@ const TLS: &[&str] = &["tlsverify", "cafile", "tlsname", "clientcert", "clientke
 /// A server that is dead for longer than this before anything is done about it may as well not be checked.
 const SLOW: Duration = Duration::from_secs(60 * 60);
 
+/// What to do about a pattern that no text matches.
+const UNMATCHED: &str =
+    "write \\ before each of ^ $ that stands for itself, and \\b only where a word begins or ends";
+
 /// What the patterns of the file are found in, each found out once.
 #[derive(Default)]
 struct Patterns<'a>(BTreeMap<&'a [u8], Found>);
@@ -65,6 +69,7 @@ impl Whole<'_> {
             pings_only(service, findings);
             url_as_path(service, findings);
             self.body_of_get(service, findings);
+            self.expected_headers(service, &mut patterns, findings);
         }
     }
 
@@ -108,7 +113,7 @@ impl Whole<'_> {
                         place,
                         format!("no text matches this `receive`, so {whom} found working"),
                     )
-                    .hint("write \\ before each of ^ $ that stands for itself, and \\b only where a word begins or ends"),
+                    .hint(UNMATCHED),
                 ),
                 _ if head && !pattern.is_match(b"") => findings.push(
                     Diagnostic::warning(
@@ -177,6 +182,29 @@ impl Whole<'_> {
             true => format!("checktype=negotiate asks more than connect, and makes use of {it}"),
             false => format!("take {it} out, or choose the check that uses {it}"),
         }));
+    }
+
+    /// Header fields that no answer can have.
+    fn expected_headers<'a>(
+        &self,
+        service: &'a Service,
+        patterns: &mut Patterns<'a>,
+        findings: &mut Findings,
+    ) {
+        let block = &service.block;
+        if !block.check_type.negotiates() || !self.uses(service, "expectheader") {
+            return;
+        }
+        // In a file without errors each line has its pattern.
+        let lines = block.said.iter().filter(|mention| mention.name == "expectheader");
+        for (line, (name, pattern)) in lines.zip(&block.http.expected_headers) {
+            if patterns.found(pattern) == Found::Never {
+                let fault =
+                    format!("no {name} matches this pattern, so no server is found working");
+                findings
+                    .push(Diagnostic::warning("W0408", line.value.clone(), fault).hint(UNMATCHED));
+            }
+        }
     }
 
     /// Bodies that are sent with a method that has none.

@@ -64,13 +64,13 @@ impl Whole<'_> {
         for service in self.services() {
             // The password of an anonymous login is none.
             let open = matches!(service.block.access.login.as_str(), "anonymous" | "ftp");
+            // In a file without errors each `requestheader` line has its header.
+            let mut sent = service.block.http.headers.iter();
             for mention in service.block.said.iter() {
                 let secret = match mention.name {
                     "passwd" => !open,
                     "secret" => true,
-                    "requestheader" => {
-                        service.block.http.headers.iter().any(|header| is_secret(&header.name))
-                    }
+                    "requestheader" => sent.next().is_some_and(|header| is_secret(&header.name)),
                     _ => false,
                 };
                 if !secret {
