@@ -17,8 +17,8 @@ pub(in crate::config) const HTTP_METHODS: &[&str] = &["GET", "HEAD", "OPTIONS", 
 /// The largest `maxbody`, in bytes: as much memory as each check may take that is under way.
 const LARGEST_BODY: u32 = 16 * 1024 * 1024;
 
-/// What each `requestheader` cannot say, and who says it.
-const NOT_OURS: &[(&str, &str)] = &[
+/// The header fields that the check says itself, each with where it comes from.
+const SAID_BY_US: &[(&str, &str)] = &[
     ("Host", "`virtualhost` says the Host"),
     ("Content-Length", "the length is that of `requestbody`"),
     ("Transfer-Encoding", "`requestbody` is sent as it is"),
@@ -49,7 +49,8 @@ pub(in crate::config) fn http_method(draft: &mut Draft<'_>, value: &Value<'_>) {
 
 pub(in crate::config) fn request_header(draft: &mut Draft<'_>, value: &Value<'_>) {
     let Some((name, text)) = header(value, &mut draft.findings) else { return };
-    if let Some((_, instead)) = NOT_OURS.iter().find(|(known, _)| known.eq_ignore_ascii_case(&name))
+    if let Some((_, instead)) =
+        SAID_BY_US.iter().find(|(known, _)| known.eq_ignore_ascii_case(&name))
     {
         let fault = format!("`requestheader` cannot be {name}");
         draft.findings.push(value.wrong("E0215", fault).hint(*instead));
