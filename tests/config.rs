@@ -410,6 +410,12 @@ fn secrets_are_in_no_text() {
         "\n\tpasswd=\"hunter2\"",
         "passwd=hunter2",
         "PASSWD hunter2",
+        "\trequestheader=\"X-Key: hunter2\"\n\trequestbody=\"hunter2\"",
+        "\trequestheader=X-Key: hunter2",
+        "\trequestheader=\"hunter2\"",
+        "\trequestheader=\"X-Key: x\"\n\trequestheader=\"X-Key: hunter2\"",
+        "\trequest_body=\"hunter2\"",
+        "\trequestbody=hunter2",
     ] {
         let source = format!("virtual=192.0.2.1:80\n{line}\n\treal=192.0.2.10:80 gate\n");
         let loaded = load(&source);
@@ -447,6 +453,12 @@ fn secrets_that_everybody_can_read_are_told_once_a_file() {
     let loaded = told(0o644, &secrets);
     let text = config::render(&loaded.sources, 1, &loaded.diagnostics);
     assert!(text.contains("hint: chmod o= x.cf") && !text.contains("hunter2"), "{text}");
+    let sent = |header: &str| service(80, &format!("\trequestheader=\"{header}: x\"\n"));
+    assert_eq!(codes(&told(0o644, &sent("cookie"))), ["A0105", "A0002"]);
+    assert_eq!(codes(&told(0o644, &sent("Accept"))), ["A0105"]);
+    let second = told(0o644, &(sent("Accept") + "\trequestheader=\"Authorization: x\"\n"));
+    let place = &second.diagnostics.last().unwrap().span;
+    assert_eq!(second.sources.line(place).unwrap().number, 4);
     let open = service(
         21,
         "\tservice=ftp\n\treceive=\"x\"\n\tlogin=\"anonymous\"\n\tpasswd=\"me@example.org\"\n",

@@ -15,8 +15,8 @@ use std::{
 use ldirectord::{
     checks::{Checker, catalogue},
     model::{
-        Carrier, CheckKind, CheckSpec, HttpMethod, Negotiate, Phase, Reason, Secret, Stage,
-        TlsSettings, Transport, Verdict,
+        Carrier, CheckKind, CheckSpec, HttpMethod, HttpSettings, Negotiate, Phase, Reason, Secret,
+        Stage, TlsSettings, Transport, Verdict,
     },
     pattern::Pattern,
 };
@@ -61,6 +61,7 @@ fn negotiate(protocol: &'static str, target: SocketAddr, receive: Option<&str>) 
         },
         receive: receive.map(|receive| Pattern::new(receive.as_bytes()).unwrap()),
         method: HttpMethod::Get,
+        http: HttpSettings::default(),
         dns_record: None,
         virtualhost: None,
         login: "somebody".to_owned(),

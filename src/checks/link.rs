@@ -373,11 +373,12 @@ impl<'a> Link<'a> {
         if self.stream.is_none() {
             self.open().await?;
         }
-        self.phase = Phase::Receive(0);
-        let Link { stream: Some(stream), phase, deadline, .. } = self else {
+        self.progress.begin(Wait::Receive(0));
+        let Link { stream: Some(stream), progress, deadline, .. } = self else {
             return Err(self.closed());
         };
-        Ok(Bounded { stream, phase, deadline: deadline.as_mut(), limit })
+        let Progress { wait, recorder } = progress;
+        Ok(Bounded { stream, wait, recorder, deadline: deadline.as_mut(), limit })
     }
 
     /// Sends all of this.
@@ -507,7 +508,8 @@ impl<'a> Link<'a> {
 /// The connection of a link, limited in time and in what is read.
 pub(super) struct Bounded<'l> {
     stream: &'l mut Box<dyn Stream>,
-    phase: &'l mut Phase,
+    wait: &'l mut Wait,
+    recorder: &'l Recorder,
     deadline: Pin<&'l mut Sleep>,
     limit: u64,
 }
@@ -536,8 +538,9 @@ impl AsyncRead for Bounded<'_> {
         let read = Pin::new(&mut *self.stream).poll_read(context, buffer);
         ready!(self.in_time(read, context))?;
         let count = buffer.filled().len().saturating_sub(before);
+        self.recorder.received(buffer.filled().get(before..).unwrap_or_default());
         let limit = self.limit;
-        if let Phase::Receive(sum) = &mut *self.phase {
+        if let Wait::Receive(sum) = &mut *self.wait {
             *sum = sum.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
             if *sum > limit {
                 let text = format!("it sent more than {limit} bytes");

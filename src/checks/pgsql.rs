@@ -111,30 +111,21 @@ mod tests {
     use std::time::Duration;
 
     use super::{
-        super::script::{Outcome, Turn, converse},
+        super::script::{Outcome, Turn, converse, unconfigured},
         *,
     };
-    use crate::model::{
-        CheckKind, CheckSpec, HttpMethod, Negotiate, Secret, TlsSettings, Transport,
-    };
+    use crate::model::{CheckKind, CheckSpec, Negotiate, Secret};
 
     fn check(login: &str, request: &str) -> CheckSpec {
         let (interval, timeout) = (Duration::from_secs(10), Duration::from_secs(5));
         CheckSpec {
             target: "192.0.2.1:5432".parse().unwrap(),
             kind: CheckKind::Negotiate(Negotiate {
-                protocol: "pgsql",
-                transport: Transport::Tcp,
                 request: request.as_bytes().to_vec(),
-                receive: None,
-                method: HttpMethod::Get,
-                dns_record: None,
-                virtualhost: None,
                 login: login.to_owned(),
                 passwd: Secret("sesame".to_owned()),
                 database: "shop".to_owned(),
-                secret: Secret::default(),
-                tls: TlsSettings::default(),
+                ..unconfigured("pgsql")
             }),
             interval,
             fast_interval: interval,

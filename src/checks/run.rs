@@ -63,7 +63,8 @@ impl Checker {
                 (Phase::Receive, running.await)
             }
             (CheckKind::ExternalPerl { program, arguments }, _) => {
-                self.shared.perls.run(program, arguments, spec.timeout).await
+                let running = self.shared.perls.run(program, arguments, spec.timeout);
+                (Phase::Receive, running.await)
             }
             (CheckKind::Negotiate(negotiate) | CheckKind::Combined { negotiate, .. }, _) => {
                 let recorder = Recorder::new();

@@ -25,7 +25,8 @@ use super::{
     tls::Tls,
 };
 use crate::model::{
-    CheckKind, CheckSpec, HttpMethod, Negotiate, Secret, TlsSettings, Trace, Transport, Verdict,
+    CheckKind, CheckSpec, HttpMethod, HttpSettings, Negotiate, Secret, TlsSettings, Trace,
+    Transport, Verdict,
 };
 
 /// Where the server of a scripted conversation would be.
@@ -39,6 +40,7 @@ pub(super) fn unconfigured(protocol: &'static str) -> Negotiate {
         request: b"/".to_vec(),
         receive: None,
         method: HttpMethod::Get,
+        http: HttpSettings::default(),
         dns_record: None,
         virtualhost: None,
         login: String::new(),

@@ -138,6 +138,12 @@ pub const CODES: &[(&str, &str)] = &[
          check must be one.",
     ),
     (
+        "A0406",
+        "GET and HEAD ask for something that is there, and a body has no meaning with them. Some servers read it all the \
+         same, most do not, and some break the connection off. A body goes with POST or PUT.\n\n\
+         \x20 httpmethod = POST",
+    ),
+    (
         "E0001",
         "The file has so many faults that the rest of it was not looked at. It is probably no ldirectord.cf.",
     ),
@@ -272,6 +278,19 @@ pub const CODES: &[(&str, &str)] = &[
          \x20 statuslisten = 127.0.0.1:8090\n\
          \x20 statuslisten = [::1]:8090\n\
          \x20 statuslisten = 8090",
+    ),
+    (
+        "E0214",
+        "`expectstatus` is a list with commas: statuses of three digits from 200 to 599, and ranges of them, the lower one \
+         first. Interim answers (1xx) are passed over and never the answer.\n\n\
+         \x20 expectstatus = 200,204,300-399",
+    ),
+    (
+        "E0215",
+        "A header field has a name of letters, digits and `-`, a `:` and a value without control characters. In a request each \
+         name stands once; Host, Content-Length, Transfer-Encoding and Connection are said by the check itself.\n\n\
+         \x20 requestheader = \"Content-Type: application/json\"\n\
+         \x20 expectheader = \"X-Health: ^ok$\"",
     ),
     (
         "E0301",

@@ -515,12 +515,76 @@ pub const DIRECTIVES: &[Directive] = &[
     Directive {
         name: "httpmethod",
         scope: Scope::Virtual,
-        value: ValueKind::Word(&["GET", "HEAD"]),
+        differs: "GET and HEAD only; it refuses the file for another",
+        value: ValueKind::Word(set::HTTP_METHODS),
         default: "GET",
         example: "HEAD",
-        doc: "The method of http and https checks. The answer to HEAD has no body, so receive can never be found in it.",
+        doc: "The method of http and https checks. The answer to HEAD has no body, so receive can never be found in it. \
+              Redirections are followed with GET and HEAD only.",
         says: Says::Same("httpmethod must be GET or HEAD"),
         set: set::http_method,
+        ..ROW
+    },
+    Directive {
+        name: "requestheader",
+        repeats: true,
+        extension: true,
+        value: ValueKind::Special("\"NAME: TEXT\""),
+        default: "none",
+        example: "\"Accept: application/json\"",
+        doc: "A header field to send with the request of a http, https or http_proxy check, each name once. May be repeated. \
+              Host is what virtualhost says, and Content-Length that of requestbody. A redirection to another host or port \
+              is followed without it. A file with a password or a token in it should be readable by root alone.",
+        set: set::request_header,
+        ..ROW
+    },
+    Directive {
+        name: "requestbody",
+        extension: true,
+        value: ValueKind::Quoted,
+        default: "none",
+        example: "\"{\"query\": \"ping\"}\"",
+        doc: "What a http, https or http_proxy check sends behind the header of its request, as it stands between the first \
+              and the last quote of the line; mostly with httpmethod=POST, and a requestheader for its Content-Type.",
+        set: set::request_body,
+        ..ROW
+    },
+    Directive {
+        name: "expectstatus",
+        extension: true,
+        value: ValueKind::Special("list of STATUS, STATUS-STATUS"),
+        range: "statuses from 200 to 599",
+        default: "200-299",
+        example: "200,204,300-399",
+        doc: "The statuses that the answer to a http, https or http_proxy check may have. Without it redirections are \
+              followed, and the last answer must have one of 2xx; a redirection whose status is in the list is an answer, \
+              and not followed.",
+        set: set::expect_status,
+        ..ROW
+    },
+    Directive {
+        name: "expectheader",
+        repeats: true,
+        extension: true,
+        value: ValueKind::Special("\"NAME: PATTERN\""),
+        default: "anything will do",
+        example: "\"Content-Type: ^application/json\"",
+        doc: "A header field that the answer to a http, https or http_proxy check must have, and a regular expression of Perl \
+              that must be found in its value; where the field is there several times, in one of them. May be repeated, and \
+              each must be met.",
+        set: set::expect_header,
+        ..ROW
+    },
+    Directive {
+        name: "maxbody",
+        extension: true,
+        value: ValueKind::Count,
+        range: "1 to 16777216",
+        default: "1048576",
+        example: "65536",
+        doc: "In how many bytes of the body of an answer a http, https or http_proxy check looks for receive. What follows is \
+              not read.",
+        set: set::max_body,
         ..ROW
     },
     Directive {

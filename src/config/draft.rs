@@ -10,8 +10,8 @@ use std::{
 use super::{Named, diagnostic::Findings, said::Said, value::Value};
 use crate::{
     model::{
-        AlertPhases, DnsRecord, Drift, Forwarding, HttpMethod, LogTarget, Mask, SchedulerFlags,
-        TlsEngine, Weight,
+        AlertPhases, DnsRecord, Drift, Forwarding, HttpMethod, HttpSettings, LogTarget, Mask,
+        SchedulerFlags, TlsEngine, Weight,
     },
     pattern::{Pattern, PatternError},
 };
@@ -157,6 +157,7 @@ pub(super) struct Block {
     pub(super) request: Option<Vec<u8>>,
     pub(super) receive: Option<Pattern>,
     pub(super) method: HttpMethod,
+    pub(super) http: HttpSettings,
     pub(super) dns_record: Option<DnsRecord>,
     pub(super) virtual_host: Option<String>,
     pub(super) tls_name: Option<String>,
@@ -246,6 +247,7 @@ impl Block {
             request: None,
             receive: None,
             method: HttpMethod::Get,
+            http: HttpSettings::default(),
             dns_record: None,
             virtual_host: None,
             tls_name: None,

@@ -346,6 +346,7 @@ fn negotiate(
         },
         receive,
         method: block.method,
+        http: block.http.clone(),
         dns_record: block.dns_record,
         virtualhost: block.virtual_host.clone(),
         login: block.access.login.clone(),

@@ -9,13 +9,15 @@ use super::{
 
 /// The directives of a virtual service, or of all that is outside of them, in the order of the file.
 ///
-/// Those are left out that begin something, and those of which each counts.
+/// Those are left out that begin something, and real servers.
 #[derive(Default)]
 pub(super) struct Said(Vec<Mention>);
 
 /// A directive, and where it stands.
 pub(super) struct Mention {
     pub(super) name: &'static str,
+    /// Whether each of several counts.
+    pub(super) repeats: bool,
     pub(super) key: Range<usize>,
     pub(super) value: Range<usize>,
 }
@@ -23,9 +25,10 @@ pub(super) struct Mention {
 impl Said {
     pub(super) fn note(&mut self, value: &Value<'_>) {
         let directive: &Directive = value.directive;
-        if !directive.repeats && directive.scope != Scope::Opening {
+        let Directive { name, repeats, .. } = *directive;
+        if !matches!(name, "real" | "real6") && directive.scope != Scope::Opening {
             let (key, span) = (value.key.clone(), value.span());
-            self.0.push(Mention { name: directive.name, key, value: span });
+            self.0.push(Mention { name, repeats, key, value: span });
         }
     }
 

@@ -9,17 +9,19 @@ use super::{
 };
 
 /// Directives whose values are nobody's business.
-const HIDDEN: [&[u8]; 2] = [b"passwd", b"secret"];
+pub(super) const HIDDEN: [&str; 4] = ["passwd", "secret", "requestheader", "requestbody"];
 
 /// A line with a star for every letter of a secret.
 pub(super) fn masked(line: &[u8]) -> Cow<'_, [u8]> {
     let document = Document::parse(line);
     let Some((start, parsed)) = document.positioned().next() else { return Cow::Borrowed(line) };
     let secret = match &parsed.content {
-        Content::Directive { key, equals, .. } if HIDDEN.iter().any(|name| is_like(key, name)) => {
+        Content::Directive { key, equals, .. }
+            if HIDDEN.iter().any(|name| is_like(key, name.as_bytes())) =>
+        {
             start + parsed.indent.len() + key.len() + equals.len()
         }
-        Content::Unreadable(text) if HIDDEN.iter().any(|name| contains(text, name)) => {
+        Content::Unreadable(text) if HIDDEN.iter().any(|name| contains(text, name.as_bytes())) => {
             start + parsed.indent.len() + text.len().min(6)
         }
         _ => return Cow::Borrowed(line),

@@ -11,7 +11,7 @@ use std::{borrow::Cow, ops::Range, time::Duration};
 use super::{
     diagnostic::{Diagnostic, Findings},
     directives::Directive,
-    secret::masked,
+    secret::{HIDDEN, masked},
     syntax::Line,
 };
 
@@ -393,7 +393,7 @@ impl Value<'_> {
                     slice(&whole, range).to_vec()
                 } else {
                     let text = match name {
-                        "passwd" | "secret" => "...".to_owned(),
+                        hidden if HIDDEN.contains(&hidden) => "...".to_owned(),
                         _ => shown(self.text.trim_ascii()).replace(['"', '\''], ""),
                     };
                     let fault = match self.text.trim_ascii().is_empty() {

@@ -246,7 +246,7 @@ mod tests {
     use std::net::SocketAddr;
 
     use super::*;
-    use crate::model::{HttpMethod, Negotiate, Secret, TlsSettings, Transport};
+    use crate::model::{HttpMethod, HttpSettings, Negotiate, Secret, TlsSettings, Transport};
 
     fn at(milliseconds: u64) -> Moment {
         Moment::at(Duration::from_millis(milliseconds))
@@ -304,6 +304,7 @@ mod tests {
             request: Vec::new(),
             receive: None,
             method: HttpMethod::Get,
+            http: HttpSettings::default(),
             dns_record: None,
             virtualhost: None,
             login: String::new(),

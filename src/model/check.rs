@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
-use super::{TlsSettings, Transport};
+use super::{HttpMethod, HttpSettings, TlsSettings, Transport};
 use crate::pattern::Pattern;
 
 /// The number of a check in [`super::Desired::checks`].
@@ -103,6 +103,8 @@ pub struct Negotiate {
     pub receive: Option<Pattern>,
     /// The method of an HTTP request.
     pub method: HttpMethod,
+    /// What else an HTTP check asks and expects.
+    pub http: HttpSettings,
     /// What kind of record DNS is asked for; `None` is an address of a name and the name of an address.
     pub dns_record: Option<DnsRecord>,
     /// The Host header of an HTTP request, and the name in TLS; `Some("")` is an empty header.
@@ -117,16 +119,6 @@ pub struct Negotiate {
     pub secret: Secret,
     /// How TLS is spoken, by the protocols that travel over it.
     pub tls: TlsSettings,
-}
-
-/// The method of an HTTP request.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
-pub enum HttpMethod {
-    /// GET.
-    #[default]
-    Get,
-    /// HEAD: the answer has no body, so a `receive` pattern never matches.
-    Head,
 }
 
 /// A kind of record in DNS (`dnstype`).

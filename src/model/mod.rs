@@ -4,6 +4,7 @@
 //! `config` makes a [`Desired`] from a file; every later layer reads it and none changes it.
 
 mod check;
+mod http;
 mod policy;
 mod server;
 mod service;
@@ -13,9 +14,10 @@ mod trace;
 use std::sync::Arc;
 
 pub use check::{
-    Carrier, CheckId, CheckKind, CheckSpec, DnsRecord, Failure, HttpMethod, Negotiate, Pass,
-    ProtocolInfo, Reason, Secret, Stage, Verdict,
+    Carrier, CheckId, CheckKind, CheckSpec, DnsRecord, Failure, Negotiate, Pass, ProtocolInfo,
+    Reason, Secret, Stage, Verdict,
 };
+pub use http::{HttpHeader, HttpMethod, HttpSettings};
 pub use policy::{AlertPhases, AlertPolicy, Drift, LogTarget, ProcessSettings, Quiesce};
 pub use server::{
     Checked, Fallback, Forwarding, RealServer, ServerKey, Share, Thresholds, Tunnel, Weight,

@@ -199,8 +199,8 @@ mod tests {
     use super::*;
     use crate::{
         model::{
-            CheckId, Forwarding, HttpMethod, Quiesce, Secret, ServerKey, Settings, Share,
-            Thresholds, TlsSettings, Weight,
+            CheckId, Forwarding, HttpMethod, HttpSettings, Quiesce, Secret, ServerKey, Settings,
+            Share, Thresholds, TlsSettings, Weight,
         },
         pattern::Pattern,
     };
@@ -247,6 +247,7 @@ mod tests {
             request: b"http://127.0.0.2:80/".to_vec(),
             receive: None,
             method: HttpMethod::Get,
+            http: HttpSettings::default(),
             dns_record: None,
             virtualhost: None,
             login: String::new(),

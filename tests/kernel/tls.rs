@@ -10,8 +10,8 @@ use std::{
 use ldirectord::{
     checks::{Checker, tls},
     model::{
-        CheckKind, CheckSpec, ClientIdentity, HttpMethod, Negotiate, Reason, Secret, Stage,
-        TlsSettings, Transport, Verdict,
+        CheckKind, CheckSpec, ClientIdentity, HttpMethod, HttpSettings, Negotiate, Reason, Secret,
+        Stage, TlsSettings, Transport, Verdict,
     },
 };
 use libtest_mimic::Trial;
@@ -83,6 +83,7 @@ fn check(target: SocketAddr, settings: &TlsSettings) -> Verdict {
         request: format!("https://{target}/").into_bytes(),
         receive: None,
         method: HttpMethod::Get,
+        http: HttpSettings::default(),
         dns_record: None,
         virtualhost: Some("www.example.com".to_owned()),
         login: String::new(),

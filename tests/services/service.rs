@@ -322,7 +322,7 @@ impl Server {
             let checker = Checker::new();
             let run =
                 async { tokio::time::timeout(limit, checker.run(spec, Stage::Negotiate)).await };
-            runtime.block_on(run).unwrap()
+            runtime.block_on(run).unwrap().verdict
         })
     }
 

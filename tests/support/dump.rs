@@ -5,8 +5,9 @@ use std::{fmt::Write as _, net::SocketAddr, time::Duration};
 use ldirectord::{
     config::{self, File},
     model::{
-        AlertPolicy, CheckKind, CheckSpec, Checked, Desired, Forwarding, HttpMethod, LogTarget,
-        Negotiate, ProcessSettings, Quiesce, Settings, TlsSettings, Tunnel, VirtualService,
+        AlertPolicy, CheckKind, CheckSpec, Checked, Desired, Forwarding, HttpMethod, HttpSettings,
+        LogTarget, Negotiate, ProcessSettings, Quiesce, Settings, TlsSettings, Tunnel,
+        VirtualService,
     },
 };
 
@@ -209,9 +210,10 @@ fn negotiate(talk: &Negotiate, target: &SocketAddr) -> String {
     if let Some(receive) = &talk.receive {
         write!(text, " receive {:?}", String::from_utf8_lossy(receive.source())).unwrap();
     }
-    if talk.method == HttpMethod::Head {
-        text.push_str(" HEAD");
+    if talk.method != HttpMethod::Get {
+        write!(text, " {}", talk.method).unwrap();
     }
+    http(&mut text, &talk.http);
     if let Some(record) = talk.dns_record {
         write!(text, " {record}").unwrap();
     }
@@ -232,4 +234,23 @@ fn negotiate(talk: &Negotiate, target: &SocketAddr) -> String {
         }
     }
     text
+}
+
+fn http(text: &mut String, http: &HttpSettings) {
+    let default = HttpSettings::default();
+    for header in &http.headers {
+        write!(text, " send {}: {:?}", header.name, header.value.0).unwrap();
+    }
+    if http.body != default.body {
+        write!(text, " body {:?}", http.body.0).unwrap();
+    }
+    if http.statuses != default.statuses {
+        write!(text, " status {:?}", http.statuses).unwrap();
+    }
+    for (name, pattern) in &http.expected_headers {
+        write!(text, " expect {name}: {:?}", String::from_utf8_lossy(pattern.source())).unwrap();
+    }
+    if http.max_body != default.max_body {
+        write!(text, " body up to {}", http.max_body).unwrap();
+    }
 }

@@ -113,7 +113,17 @@ const fn over_tls(name: &'static str, directives: &'static [&'static str]) -> Pr
     ProtocolInfo { carrier: Carrier::Tls, ..protocol(name, directives) }
 }
 
-const HTTP: &[&str] = &["request", "receive", "httpmethod", "virtualhost"];
+const HTTP: &[&str] = &[
+    "request",
+    "receive",
+    "httpmethod",
+    "virtualhost",
+    "requestheader",
+    "requestbody",
+    "expectstatus",
+    "expectheader",
+    "maxbody",
+];
 const LOGIN: &[&str] = &["login", "passwd"];
 const LDAP: &[&str] = &["request", "receive", "login", "passwd"];
 const SQL: &[&str] = &["request", "login", "passwd", "database"];

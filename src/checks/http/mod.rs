@@ -5,6 +5,11 @@
 //! | `GET /path HTTP/1.1`, `Host`, `User-Agent`, `Connection: close` | a status of 2xx, and `receive` found in the body |
 //! | the same of another place, up to 7 times | 301, 302, 303, 307 or 308 with `Location` |
 //!
+//! With our own directives we also say `requestheader` and, behind the header, `requestbody`; and we expect one of
+//! `expectstatus` in place of 2xx, and each `expectheader` in the header of the answer, before the body is looked at.
+//! A redirection is not followed when `expectstatus` has its status, and, as in LWP, when the method is neither GET nor
+//! HEAD. Where one leads to another host or port, what we say of our own is not said there: it may be a secret.
+//!
 //! The connection goes where the URL says; `Host` is `virtualhost`, else the address of the real server.
 //! A request that follows a redirection carries the host and port of its own URL.
 //! `http_proxy` asks the real server for the whole URL, and redirections too.
@@ -16,7 +21,7 @@
 //!
 //! Differs from ldirectord: a body that the timeout cuts off is a failure unless `receive` is found in what came.
 //! Differs from ldirectord: interim answers (1xx) are passed over, all of them and not only one 100.
-//! Differs from ldirectord: of a body without end only the first MiB is looked at.
+//! Differs from ldirectord: of a body without end only the first MiB is looked at, or `maxbody`.
 //! Differs from ldirectord: https verifies certificates only with `tlsverify`, and sends `virtualhost` as SNI.
 //! Differs from ldirectord: IPv6 needs nothing installed.
 
@@ -25,7 +30,7 @@ mod response;
 mod tests;
 mod url;
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, ops::RangeInclusive};
 
 use self::{
     response::{End, Response},
@@ -34,9 +39,12 @@ use self::{
 use super::{
     Protocol, Question, failure,
     link::{Link, Security},
-    tls,
+    shown, tls,
 };
-use crate::model::{Carrier, Failure, HttpMethod, Pass, ProtocolInfo, Reason, Secret, Verdict};
+use crate::model::{
+    Carrier, Failure, HttpHeader, HttpMethod, Negotiate, Pass, ProtocolInfo, Reason, Secret,
+    Verdict,
+};
 
 /// How many redirections are followed, as LWP does.
 const REDIRECTIONS: usize = 7;
@@ -47,10 +55,21 @@ pub(super) const PROTOCOLS: &[Protocol] = &[
             name: "http",
             default_port: Some(80),
             carrier: Carrier::Tcp,
-            directives: &["request", "receive", "httpmethod", "virtualhost"],
-            doc: "Asks for `request` with GET or HEAD (`httpmethod`), sending `virtualhost` as the Host header. \
-                  The real server works when the answer, after at most seven redirections, has a status of 2xx and \
-                  its body matches `receive`. Of a longer body the first MiB is looked at.",
+            directives: &[
+                "request",
+                "receive",
+                "httpmethod",
+                "virtualhost",
+                "requestheader",
+                "requestbody",
+                "expectstatus",
+                "expectheader",
+                "maxbody",
+            ],
+            doc: "Asks for `request` with GET or another `httpmethod`, sending `virtualhost` as the Host header, and \
+                  `requestheader` and `requestbody`. The real server works when the answer, after at most seven \
+                  redirections, has a status of 2xx (`expectstatus`) and a header that matches `expectheader`, and its \
+                  body matches `receive`. Of a longer body the first MiB is looked at (`maxbody`).",
         },
         talk: |question, link| Box::pin(talk(question, link, Via::Server)),
     },
@@ -64,6 +83,11 @@ pub(super) const PROTOCOLS: &[Protocol] = &[
                 "receive",
                 "httpmethod",
                 "virtualhost",
+                "requestheader",
+                "requestbody",
+                "expectstatus",
+                "expectheader",
+                "maxbody",
                 "tlsverify",
                 "cafile",
                 "tlsname",
@@ -81,9 +105,18 @@ pub(super) const PROTOCOLS: &[Protocol] = &[
             name: "http_proxy",
             default_port: Some(3128),
             carrier: Carrier::Tcp,
-            directives: &["request", "receive", "httpmethod"],
+            directives: &[
+                "request",
+                "receive",
+                "httpmethod",
+                "requestheader",
+                "requestbody",
+                "expectstatus",
+                "expectheader",
+                "maxbody",
+            ],
             doc: "Asks the real server, a proxy, for `request`, which must be a whole URL. It works when the answer \
-                  has a status of 2xx and its body matches `receive`.",
+                  is as good as one to http must be.",
         },
         talk: |question, link| Box::pin(talk(question, link, Via::Proxy)),
     },
@@ -107,6 +140,7 @@ async fn talk(question: &Question<'_>, link: &mut Link<'_>, via: Via) -> Verdict
         (Via::Server, Some(virtualhost)) => virtualhost.clone(),
         (Via::Server, None) => url::host_of(question.check.target.ip()),
     };
+    let first = url.clone();
     let mut redirected = 0;
     loop {
         if let Some(Secret(credentials)) = &url.credentials {
@@ -119,10 +153,10 @@ async fn talk(question: &Question<'_>, link: &mut Link<'_>, via: Via) -> Verdict
                 connect(question, link, &url, name).await?;
             }
         }
-        let response =
-            ask(link, &request(negotiate.method, &url, &host, via), negotiate.method).await?;
+        let is_own = url.is_beside(&first);
+        let response = ask(link, &request(negotiate, &url, &host, via, is_own), negotiate).await?;
         match response.location() {
-            Some(location) if redirected < REDIRECTIONS => {
+            Some(location) if redirected < REDIRECTIONS && is_followed(negotiate, &response) => {
                 url = url.join(&location).map_err(|fault| {
                     failure(Reason::Protocol, format!("{}, but {fault}", response.status_line()))
                 })?;
@@ -132,6 +166,13 @@ async fn talk(question: &Question<'_>, link: &mut Link<'_>, via: Via) -> Verdict
             _ => return judge(question, link, &response, redirected).await,
         }
     }
+}
+
+/// Whether a redirection is followed: after a method that does nothing, and where it is not the answer that is expected.
+fn is_followed(negotiate: &Negotiate, response: &Response) -> bool {
+    let statuses = &negotiate.http.statuses;
+    matches!(negotiate.method, HttpMethod::Get | HttpMethod::Head)
+        && (statuses.is_empty() || !response.has_status(statuses))
 }
 
 /// Whether a URL leads to the real server by its address.
@@ -187,31 +228,46 @@ async fn connect(
     }
 }
 
-fn request(method: HttpMethod, url: &Url, host: &str, via: Via) -> String {
-    let method = match method {
-        HttpMethod::Get => "GET",
-        HttpMethod::Head => "HEAD",
-    };
+/// The request; with the header fields and the body of the check where it goes to the server that these are meant for.
+fn request(negotiate: &Negotiate, url: &Url, host: &str, via: Via, is_own: bool) -> String {
+    let (method, http) = (negotiate.method, &negotiate.http);
     let target = match via {
         Via::Server => url.path.as_str(),
         Via::Proxy => url.whole.as_str(),
     };
-    let version = env!("CARGO_PKG_VERSION");
-    let authorization = match &url.credentials {
-        Some(Secret(credentials)) => format!("Authorization: Basic {credentials}\r\n"),
-        None => String::new(),
+    let (headers, Secret(body)) = match is_own {
+        true => (http.headers.as_slice(), http.body.clone()),
+        false => (&[][..], Secret::default()),
     };
-    format!(
-        "{method} {target} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: ldirectord/{version}\r\n\
-         {authorization}Connection: close\r\n\r\n"
-    )
+    let is_said = |name: &str| headers.iter().any(|header| header.name.eq_ignore_ascii_case(name));
+    let mut fields = vec![format!("Host: {host}")];
+    if !is_said("User-Agent") {
+        fields.push(format!("User-Agent: ldirectord/{}", env!("CARGO_PKG_VERSION")));
+    }
+    if let Some(Secret(credentials)) = &url.credentials
+        && !is_said("Authorization")
+    {
+        fields.push(format!("Authorization: Basic {credentials}"));
+    }
+    fields.extend(headers.iter().map(|HttpHeader { name, value }| format!("{name}: {}", value.0)));
+    if !body.is_empty() || matches!(method, HttpMethod::Post | HttpMethod::Put) {
+        fields.push(format!("Content-Length: {}", body.len()));
+    }
+    fields.push("Connection: close".to_owned());
+    format!("{method} {target} HTTP/1.1\r\n{}\r\n\r\n{body}", fields.join("\r\n"))
 }
 
 /// Sends the request and reads the header of the answer.
-async fn ask(link: &mut Link<'_>, request: &str, method: HttpMethod) -> Result<Response, Failure> {
+async fn ask(
+    link: &mut Link<'_>,
+    request: &str,
+    negotiate: &Negotiate,
+) -> Result<Response, Failure> {
     match link.send(request.as_bytes()).await {
         // A server may have answered and closed before it had read what we asked.
-        Ok(()) | Err(Failure { reason: Reason::Reset, .. }) => response::read(link, method).await,
+        Ok(()) | Err(Failure { reason: Reason::Reset, .. }) => {
+            response::read(link, negotiate).await
+        }
         Err(fault) => Err(fault),
     }
 }
@@ -223,17 +279,30 @@ async fn judge(
     response: &Response,
     redirected: usize,
 ) -> Verdict {
-    let status_line = response.status_line();
-    if !response.is_success() {
+    let (status_line, http) = (response.status_line(), &question.negotiate.http);
+    if !response.has_status(&http.statuses) {
         let detail = match redirected {
             0 => status_line,
             1 => format!("{status_line} after a redirection"),
             _ => format!("{status_line} after {redirected} redirections"),
         };
-        return Err(failure(Reason::Protocol, detail));
+        return Err(match http.statuses.as_slice() {
+            [] => failure(Reason::Protocol, detail),
+            good => failure(Reason::Mismatch, format!("{detail}, expected was {}", listed(good))),
+        });
+    }
+    for (name, pattern) in &http.expected_headers {
+        if !response.values(name).any(|value| pattern.is_match(value.as_bytes())) {
+            // What came instead may be a cookie, or something else that is nobody's business.
+            let fault = match response.values(name).next() {
+                Some(_) => format!("but its header {name} does not match the pattern"),
+                None => format!("but it has no header {name}"),
+            };
+            return Err(failure(Reason::Mismatch, format!("{status_line}, {fault}")));
+        }
     }
     let receive = question.negotiate.receive.as_ref();
-    let (body, end) = response.body(link, receive.is_some()).await;
+    let (body, end) = response.body(link, http.max_body, receive.is_some()).await;
     match (receive, end) {
         (None, End::Complete | End::Limit) => Ok(Pass { detail: status_line }),
         (Some(pattern), _) if pattern.is_match(&body) => Ok(Pass { detail: status_line }),
@@ -246,4 +315,13 @@ async fn judge(
             Err(failure(Reason::Mismatch, detail))
         }
     }
+}
+
+/// `200, 300-399`.
+fn listed(statuses: &[RangeInclusive<u16>]) -> String {
+    let one = |range: &RangeInclusive<u16>| match range.start() == range.end() {
+        true => range.start().to_string(),
+        false => format!("{}-{}", range.start(), range.end()),
+    };
+    shown(statuses.iter().map(one).collect::<Vec<_>>().join(", ").as_bytes())
 }

@@ -3,17 +3,19 @@
 //! Laxness and limits are those of Perl's `Net::HTTP`, which ldirectord reads with: lines of at most 8 KiB, at most
 //! 128 of them in a header; without a status line the whole answer is the body, with the status 200.
 
+use std::ops::RangeInclusive;
+
 use super::super::{failure, link::Link};
-use crate::model::{Failure, HttpMethod, Reason};
+use crate::{
+    model::{Failure, HttpMethod, Negotiate, Reason},
+    pattern::Pattern,
+};
 
 /// The longest line of a header or between chunks, in bytes.
 const LINE: usize = 8 * 1024;
 
 /// The most lines in a header.
 const LINES: usize = 128;
-
-/// How much of a body is looked at, in bytes.
-const BODY: u64 = 1024 * 1024;
 
 /// The most interim answers (1xx) before the real one.
 const INTERIM: usize = 8;
@@ -25,6 +27,8 @@ pub(super) struct Response {
     /// The words after the status.
     words: String,
     location: Option<String>,
+    /// The fields that the check has expectations of: the name in small letters, and the value.
+    expected: Vec<(String, String)>,
     framing: Framing,
 }
 
@@ -51,9 +55,9 @@ pub(super) enum End {
 }
 
 /// Reads a header, and what comes before it.
-pub(super) async fn read(link: &mut Link<'_>, method: HttpMethod) -> Result<Response, Failure> {
+pub(super) async fn read(link: &mut Link<'_>, asked: &Negotiate) -> Result<Response, Failure> {
     for _ in 0..INTERIM {
-        let response = read_one(link, method).await?;
+        let response = read_one(link, asked).await?;
         if !matches!(response.status, 100 | 102..=199) {
             return Ok(response);
         }
@@ -61,7 +65,7 @@ pub(super) async fn read(link: &mut Link<'_>, method: HttpMethod) -> Result<Resp
     Err(failure(Reason::Protocol, format!("{} sent only interim answers", link.peer())))
 }
 
-async fn read_one(link: &mut Link<'_>, method: HttpMethod) -> Result<Response, Failure> {
+async fn read_one(link: &mut Link<'_>, asked: &Negotiate) -> Result<Response, Failure> {
     // The status line stays in the buffer until it is known to be one.
     let status = loop {
         let line =
@@ -86,22 +90,26 @@ async fn read_one(link: &mut Link<'_>, method: HttpMethod) -> Result<Response, F
     };
     let Some((status, words)) = status else {
         let words = "(no status line)".to_owned();
-        return Ok(Response { status: 200, words, location: None, framing: Framing::Close });
+        let (location, expected) = (None, Vec::new());
+        return Ok(Response { status: 200, words, location, expected, framing: Framing::Close });
     };
     line(link).await?;
-    let fields = Fields::read(link).await?;
-    let framing = match (method, fields.transfer_encoding.as_deref(), fields.content_length) {
+    let fields = Fields::read(link, &asked.http.expected_headers).await?;
+    let framing = match (asked.method, fields.transfer_encoding.as_deref(), fields.content_length) {
         (HttpMethod::Head, _, _) => Framing::Length(0),
+        // What it says of a body is said of the one that it does not send.
+        _ if status == 304 => Framing::Length(0),
         (_, Some(encodings), _) => match encodings.rsplit(',').next().map(str::trim) {
             Some(last) if last.eq_ignore_ascii_case("chunked") => Framing::Chunked,
             // Nothing says where such a body ends, and nothing of it can be read.
             _ => Framing::Length(0),
         },
         (_, None, Some(length)) => Framing::Length(length),
-        (_, None, None) if matches!(status, 100..=199 | 204 | 304) => Framing::Length(0),
+        (_, None, None) if matches!(status, 100..=199 | 204) => Framing::Length(0),
         (_, None, None) => Framing::Close,
     };
-    Ok(Response { status, words, location: fields.location, framing })
+    let Fields { location, expected, .. } = fields;
+    Ok(Response { status, words, location, expected, framing })
 }
 
 /// A line of a header that has begun, or what is left of it when the server breaks off: what came of it counts.
@@ -134,10 +142,11 @@ struct Fields {
     transfer_encoding: Option<String>,
     content_length: Option<u64>,
     location: Option<String>,
+    expected: Vec<(String, String)>,
 }
 
 impl Fields {
-    async fn read(link: &mut Link<'_>) -> Result<Fields, Failure> {
+    async fn read(link: &mut Link<'_>, expected: &[(String, Pattern)]) -> Result<Fields, Failure> {
         let mut fields = Fields::default();
         let mut unfinished: Option<(String, String)> = None;
         for _ in 0..LINES {
@@ -150,7 +159,7 @@ impl Fields {
                 continue;
             }
             if let Some((name, value)) = unfinished.take() {
-                fields.set(&name, value);
+                fields.set(&name, value, expected);
             }
             if line.is_empty() {
                 return Ok(fields);
@@ -169,7 +178,10 @@ impl Fields {
         ))
     }
 
-    fn set(&mut self, name: &str, value: String) {
+    fn set(&mut self, name: &str, value: String, expected: &[(String, Pattern)]) {
+        if expected.iter().any(|(wanted, _)| wanted.eq_ignore_ascii_case(name)) {
+            self.expected.push((name.to_owned(), value.clone()));
+        }
         match name {
             "transfer-encoding" if !value.is_empty() => match &mut self.transfer_encoding {
                 Some(encodings) => {
@@ -194,8 +206,18 @@ impl Fields {
 }
 
 impl Response {
-    pub(super) fn is_success(&self) -> bool {
-        (200..300).contains(&self.status)
+    /// Whether the status is one of these; where there are none, one of 2xx.
+    pub(super) fn has_status(&self, good: &[RangeInclusive<u16>]) -> bool {
+        match good {
+            [] => (200..300).contains(&self.status),
+            good => good.iter().any(|range| range.contains(&self.status)),
+        }
+    }
+
+    /// The values of a field that the check has an expectation of.
+    pub(super) fn values(&self, name: &str) -> impl Iterator<Item = &str> {
+        let found = self.expected.iter().filter(move |(field, _)| field.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.as_str())
     }
 
     /// `200 OK`.
@@ -208,9 +230,14 @@ impl Response {
         matches!(self.status, 301 | 302 | 303 | 307 | 308).then(|| self.location.clone()).flatten()
     }
 
-    /// Reads the body, and keeps it if it is wanted.
-    pub(super) async fn body(&self, link: &mut Link<'_>, wanted: bool) -> (Vec<u8>, End) {
-        let mut body = Body { kept: Vec::new(), left: BODY, wanted };
+    /// Reads so much of the body, in bytes, and keeps it if it is wanted.
+    pub(super) async fn body(
+        &self,
+        link: &mut Link<'_>,
+        most: u32,
+        wanted: bool,
+    ) -> (Vec<u8>, End) {
+        let mut body = Body { kept: Vec::new(), left: u64::from(most), wanted };
         let end = match self.framing {
             Framing::Length(length) => body.take(link, length).await,
             Framing::Close => body.take(link, u64::MAX).await,

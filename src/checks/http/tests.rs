@@ -7,7 +7,9 @@ use crate::{
         link::Security,
         script::{TARGET, Turn, converse, spec, unconfigured},
     },
-    model::{Failure, HttpMethod, Negotiate, Reason, TlsSettings},
+    model::{
+        Failure, HttpHeader, HttpMethod, HttpSettings, Negotiate, Reason, Secret, TlsSettings,
+    },
     pattern::Pattern,
 };
 
@@ -306,4 +308,150 @@ async fn of_an_endless_body_the_first_mebibyte_is_looked_at() {
     turns.extend(vec![Turn::Say(b"1\r\nx\r\n".repeat(100_000)); 8]);
     turns.push(Turn::Hang);
     assert_eq!(outcome(turns, "").await, "200 OK");
+}
+
+fn with_http(http: HttpSettings) -> Negotiate {
+    Negotiate { http, ..negotiate("http://192.0.2.1:8080/", "") }
+}
+
+fn header(name: &str, value: &str) -> HttpHeader {
+    HttpHeader { name: name.to_owned(), value: Secret(value.to_owned()) }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_request_has_the_headers_and_the_body_that_are_asked_for() {
+    let ok = Turn::Say(b"HTTP/1.1 200 OK\r\n\r\n".to_vec());
+    let http = HttpSettings {
+        headers: vec![
+            header("User-Agent", "mine"),
+            header("authorization", "Bearer x"),
+            header("Content-Type", "application/json"),
+        ],
+        body: Secret("{\"a\": 1}".to_owned()),
+        ..HttpSettings::default()
+    };
+    let asked = Negotiate {
+        method: HttpMethod::Post,
+        request: b"http://me:mine@192.0.2.1:8080/".to_vec(),
+        ..with_http(http)
+    };
+    let outcome = converse(&spec(asked), vec![vec![Turn::Hear("1}"), ok.clone()]]).await;
+    assert_eq!(outcome.words(), "200 OK");
+    assert_eq!(
+        outcome.heard,
+        ["POST / HTTP/1.1\r\nHost: 192.0.2.1\r\nUser-Agent: mine\r\nauthorization: Bearer x\r\n\
+          Content-Type: application/json\r\nContent-Length: 8\r\nConnection: close\r\n\r\n{\"a\": 1}"]
+    );
+    for (method, line, length) in [
+        (HttpMethod::Post, "POST / ", true),
+        (HttpMethod::Put, "PUT / ", true),
+        (HttpMethod::Options, "OPTIONS / ", false),
+    ] {
+        let asked = Negotiate { method, ..with_http(HttpSettings::default()) };
+        let turns = vec![Turn::Hear("\r\n\r\n"), ok.clone()];
+        let outcome = converse(&spec(asked), vec![turns]).await;
+        assert!(outcome.heard[0].starts_with(line), "{:?}", outcome.heard);
+        assert_eq!(outcome.heard[0].contains("Content-Length: 0\r\n"), length);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_we_say_of_our_own_is_not_said_to_others() {
+    let to = |location: &str| {
+        says(format!("HTTP/1.1 302 Found\r\nLocation: {location}\r\n\r\n").as_bytes())
+    };
+    let http = HttpSettings { headers: vec![header("Cookie", "a=b")], ..HttpSettings::default() };
+    let ok = says(b"HTTP/1.1 200 OK\r\n\r\n");
+    for (location, own) in [
+        ("/there", true),
+        ("http://192.0.2.1:8080/there", true),
+        ("http://192.0.2.1:8081/", false),
+        ("https://192.0.2.1:8080/", false),
+        ("http://192.0.2.3:8080/", false),
+    ] {
+        let servers = vec![to(location), ok.clone()];
+        let outcome = converse(&spec(with_http(http.clone())), servers).await;
+        let told: Vec<_> =
+            outcome.heard.iter().map(|heard| heard.contains("Cookie: a=b\r\n")).collect();
+        assert_eq!(told, [true, own], "{location}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_status_is_one_of_those_expected() {
+    let http = HttpSettings { statuses: vec![204..=204, 300..=399], ..HttpSettings::default() };
+    let to_b = says(b"HTTP/1.1 302 Found\r\nLocation: /b\r\n\r\n");
+    let words = |statuses: &HttpSettings, servers: Vec<Vec<Turn>>| {
+        let check = spec(with_http(statuses.clone()));
+        async move { converse(&check, servers).await.words() }
+    };
+    let ok = says(b"HTTP/1.1 200 OK\r\n\r\n");
+    let none = says(b"HTTP/1.1 204 No Content\r\n\r\n");
+    assert_eq!(words(&http, vec![none]).await, "204 No Content");
+    let expected = "mismatch: 200 OK, expected was 204, 300-399";
+    assert_eq!(words(&http, vec![ok.clone()]).await, expected);
+    assert_eq!(words(&http, vec![to_b.clone()]).await, "302 Found", "it is not followed");
+    let other = HttpSettings { statuses: vec![200..=200, 503..=503], ..http.clone() };
+    assert_eq!(words(&other, vec![to_b, ok]).await, "200 OK", "it is followed");
+    let sorry = says(b"HTTP/1.1 503 Sorry\r\n\r\n");
+    assert_eq!(words(&other, vec![sorry]).await, "503 Sorry");
+    let unchanged = says_and_hangs(b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n");
+    assert_eq!(words(&http, vec![unchanged]).await, "304 Not Modified", "no body is waited for");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_redirection_is_no_answer_to_what_does_something() {
+    let to_b = says(b"HTTP/1.1 303 See Other\r\nLocation: /b\r\n\r\n");
+    for method in [HttpMethod::Post, HttpMethod::Put, HttpMethod::Options] {
+        let asked = Negotiate { method, ..with_http(HttpSettings::default()) };
+        let outcome = converse(&spec(asked), vec![to_b.clone()]).await;
+        assert_eq!(outcome.words(), "protocol: 303 See Other");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_header_has_what_is_expected_in_it() {
+    let pattern = |source: &str| Pattern::new(source.as_bytes()).unwrap();
+    let http = HttpSettings {
+        expected_headers: vec![
+            ("X-Health".to_owned(), pattern("^ok$")),
+            ("Server".to_owned(), pattern("")),
+        ],
+        ..HttpSettings::default()
+    };
+    for (fields, expected) in [
+        ("x-health: ok\r\nServer: a", "200 OK"),
+        ("X-Health: bad\r\nX-Health: ok\r\nSERVER:", "200 OK"),
+        (
+            "X-Health: bad\r\nServer: a",
+            "mismatch: 200 OK, but its header X-Health does not match the pattern",
+        ),
+        ("Server: a", "mismatch: 200 OK, but it has no header X-Health"),
+        ("X-Health: ok", "mismatch: 200 OK, but it has no header Server"),
+    ] {
+        let answer = format!("HTTP/1.1 200 OK\r\n{fields}\r\nContent-Length: 0\r\n\r\n");
+        let outcome = converse(&spec(with_http(http.clone())), vec![says(answer.as_bytes())]).await;
+        assert_eq!(outcome.words(), expected, "{fields}");
+    }
+    let bare = converse(&spec(with_http(http)), vec![says(b"hello\n")]).await;
+    assert_eq!(bare.words(), "mismatch: 200 (no status line), but it has no header X-Health");
+}
+
+#[tokio::test(start_paused = true)]
+async fn so_much_of_a_body_is_looked_at_as_is_said() {
+    for (max_body, expected) in [
+        (4, "mismatch: 200 OK, but nothing in the 4 bytes of the body matches the pattern"),
+        (5, "200 OK"),
+    ] {
+        let http = HttpSettings { max_body, ..HttpSettings::default() };
+        let asked = Negotiate { http, ..negotiate("http://192.0.2.1:8080/", "hello") };
+        let answer = says_and_hangs(b"HTTP/1.1 200 OK\r\n\r\nhello, world");
+        assert_eq!(converse(&spec(asked), vec![answer]).await.words(), expected);
+    }
+    let mut turns = says(b"HTTP/1.1 200 OK\r\n\r\n");
+    turns.extend(vec![Turn::Say(vec![b'x'; 1 << 20]); 2]);
+    turns.push(Turn::Say(b"world".to_vec()));
+    let http = HttpSettings { max_body: (2 << 20) + 5, ..HttpSettings::default() };
+    let asked = Negotiate { http, ..negotiate("http://192.0.2.1:8080/", "world") };
+    assert_eq!(converse(&spec(asked), vec![turns]).await.words(), "200 OK");
 }

@@ -96,6 +96,12 @@ impl Url {
         Url::parse(joined.as_str().as_bytes()).map_err(|fault| format!("cannot follow it: {fault}"))
     }
 
+    /// Whether it leads to the same server, in the same way, as another.
+    pub(super) fn is_beside(&self, other: &Url) -> bool {
+        let same_host = self.host.eq_ignore_ascii_case(&other.host);
+        same_host && (self.scheme, self.port) == (other.scheme, other.port)
+    }
+
     /// The address, if the host is one.
     pub(super) fn address(&self) -> Option<SocketAddr> {
         self.host.parse::<IpAddr>().ok().map(|address| SocketAddr::new(address, self.port))

@@ -3,28 +3,21 @@ use std::time::Duration;
 use openssl::{encrypt::Decrypter, pkey::PKey, rsa::Padding, rsa::Rsa};
 
 use super::{
-    super::script::{Outcome, Turn, converse},
+    super::script::{Outcome, Turn, converse, unconfigured},
     *,
 };
-use crate::model::{CheckKind, CheckSpec, HttpMethod, Secret, TlsSettings, Transport};
+use crate::model::{CheckKind, CheckSpec, Secret};
 
 fn check(login: &str, request: &str) -> CheckSpec {
     let (interval, timeout) = (Duration::from_secs(10), Duration::from_secs(5));
     CheckSpec {
         target: "192.0.2.1:3306".parse().unwrap(),
         kind: CheckKind::Negotiate(Negotiate {
-            protocol: "mysql",
-            transport: Transport::Tcp,
             request: request.as_bytes().to_vec(),
-            receive: None,
-            method: HttpMethod::Get,
-            dns_record: None,
-            virtualhost: None,
             login: login.to_owned(),
             passwd: Secret("sesame".to_owned()),
             database: "shop".to_owned(),
-            secret: Secret::default(),
-            tls: TlsSettings::default(),
+            ..unconfigured("mysql")
         }),
         interval,
         fast_interval: interval,

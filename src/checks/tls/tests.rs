@@ -39,8 +39,8 @@ use super::*;
 use crate::{
     checks::Checker,
     model::{
-        CheckKind, CheckSpec, ClientIdentity, HttpMethod, Negotiate, Secret, Stage, Transport,
-        Verdict,
+        CheckKind, CheckSpec, ClientIdentity, HttpMethod, HttpSettings, Negotiate, Secret, Stage,
+        Transport, Verdict,
     },
 };
 
@@ -278,6 +278,7 @@ fn spec(target: SocketAddr, virtualhost: Option<&str>, tls: &TlsSettings) -> Che
         request: format!("https://{target}/").into_bytes(),
         receive: None,
         method: HttpMethod::Get,
+        http: HttpSettings::default(),
         dns_record: None,
         virtualhost: virtualhost.map(str::to_owned),
         login: String::new(),

@@ -22,6 +22,11 @@ const NEGOTIATION: &[&str] = &[
     "httpmethod",
     "dnstype",
     "virtualhost",
+    "requestheader",
+    "requestbody",
+    "expectstatus",
+    "expectheader",
+    "maxbody",
     "login",
     "passwd",
     "database",
@@ -33,6 +38,10 @@ const TLS: &[&str] = &["tlsverify", "cafile", "tlsname", "clientcert", "clientke
 
 /// A server that is dead for longer than this before anything is done about it may as well not be checked.
 const SLOW: Duration = Duration::from_secs(60 * 60);
+
+/// What to do about a pattern that no text matches.
+const UNMATCHED: &str =
+    "write \\ before each of ^ $ that stands for itself, and \\b only where a word begins or ends";
 
 /// What the patterns of the file are found in, each found out once.
 #[derive(Default)]
@@ -59,6 +68,8 @@ impl Whole<'_> {
             self.slow(service, &mut slow, findings);
             pings_only(service, findings);
             url_as_path(service, findings);
+            self.body_of_get(service, findings);
+            self.expected_headers(service, &mut patterns, findings);
         }
     }
 
@@ -102,7 +113,7 @@ impl Whole<'_> {
                         place,
                         format!("no text matches this `receive`, so {whom} found working"),
                     )
-                    .hint("write \\ before each of ^ $ that stands for itself, and \\b only where a word begins or ends"),
+                    .hint(UNMATCHED),
                 ),
                 _ if head && !pattern.is_match(b"") => findings.push(
                     Diagnostic::warning(
@@ -171,6 +182,41 @@ impl Whole<'_> {
             true => format!("checktype=negotiate asks more than connect, and makes use of {it}"),
             false => format!("take {it} out, or choose the check that uses {it}"),
         }));
+    }
+
+    /// Header fields that no answer can have.
+    fn expected_headers<'a>(
+        &self,
+        service: &'a Service,
+        patterns: &mut Patterns<'a>,
+        findings: &mut Findings,
+    ) {
+        let block = &service.block;
+        if !block.check_type.negotiates() || !self.uses(service, "expectheader") {
+            return;
+        }
+        // In a file without errors each line has its pattern.
+        let lines = block.said.iter().filter(|mention| mention.name == "expectheader");
+        for (line, (name, pattern)) in lines.zip(&block.http.expected_headers) {
+            if patterns.found(pattern) == Found::Never {
+                let fault =
+                    format!("no {name} matches this pattern, so no server is found working");
+                findings
+                    .push(Diagnostic::warning("W0408", line.value.clone(), fault).hint(UNMATCHED));
+            }
+        }
+    }
+
+    /// Bodies that are sent with a method that has none.
+    fn body_of_get(&self, service: &Service, findings: &mut Findings) {
+        let block = &service.block;
+        let has_none = matches!(block.method, HttpMethod::Get | HttpMethod::Head);
+        let asked = block.check_type.negotiates() && self.uses(service, "requestbody");
+        if let (true, true, Some(place)) = (has_none, asked, block.said.value("requestbody")) {
+            let fault = format!("most servers do not read the body of a {} request", block.method);
+            let fault = Diagnostic::advice("A0406", place, fault);
+            findings.push(fault.hint("write httpmethod=POST, or take `requestbody` out"));
+        }
     }
 
     /// Failures that take hours to be believed; where a line outside of the services makes them so, it is told once.

@@ -13,6 +13,13 @@ use crate::config::{Diagnostic, diagnostic::Findings, said::Said};
 /// That a group may read it is somebody's choice, and which group is not known here; everybody is the default of most hosts.
 const OTHERS_READ: u32 = 0o004;
 
+/// Whether the value of this field of a request tells who somebody is.
+fn is_secret(header: &str) -> bool {
+    ["Authorization", "Proxy-Authorization", "Cookie"]
+        .iter()
+        .any(|known| known.eq_ignore_ascii_case(header))
+}
+
 impl Whole<'_> {
     pub(super) fn file(&self, findings: &mut Findings) {
         self.twice(&self.globals().said, findings);
@@ -34,7 +41,7 @@ impl Whole<'_> {
     /// Directives that count once and stand twice. A file that is included may well say it anew.
     fn twice(&self, said: &Said, findings: &mut Findings) {
         let mut seen = BTreeMap::new();
-        for mention in said.iter() {
+        for mention in said.iter().filter(|mention| !mention.repeats) {
             let Some(first) = seen.insert(mention.name, mention) else { continue };
             if self.is_one_file(&first.key, &mention.key) {
                 let name = mention.name;
@@ -57,10 +64,13 @@ impl Whole<'_> {
         for service in self.services() {
             // The password of an anonymous login is none.
             let open = matches!(service.block.access.login.as_str(), "anonymous" | "ftp");
+            // In a file without errors each `requestheader` line has its header.
+            let mut sent = service.block.http.headers.iter();
             for mention in service.block.said.iter() {
                 let secret = match mention.name {
                     "passwd" => !open,
                     "secret" => true,
+                    "requestheader" => sent.next().is_some_and(|header| is_secret(&header.name)),
                     _ => false,
                 };
                 if !secret {

@@ -10,7 +10,7 @@ use crate::{
         draft::{CheckType, Draft},
         value::{Value, first_run, is_word, shown, slice},
     },
-    model::{DnsRecord, HttpMethod, TlsEngine},
+    model::{DnsRecord, TlsEngine},
 };
 
 pub(in crate::config) const CHECK_TYPES: &[&str] =
@@ -98,21 +98,6 @@ pub(in crate::config) fn receive(draft: &mut Draft<'_>, value: &Value<'_>) {
     if let Some(pattern) = pattern(draft, value, &source) {
         in_block(draft, |block, _| block.receive = Some(pattern));
     }
-}
-
-pub(in crate::config) fn http_method(draft: &mut Draft<'_>, value: &Value<'_>) {
-    let word = value.word().unwrap_or(0..0);
-    let text = slice(&value.text, word.clone());
-    let method = match text.to_ascii_uppercase().as_slice() {
-        b"GET" => HttpMethod::Get,
-        b"HEAD" => HttpMethod::Head,
-        _ => {
-            draft.findings.push(no_such_word(value, text, &["GET", "HEAD"]));
-            return;
-        }
-    };
-    only(value, &word, &mut draft.findings);
-    in_block(draft, |block, _| block.method = method);
 }
 
 pub(in crate::config) const DNS_TYPES: &[&str] = &["a", "aaaa", "ptr"];

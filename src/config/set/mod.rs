@@ -1,6 +1,7 @@
 //! How the directives are read whose values are no plain yes, number or text: the functions of the table's rows.
 
 mod check;
+mod http;
 mod process;
 mod spread;
 
@@ -9,8 +10,12 @@ use std::{ffi::OsString, ops::Range, os::unix::ffi::OsStringExt, path::PathBuf};
 pub(super) use self::{
     check::{
         CHECK_TYPES, DNS_TYPES, TLS_ENGINES, check_command, check_count, check_port, check_type,
-        credentials, dns_type, gone, http_method, interval, load, quoted_text, receive, request,
-        service, timeout, tls_engine, tls_name, virtual_host,
+        credentials, dns_type, gone, interval, load, quoted_text, receive, request, service,
+        timeout, tls_engine, tls_name, virtual_host,
+    },
+    http::{
+        HTTP_METHODS, expect_header, expect_status, http_method, max_body, request_body,
+        request_header,
     },
     process::{
         DRIFT, EMAIL_STATUSES, callback, drift, email_alert, email_frequency, email_from,
@@ -141,15 +146,19 @@ fn pattern(draft: &mut Draft<'_>, value: &Value<'_>, source: &[u8]) -> Option<Pa
                 (Some(begin), _) => begin..begin + source.len(),
                 (None, _) => 0..0,
             };
-            draft.findings.push(
-                Diagnostic::error(
-                    "E0211",
-                    value.part(at),
-                    format!("the pattern cannot be understood: {}", wrong.message),
-                )
-                .hint("`receive` is a regular expression; write \\ before each of . * + ? ( ) [ ] { } | ^ $ that stands for itself")
-                .hint("ldirectord accepts it and ends at the first answer of a server"),
+            let fault = Diagnostic::error(
+                "E0211",
+                value.part(at),
+                format!("the pattern cannot be understood: {}", wrong.message),
             );
+            let name = if value.directive.extension { value.directive.name } else { "receive" };
+            let fault = fault.hint(format!("`{name}` is a regular expression; write \\ before each of . * + ? ( ) [ ] {{ }} | ^ $ that stands for itself"));
+            draft.findings.push(match value.directive.extension {
+                true => fault,
+                false => {
+                    fault.hint("ldirectord accepts it and ends at the first answer of a server")
+                }
+            });
             None
         }
     }

@@ -12,7 +12,7 @@ const IN_SERVICE: &[&str] = &[
     "checkport=x\n", "checktype=none\n", "checktype=ON\n", "checktype=\n", "checktype=onn\n", "service=web\n",
     "service=HTTP\n", "service=\n", "request=index.html\n", "request=\"\"\n", "request='a'\n", "request=\"a#b\"\n",
     "receive=\"a#b\"\n", "receive=x\n", "receive=\"\"\n", "login=x\n", "passwd=\n", "database=\"\"\n", "secret=x\n",
-    "load=\"-\"\n", "httpmethod=POST\n", "httpmethod=\n", "scheduler=123\n", "scheduler=\n", "scheduler=WLC\n",
+    "load=\"-\"\n", "httpmethod=PATCH\n", "httpmethod=\n", "scheduler=123\n", "scheduler=\n", "scheduler=WLC\n",
     "persistent=none\n", "persistent=\n", "netmask=24\n", "netmask=255.255.255\n", "netmask=0\n", "netmask=129\n",
     "netmask=255.255.255.0 # c\n", "netmask=64 \n", "protocol=sctp\n", "protocol=\n", "protocol=TCP\n",
     "monitorfile=\n", "checkcommand=\n", "checkcommand=\"\"\n", "fallbackcommand=\n", "emailalert=\n",
