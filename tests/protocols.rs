@@ -340,6 +340,12 @@ fn bad_speakers(protocol: &str) -> Vec<(&'static str, Behaviour, Reason)> {
             ("greets and goes", acts!("+OK hello\r\n"; ""), Reason::Reset),
             ("denies everything", acts!("+OK <1@host>\r\n"; "-ERR\r\n"), Reason::Denied),
         ],
+        "redis" => vec![
+            ("denies everything", acts!(; "-NOAUTH no\r\n"), Reason::Denied),
+            ("endless list", acts!("+OK\r\n"; "*2\r\n:1\r\n"), Reason::Protocol),
+            ("a length that lies", acts!("+OK\r\n"; "$999999999999\r\n"), Reason::Protocol),
+            ("lets us in and goes", acts!("+OK\r\n"; ""), Reason::Reset),
+        ],
         _ => Vec::new(),
     }
 }

@@ -157,7 +157,8 @@ pub(super) fn distance(from: &[u8], to: &[u8]) -> usize {
     at(&row, to.len())
 }
 
-/// The services that ldirectord can check, each with the port that implies it.
+/// The services that ldirectord can check, and [`EXTENSIONS`], each with the port that it is asked at where none is
+/// given.
 pub const SERVICES: &[(&str, Option<u16>)] = &[
     ("dns", Some(53)),
     ("ftp", Some(21)),
@@ -176,11 +177,15 @@ pub const SERVICES: &[(&str, Option<u16>)] = &[
     ("pop", Some(110)),
     ("pops", Some(995)),
     ("radius", Some(1812)),
+    ("redis", Some(6379)),
     ("simpletcp", None),
     ("sip", Some(5060)),
     ("smtp", Some(25)),
     ("submission", Some(587)),
 ];
+
+/// The services that ldirectord does not know. No port implies them, so that an old file means what it meant.
+pub const EXTENSIONS: &[&str] = &["redis"];
 
 const SERVICE_WORDS: &[&str] = &[
     "dns",
@@ -200,6 +205,7 @@ const SERVICE_WORDS: &[&str] = &[
     "pop",
     "pops",
     "radius",
+    "redis",
     "simpletcp",
     "sip",
     "smtp",
@@ -452,6 +458,7 @@ pub const DIRECTIVES: &[Directive] = &[
         default: "the one whose port the virtual service has, else none",
         example: "http",
         doc: "The protocol that negotiate speaks. none takes every server for working.",
+        differs: "redis is refused, and its port implies nothing",
         says: Says::Same(
             "service must be dns, ftp, http, https, http_proxy, imap, imaps, ldap, ldaps, mysql, nntp, none, oracle, pop, \
              pops, radius, pgsql, simpletcp, sip, smtp or submission",
@@ -1170,6 +1177,11 @@ mod tests {
         }
         let services: Vec<&str> = SERVICES.iter().map(|(name, _)| *name).collect();
         assert_eq!(services, SERVICE_WORDS);
+        let service = Directive::find(b"service").unwrap();
+        for name in SERVICE_WORDS {
+            let is_extension = EXTENSIONS.contains(name);
+            assert_eq!(service.differs.contains(name), is_extension, "{name}");
+        }
     }
 
     #[test]

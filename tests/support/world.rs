@@ -118,7 +118,7 @@ const LOGIN: &[&str] = &["login", "passwd"];
 const LDAP: &[&str] = &["request", "receive", "login", "passwd"];
 const SQL: &[&str] = &["request", "login", "passwd", "database"];
 
-/// Everything that ldirectord can check, but `oracle`, so that there is one that cannot be.
+/// Everything that can be checked, but `oracle`, so that there is one that cannot be.
 pub(crate) const PROTOCOLS: &[ProtocolInfo] = &[
     protocol("dns", &["request", "receive", "dnstype"]),
     protocol("ftp", &["request", "receive", "login", "passwd"]),
@@ -136,6 +136,7 @@ pub(crate) const PROTOCOLS: &[ProtocolInfo] = &[
     protocol("pop", LOGIN),
     over_tls("pops", LOGIN),
     protocol("radius", &["login", "passwd", "secret"]),
+    protocol("redis", &["request", "receive", "login", "passwd"]),
     protocol("simpletcp", &["request", "receive"]),
     protocol("sip", &["login"]),
     protocol("smtp", &[]),
