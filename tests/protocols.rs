@@ -331,6 +331,10 @@ fn bad_speakers(protocol: &str) -> Vec<(&'static str, Behaviour, Reason)> {
             ("answers before it is asked", acts!(; "* OK hello\r\nA1 BAD\r\n"), Reason::Denied),
             ("greets and goes", acts!("* OK hello\r\n"; ""), Reason::Reset),
         ],
+        "memcached" => vec![
+            ("endless version", acts!(; "VERSION "), Reason::Protocol),
+            ("is out of order", acts!(; "SERVER_ERROR no\r\n"), Reason::Protocol),
+        ],
         "nntp" => vec![
             ("endless greeting", acts!(; "200-hello\r\n"), Reason::Protocol),
             ("has had enough", acts!(; "400 go away\r\n"), Reason::Protocol),

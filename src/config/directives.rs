@@ -169,6 +169,7 @@ pub const SERVICES: &[(&str, Option<u16>)] = &[
     ("imaps", Some(993)),
     ("ldap", Some(389)),
     ("ldaps", Some(636)),
+    ("memcached", Some(11211)),
     ("mysql", Some(3306)),
     ("nntp", Some(119)),
     ("none", None),
@@ -185,7 +186,7 @@ pub const SERVICES: &[(&str, Option<u16>)] = &[
 ];
 
 /// The services that ldirectord does not know. No port implies them, so that an old file means what it meant.
-pub const EXTENSIONS: &[&str] = &["redis"];
+pub const EXTENSIONS: &[&str] = &["memcached", "redis"];
 
 const SERVICE_WORDS: &[&str] = &[
     "dns",
@@ -197,6 +198,7 @@ const SERVICE_WORDS: &[&str] = &[
     "imaps",
     "ldap",
     "ldaps",
+    "memcached",
     "mysql",
     "nntp",
     "none",
@@ -458,7 +460,7 @@ pub const DIRECTIVES: &[Directive] = &[
         default: "the one whose port the virtual service has, else none",
         example: "http",
         doc: "The protocol that negotiate speaks. none takes every server for working.",
-        differs: "redis is refused, and its port implies nothing",
+        differs: "memcached and redis are refused, and their ports imply nothing",
         says: Says::Same(
             "service must be dns, ftp, http, https, http_proxy, imap, imaps, ldap, ldaps, mysql, nntp, none, oracle, pop, \
              pops, radius, pgsql, simpletcp, sip, smtp or submission",

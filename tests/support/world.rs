@@ -129,6 +129,7 @@ pub(crate) const PROTOCOLS: &[ProtocolInfo] = &[
     over_tls("imaps", LOGIN),
     protocol("ldap", LDAP),
     over_tls("ldaps", LDAP),
+    protocol("memcached", &[]),
     protocol("mysql", SQL),
     protocol("nntp", &[]),
     protocol("none", &[]),
