@@ -335,6 +335,11 @@ fn bad_speakers(protocol: &str) -> Vec<(&'static str, Behaviour, Reason)> {
             ("endless version", acts!(; "VERSION "), Reason::Protocol),
             ("is out of order", acts!(; "SERVER_ERROR no\r\n"), Reason::Protocol),
         ],
+        "mqtt" => vec![
+            ("denies everything", acts!(; "\x20\x02\0\x05"), Reason::Denied),
+            ("a length that lies", acts!(; "\x20\x7f\0\0"), Reason::Protocol),
+            ("publishes at once", acts!(; "\x30\x04\0\x01ax"), Reason::Protocol),
+        ],
         "nntp" => vec![
             ("endless greeting", acts!(; "200-hello\r\n"), Reason::Protocol),
             ("has had enough", acts!(; "400 go away\r\n"), Reason::Protocol),

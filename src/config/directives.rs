@@ -170,6 +170,7 @@ pub const SERVICES: &[(&str, Option<u16>)] = &[
     ("ldap", Some(389)),
     ("ldaps", Some(636)),
     ("memcached", Some(11211)),
+    ("mqtt", Some(1883)),
     ("mysql", Some(3306)),
     ("nntp", Some(119)),
     ("none", None),
@@ -186,7 +187,7 @@ pub const SERVICES: &[(&str, Option<u16>)] = &[
 ];
 
 /// The services that ldirectord does not know. No port implies them, so that an old file means what it meant.
-pub const EXTENSIONS: &[&str] = &["memcached", "redis"];
+pub const EXTENSIONS: &[&str] = &["memcached", "mqtt", "redis"];
 
 const SERVICE_WORDS: &[&str] = &[
     "dns",
@@ -199,6 +200,7 @@ const SERVICE_WORDS: &[&str] = &[
     "ldap",
     "ldaps",
     "memcached",
+    "mqtt",
     "mysql",
     "nntp",
     "none",
@@ -460,7 +462,7 @@ pub const DIRECTIVES: &[Directive] = &[
         default: "the one whose port the virtual service has, else none",
         example: "http",
         doc: "The protocol that negotiate speaks. none takes every server for working.",
-        differs: "memcached and redis are refused, and their ports imply nothing",
+        differs: "memcached, mqtt and redis are refused, and their ports imply nothing",
         says: Says::Same(
             "service must be dns, ftp, http, https, http_proxy, imap, imaps, ldap, ldaps, mysql, nntp, none, oracle, pop, \
              pops, radius, pgsql, simpletcp, sip, smtp or submission",

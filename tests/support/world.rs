@@ -130,6 +130,7 @@ pub(crate) const PROTOCOLS: &[ProtocolInfo] = &[
     protocol("ldap", LDAP),
     over_tls("ldaps", LDAP),
     protocol("memcached", &[]),
+    protocol("mqtt", &["login", "passwd"]),
     protocol("mysql", SQL),
     protocol("nntp", &[]),
     protocol("none", &[]),
