@@ -300,6 +300,11 @@ fn bad_speakers(protocol: &str) -> Vec<(&'static str, Behaviour, Reason)> {
         };
     }
     match protocol {
+        "amqp" => vec![
+            ("a frame that lies", acts!(; "\x01\0\0\x7f\x7f\x7f\x7f"), Reason::Protocol),
+            ("beats without end", acts!(; "\x08\0\0\0\0\0\0"), Reason::Protocol),
+            ("refuses everything", acts!(; "AMQP\0\x01\0\0"), Reason::Protocol),
+        ],
         "smtp" | "submission" => vec![
             ("endless greeting", acts!(; "220-hello\r\n"), Reason::Protocol),
             ("endless answer", acts!("220 hello\r\n"; "250-hello\r\n"), Reason::Protocol),

@@ -35,7 +35,7 @@ macro_rules! protocols {
     };
 }
 
-protocols! { dns ftp http imap ldap memcached mqtt nntp none pop radius redis simpletcp sip smtp }
+protocols! { amqp dns ftp http imap ldap memcached mqtt nntp none pop radius redis simpletcp sip smtp }
 
 /// A protocol that we speak.
 struct Protocol {

@@ -160,6 +160,7 @@ pub(super) fn distance(from: &[u8], to: &[u8]) -> usize {
 /// The services that ldirectord can check, and [`EXTENSIONS`], each with the port that it is asked at where none is
 /// given.
 pub const SERVICES: &[(&str, Option<u16>)] = &[
+    ("amqp", Some(5672)),
     ("dns", Some(53)),
     ("ftp", Some(21)),
     ("http", Some(80)),
@@ -187,9 +188,10 @@ pub const SERVICES: &[(&str, Option<u16>)] = &[
 ];
 
 /// The services that ldirectord does not know. No port implies them, so that an old file means what it meant.
-pub const EXTENSIONS: &[&str] = &["memcached", "mqtt", "redis"];
+pub const EXTENSIONS: &[&str] = &["amqp", "memcached", "mqtt", "redis"];
 
 const SERVICE_WORDS: &[&str] = &[
+    "amqp",
     "dns",
     "ftp",
     "http",
@@ -462,7 +464,7 @@ pub const DIRECTIVES: &[Directive] = &[
         default: "the one whose port the virtual service has, else none",
         example: "http",
         doc: "The protocol that negotiate speaks. none takes every server for working.",
-        differs: "memcached, mqtt and redis are refused, and their ports imply nothing",
+        differs: "amqp, memcached, mqtt and redis are refused, and their ports imply nothing",
         says: Says::Same(
             "service must be dns, ftp, http, https, http_proxy, imap, imaps, ldap, ldaps, mysql, nntp, none, oracle, pop, \
              pops, radius, pgsql, simpletcp, sip, smtp or submission",

@@ -120,6 +120,7 @@ const SQL: &[&str] = &["request", "login", "passwd", "database"];
 
 /// Everything that can be checked, but `oracle`, so that there is one that cannot be.
 pub(crate) const PROTOCOLS: &[ProtocolInfo] = &[
+    protocol("amqp", &[]),
     protocol("dns", &["request", "receive", "dnstype"]),
     protocol("ftp", &["request", "receive", "login", "passwd"]),
     protocol("http", HTTP),
