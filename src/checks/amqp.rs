@@ -5,7 +5,7 @@
 //! | `AMQP` 0 0 9 1, the protocol header | the method Connection.Start of version 0-9, whole |
 //!
 //! A broker that does not speak this version answers with the header of one that it speaks, which is told.
-//! We close the connection then: before a login there is no other way to part.
+//! We close the connection then: before a login there is no other way to part. RabbitMQ warns of it in its log.
 
 use super::{Protocol, failure, link::Link, shown};
 use crate::model::{Carrier, Failure, Pass, ProtocolInfo, Reason, Verdict};
@@ -34,7 +34,8 @@ pub(super) const PROTOCOLS: &[Protocol] = &[Protocol {
         default_port: Some(5672),
         carrier: Carrier::Tcp,
         directives: &[],
-        doc: "The real server works when it offers to begin a connection of AMQP 0-9-1, as RabbitMQ does. Nobody logs in.",
+        doc: "The real server works when it offers to begin a connection of AMQP 0-9-1, as RabbitMQ does. Nobody logs in, \
+              of which RabbitMQ warns in its log.",
     },
     talk: |_, link| Box::pin(talk(link)),
 }];

@@ -507,7 +507,7 @@ pub const DIRECTIVES: &[Directive] = &[
         example: "\"healthz\"",
         doc: "What a negotiation asks for: the path for http and https, the whole URL for http_proxy, the file for ftp, \
               the name or address to resolve for dns, the statement for mysql, pgsql and oracle, the base of the search \
-              for ldap, the bytes to send for simpletcp. A / is put before it where it has none.",
+              for ldap, the command for redis, the bytes to send for simpletcp. A / is put before it where it has none.",
         says: Says::Same("no request string specified"),
         set: set::request,
         ..ROW
