@@ -8,7 +8,12 @@
 //! The identifier is new for each check, since a broker drops a client when another comes with the same one.
 //! The protocol knows no password without a name, so `passwd` alone is not sent.
 
-use super::{Protocol, Question, failure, link::Link, random, shown, text};
+use super::{
+    Protocol, Question, failure,
+    link::Link,
+    random,
+    text::{self, shown},
+};
 use crate::model::{Carrier, Failure, Negotiate, Pass, ProtocolInfo, Reason, Verdict};
 
 /// The first byte of the packets that we send and expect: their kind and its flags.
@@ -23,6 +28,9 @@ const USER_NAME: u8 = 0x80;
 
 /// The number of version 3.1.1.
 const LEVEL: u8 = 4;
+
+/// How much of what is no CONNACK is shown, in bytes.
+const SHOWN: usize = 12;
 
 /// After how many seconds of silence a broker may drop us.
 const KEEP_ALIVE: u16 = 60;
@@ -49,7 +57,9 @@ async fn talk(question: &Question<'_>, link: &mut Link<'_>) -> Verdict {
     link.send(&connect).await?;
     link.at_least(2).await?;
     if !link.buffered().starts_with(&[CONNACK, 2]) {
-        let said = shown(link.buffered());
+        // Of an echo no more than what stands before the login.
+        let start = link.buffered().get(..SHOWN).unwrap_or(link.buffered());
+        let said = shown(start, &negotiate.passwd);
         let detail = format!("{} answered CONNECT with no CONNACK, but: {said}", link.peer());
         return Err(failure(Reason::Protocol, detail));
     }
@@ -131,7 +141,7 @@ fn judge(link: &Link<'_>, negotiate: &Negotiate, code: u8) -> Result<(), Failure
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{sync::Arc, time::Duration};
 
     use proptest::prelude::*;
 
@@ -213,15 +223,26 @@ mod tests {
         let no_connack = "protocol: 192.0.2.1:8080 answered CONNECT with no CONNACK, but:";
         let reset = "reset: 192.0.2.1:8080 closed the connection";
         for (answer, expected) in [
-            (&b"HTTP/1.1 400 Bad"[..], format!("{no_connack} HTTP/1.1 400 Bad")),
-            (b"\x20\x03\x00\x00\x00", format!("{no_connack}  \\u{{3}}\\0\\0\\0")),
-            (b"\x20\xff\xff\xff\x7f", format!("{no_connack}  \u{fffd}\u{fffd}\u{fffd}\\u{{7f}}")),
+            (&b"HTTP/1.1 400 Bad"[..], format!("{no_connack} HTTP/1.1 400")),
+            (b"\x20\x03\x00\x00\x00", format!("{no_connack} \\u{{3}}\\u{{0}}\\u{{0}}\\u{{0}}")),
+            (b"\x20\xff\xff\xff\x7f", format!("{no_connack} \u{fffd}\u{fffd}\u{fffd}\\u{{7f}}")),
             (b"", format!("{reset} without an answer")),
             (b"\x20", format!("{reset} in the middle of its answer")),
             (b"\x20\x02\x00", format!("{reset} in the middle of its answer")),
         ] {
             assert_eq!(answered("", answer, vec![]).await.words(), expected, "{answer:?}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_echo_is_shown_without_the_password() {
+        let echo = Turn::Answer(Arc::new(<[u8]>::to_vec));
+        let turns = vec![Turn::HearSome, echo];
+        let outcome = converse(&spec(user("ann", "hunter2")), vec![turns]).await;
+        assert!(outcome.heard[0].contains("hunter2"));
+        let expected = "protocol: 192.0.2.1:8080 answered CONNECT with no CONNACK, but: ";
+        assert!(outcome.words().starts_with(expected), "{}", outcome.words());
+        assert!(!outcome.words().contains("hunter2"), "{}", outcome.words());
     }
 
     #[test]
