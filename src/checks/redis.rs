@@ -41,11 +41,18 @@ async fn talk(question: &Question<'_>, link: &mut Link<'_>) -> Verdict {
     let secret = &negotiate.passwd;
     if let Some(login) = login(negotiate) {
         link.send(&login).await?;
-        let login = Some(negotiate.login.as_str()).filter(|login| !login.is_empty());
         match reply(link, secret).await? {
-            Reply::Text(_) => {}
+            Reply::Text(said) if said == b"OK" => {}
+            Reply::Text(said) => {
+                let said = shown(&said, secret);
+                let detail = format!("{} answered AUTH with {said}", link.peer());
+                return Err(failure(Reason::Protocol, detail));
+            }
             Reply::Error(said) => {
-                let login = login.unwrap_or(DEFAULT_USER);
+                let login = match negotiate.login.as_str() {
+                    "" => DEFAULT_USER,
+                    login => login,
+                };
                 return Err(text::denied(link, login, &shown(&said, secret)));
             }
         }
@@ -272,6 +279,11 @@ mod tests {
         let sent = "*3\r\n$4\r\nAUTH\r\n$7\r\nmonitor\r\n$1\r\nx\r\n";
         let told = log_in("monitor", "x", sent, "< -ERR who?").await;
         assert_eq!(told, format!("{denied} monitor: ERR who?"));
+        // An echo is a list to Redis.
+        let sent = "*2\r\n$4\r\nAUTH\r\n$7\r\nhunter2\r\n";
+        let echo = "< *2\n< $4\n< AUTH\n< $7\n< hunter2";
+        let told = log_in("", "hunter2", sent, echo).await;
+        assert_eq!(told, "protocol: 192.0.2.1:8080 answered AUTH with AUTH\\n***");
     }
 
     #[tokio::test(start_paused = true)]
