@@ -21,7 +21,7 @@ use std::{
 use ldirectord::{
     config::{
         self, File, FileError, Files, Ldirectord, Loaded, NameError, Names, Severity, World,
-        directives::Directive,
+        directives::{Directive, EXTENSIONS, SERVICES},
     },
     model::{CheckKind, Family, Transport},
 };
@@ -332,6 +332,34 @@ fn what_ldirectord_does_not_know_is_told_of_each_line() {
         (1..).zip(source.lines()).filter(|(_, line)| is_known(line)).map(|(at, _)| at).collect();
     assert!(wanted.len() > 4);
     assert_eq!(lines, wanted);
+}
+
+#[test]
+fn a_service_that_ldirectord_does_not_know_is_told() {
+    for name in EXTENSIONS {
+        let source = format!("virtual=192.0.2.1:80\n\tservice={name}\n\treal=192.0.2.10:80 masq\n");
+        let loaded = load(&source);
+        let fault = loaded.diagnostics.iter().find(|fault| fault.code == "A0105").unwrap();
+        assert_eq!(fault.severity, Severity::Advice);
+        assert_eq!(source[fault.span.clone()], **name);
+        assert_eq!(fault.clone().strictly().severity, Severity::Error);
+    }
+}
+
+#[test]
+fn the_port_of_such_a_service_implies_nothing() {
+    for (name, port) in SERVICES.iter().filter(|(name, _)| EXTENSIONS.contains(name)) {
+        let port = port.unwrap();
+        let protocol = |line: &str| {
+            let source = format!("virtual=192.0.2.1:{port}\n{line}\treal=192.0.2.10 masq\n");
+            let desired = load(&source).desired.unwrap();
+            let check = &desired.checks[0];
+            let CheckKind::Negotiate(negotiate) = &check.kind else { panic!("{check:?}") };
+            (negotiate.protocol, check.target.port())
+        };
+        assert_eq!(protocol(""), ("none", 0));
+        assert_eq!(protocol(&format!("\tservice={name}\n")), (*name, port));
+    }
 }
 
 #[test]

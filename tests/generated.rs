@@ -15,7 +15,7 @@ use ldirectord::{
     checks,
     config::{
         self, Diagnostic, File, Severity, World,
-        directives::{DIRECTIVES, Directive, SERVICES, Scope},
+        directives::{DIRECTIVES, Directive, EXTENSIONS, SERVICES, Scope},
     },
 };
 use roff::{Inline, Roff, bold, italic, roman};
@@ -249,7 +249,12 @@ fn services() -> Roff {
             [] => String::new(),
             used => format!(" Uses {}.", used.join(", ")),
         };
-        let text = format!("{}{}{used}", info.doc, port.unwrap_or_default());
+        let mark = if EXTENSIONS.contains(&info.name) {
+            "(extension: ldirectord refuses it, and no port implies it) "
+        } else {
+            ""
+        };
+        let text = format!("{mark}{}{}{used}", info.doc, port.unwrap_or_default());
         page.control("TP", []).text([bold(info.name)]).text(inlines(&text));
     }
     let missing =

@@ -303,6 +303,11 @@ fn bad_speakers(protocol: &str) -> Vec<(&'static str, Behaviour, Reason)> {
         };
     }
     match protocol {
+        "amqp" => vec![
+            ("a frame that lies", acts!(; "\x01\0\0\x7f\x7f\x7f\x7f"), Reason::Protocol),
+            ("beats without end", acts!(; "\x08\0\0\0\0\0\0"), Reason::Protocol),
+            ("refuses everything", acts!(; "AMQP\0\x01\0\0"), Reason::Protocol),
+        ],
         "smtp" | "submission" => vec![
             ("endless greeting", acts!(; "220-hello\r\n"), Reason::Protocol),
             ("endless answer", acts!("220 hello\r\n"; "250-hello\r\n"), Reason::Protocol),
@@ -334,6 +339,15 @@ fn bad_speakers(protocol: &str) -> Vec<(&'static str, Behaviour, Reason)> {
             ("answers before it is asked", acts!(; "* OK hello\r\nA1 BAD\r\n"), Reason::Denied),
             ("greets and goes", acts!("* OK hello\r\n"; ""), Reason::Reset),
         ],
+        "memcached" => vec![
+            ("endless version", acts!(; "VERSION "), Reason::Protocol),
+            ("is out of order", acts!(; "SERVER_ERROR no\r\n"), Reason::Protocol),
+        ],
+        "mqtt" => vec![
+            ("denies everything", acts!(; "\x20\x02\0\x05"), Reason::Denied),
+            ("a length that lies", acts!(; "\x20\x7f\0\0"), Reason::Protocol),
+            ("publishes at once", acts!(; "\x30\x04\0\x01ax"), Reason::Protocol),
+        ],
         "nntp" => vec![
             ("endless greeting", acts!(; "200-hello\r\n"), Reason::Protocol),
             ("has had enough", acts!(; "400 go away\r\n"), Reason::Protocol),
@@ -342,6 +356,12 @@ fn bad_speakers(protocol: &str) -> Vec<(&'static str, Behaviour, Reason)> {
             ("endless answer", acts!("+OK hello\r\n"; "+OK"), Reason::Protocol),
             ("greets and goes", acts!("+OK hello\r\n"; ""), Reason::Reset),
             ("denies everything", acts!("+OK <1@host>\r\n"; "-ERR\r\n"), Reason::Denied),
+        ],
+        "redis" => vec![
+            ("denies everything", acts!(; "-NOAUTH no\r\n"), Reason::Denied),
+            ("endless list", acts!("+OK\r\n"; "*2\r\n:1\r\n"), Reason::Protocol),
+            ("a length that lies", acts!("+OK\r\n"; "$999999999999\r\n"), Reason::Protocol),
+            ("lets us in and goes", acts!("+OK\r\n"; ""), Reason::Reset),
         ],
         _ => Vec::new(),
     }

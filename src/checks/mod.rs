@@ -39,7 +39,9 @@ macro_rules! protocols {
     };
 }
 
-protocols! { dns ftp http imap ldap mysql nntp none pgsql pop radius simpletcp sip smtp }
+protocols! {
+    amqp dns ftp http imap ldap memcached mqtt mysql nntp none pgsql pop radius redis simpletcp sip smtp
+}
 
 /// A protocol that we speak.
 struct Protocol {

@@ -18,8 +18,8 @@ pub const CODES: &[(&str, &str)] = &[
     ),
     (
         "A0105",
-        "The directive, or the unit `ms`, is an extension: ldirectord does not know it. This matters only for a file that \
-         both programs are to read; `ldirectord validate --strict` then finds such lines.",
+        "The directive, the service or the unit `ms` is an extension: ldirectord does not know it. This matters only for \
+         a file that both programs are to read; `ldirectord validate --strict` then finds such lines.",
     ),
     (
         "A0106",

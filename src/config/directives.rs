@@ -157,8 +157,10 @@ pub(super) fn distance(from: &[u8], to: &[u8]) -> usize {
     at(&row, to.len())
 }
 
-/// The services that ldirectord can check, each with the port that implies it.
+/// The services that ldirectord can check, and [`EXTENSIONS`], each with the port that it is asked at where none is
+/// given.
 pub const SERVICES: &[(&str, Option<u16>)] = &[
+    ("amqp", Some(5672)),
     ("dns", Some(53)),
     ("ftp", Some(21)),
     ("http", Some(80)),
@@ -168,6 +170,8 @@ pub const SERVICES: &[(&str, Option<u16>)] = &[
     ("imaps", Some(993)),
     ("ldap", Some(389)),
     ("ldaps", Some(636)),
+    ("memcached", Some(11211)),
+    ("mqtt", Some(1883)),
     ("mysql", Some(3306)),
     ("nntp", Some(119)),
     ("none", None),
@@ -176,13 +180,18 @@ pub const SERVICES: &[(&str, Option<u16>)] = &[
     ("pop", Some(110)),
     ("pops", Some(995)),
     ("radius", Some(1812)),
+    ("redis", Some(6379)),
     ("simpletcp", None),
     ("sip", Some(5060)),
     ("smtp", Some(25)),
     ("submission", Some(587)),
 ];
 
+/// The services that ldirectord does not know. No port implies them, so that an old file means what it meant.
+pub const EXTENSIONS: &[&str] = &["amqp", "memcached", "mqtt", "redis"];
+
 const SERVICE_WORDS: &[&str] = &[
+    "amqp",
     "dns",
     "ftp",
     "http",
@@ -192,6 +201,8 @@ const SERVICE_WORDS: &[&str] = &[
     "imaps",
     "ldap",
     "ldaps",
+    "memcached",
+    "mqtt",
     "mysql",
     "nntp",
     "none",
@@ -200,6 +211,7 @@ const SERVICE_WORDS: &[&str] = &[
     "pop",
     "pops",
     "radius",
+    "redis",
     "simpletcp",
     "sip",
     "smtp",
@@ -452,6 +464,7 @@ pub const DIRECTIVES: &[Directive] = &[
         default: "the one whose port the virtual service has, else none",
         example: "http",
         doc: "The protocol that negotiate speaks. none takes every server for working.",
+        differs: "amqp, memcached, mqtt and redis are refused, and their ports imply nothing",
         says: Says::Same(
             "service must be dns, ftp, http, https, http_proxy, imap, imaps, ldap, ldaps, mysql, nntp, none, oracle, pop, \
              pops, radius, pgsql, simpletcp, sip, smtp or submission",
@@ -494,7 +507,7 @@ pub const DIRECTIVES: &[Directive] = &[
         example: "\"healthz\"",
         doc: "What a negotiation asks for: the path for http and https, the whole URL for http_proxy, the file for ftp, \
               the name or address to resolve for dns, the statement for mysql, pgsql and oracle, the base of the search \
-              for ldap, the bytes to send for simpletcp. A / is put before it where it has none.",
+              for ldap, the command for redis, the bytes to send for simpletcp. A / is put before it where it has none.",
         says: Says::Same("no request string specified"),
         set: set::request,
         ..ROW
@@ -1234,6 +1247,11 @@ mod tests {
         }
         let services: Vec<&str> = SERVICES.iter().map(|(name, _)| *name).collect();
         assert_eq!(services, SERVICE_WORDS);
+        let service = Directive::find(b"service").unwrap();
+        for name in SERVICE_WORDS {
+            let is_extension = EXTENSIONS.contains(name);
+            assert_eq!(service.differs.contains(name), is_extension, "{name}");
+        }
     }
 
     #[test]

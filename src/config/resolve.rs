@@ -14,7 +14,7 @@ use super::{
     Diagnostic, NameError, World, access,
     credentials::Credentials,
     diagnostic::Findings,
-    directives::SERVICES,
+    directives::{EXTENSIONS, SERVICES},
     draft::{Block, CheckType, FallbackText, Globals, ServerText, VirtualText},
     names::Lookup,
 };
@@ -463,7 +463,10 @@ fn protocol(block: &Block, key: Option<&ServiceKey>) -> &'static str {
         }
         _ => return "none",
     };
-    SERVICES.iter().find(|(_, known)| *known == Some(port)).map_or("none", |(name, _)| name)
+    let is_implied =
+        |name: &str, known: Option<u16>| known == Some(port) && !EXTENSIONS.contains(&name);
+    let implied = SERVICES.iter().find(|(name, known)| is_implied(name, *known));
+    implied.map_or("none", |(name, _)| name)
 }
 
 fn mask(block: &Block, findings: &mut Findings) -> Option<Mask> {

@@ -172,7 +172,7 @@ pub enum Carrier {
 pub struct ProtocolInfo {
     /// The word of the `service` directive.
     pub name: &'static str,
-    /// The port that implies this protocol, and where it is spoken when no port is given.
+    /// Where it is spoken when no port is given; of ldirectord's own protocols also the port that implies it.
     pub default_port: Option<u16>,
     /// How it travels.
     pub carrier: Carrier,

@@ -128,8 +128,9 @@ const LOGIN: &[&str] = &["login", "passwd"];
 const LDAP: &[&str] = &["request", "receive", "login", "passwd"];
 const SQL: &[&str] = &["request", "login", "passwd", "database"];
 
-/// Everything that ldirectord can check, but `oracle`, so that there is one that cannot be.
+/// Everything that can be checked, but `oracle`, so that there is one that cannot be.
 pub(crate) const PROTOCOLS: &[ProtocolInfo] = &[
+    protocol("amqp", &[]),
     protocol("dns", &["request", "receive", "dnstype"]),
     protocol("ftp", &["request", "receive", "login", "passwd"]),
     protocol("http", HTTP),
@@ -139,6 +140,8 @@ pub(crate) const PROTOCOLS: &[ProtocolInfo] = &[
     over_tls("imaps", LOGIN),
     protocol("ldap", LDAP),
     over_tls("ldaps", LDAP),
+    protocol("memcached", &[]),
+    protocol("mqtt", &["login", "passwd"]),
     protocol("mysql", SQL),
     protocol("nntp", &[]),
     protocol("none", &[]),
@@ -146,6 +149,7 @@ pub(crate) const PROTOCOLS: &[ProtocolInfo] = &[
     protocol("pop", LOGIN),
     over_tls("pops", LOGIN),
     protocol("radius", &["login", "passwd", "secret"]),
+    protocol("redis", &["request", "receive", "login", "passwd"]),
     protocol("simpletcp", &["request", "receive"]),
     protocol("sip", &["login"]),
     protocol("smtp", &[]),

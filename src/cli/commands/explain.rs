@@ -11,7 +11,7 @@ use crate::{
     cli::{exit::Exit, output},
     config::{
         codes,
-        directives::{DIRECTIVES, Directive, SERVICES, Scope, ValueKind, nearest_word},
+        directives::{DIRECTIVES, Directive, EXTENSIONS, SERVICES, Scope, ValueKind, nearest_word},
         manual::first_sentence,
     },
     model::{Carrier, ProtocolInfo},
@@ -152,6 +152,9 @@ fn of_service(info: &ProtocolInfo) -> String {
     if !facts.is_empty() {
         writeln!(text, "    Asked {}", facts.join(", ")).unwrap_or_default();
     }
+    if EXTENSIONS.contains(&info.name) {
+        text += "    The Perl program refuses a file with it; this is an extension\n";
+    }
     if !info.directives.is_empty() {
         text += "    Directives that it uses:\n";
     }
@@ -173,7 +176,8 @@ fn everything() -> String {
     let catalogue = checks::catalogue();
     for (name, _) in SERVICES {
         let info = catalogue.iter().find(|info| info.name == *name);
-        text += &entry(name, info.map_or(NOT_YET, |info| info.doc), "  ");
+        let mark = if EXTENSIONS.contains(name) { "+ " } else { "  " };
+        text += &entry(name, info.map_or(NOT_YET, |info| info.doc), mark);
     }
     text += "\nCodes: E an error, W a warning, A advice\n";
     for (code, paragraph) in codes::CODES {

@@ -6,7 +6,7 @@ use super::{choice, in_block, no_such_word, only, path, pattern, with_slash};
 use crate::{
     config::{
         diagnostic::{Diagnostic, Findings},
-        directives::SERVICES,
+        directives::{EXTENSIONS, SERVICES},
         draft::{CheckType, Draft},
         value::{Value, first_run, is_word, shown, slice},
     },
@@ -53,6 +53,11 @@ pub(in crate::config) fn service(draft: &mut Draft<'_>, value: &Value<'_>) {
         draft.findings.push(no_such_word(value, text, &words));
         return;
     };
+    if EXTENSIONS.contains(name) {
+        let fault = format!("ldirectord does not know the service `{name}`");
+        let fault = Diagnostic::advice("A0105", value.part(word.clone()), fault);
+        draft.findings.push(fault.refused());
+    }
     only(value, &word, &mut draft.findings);
     let contact = format!("ldirectord@{}", draft.host_name);
     in_block(draft, |block, _| {
