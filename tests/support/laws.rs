@@ -8,7 +8,7 @@ use std::{
 
 use ldirectord::{
     config::{
-        self, File, FileError, Files, Loaded, NameError, Names, Severity, World, codes,
+        self, Diagnostic, File, FileError, Files, Loaded, NameError, Names, Severity, World, codes,
         syntax::{Content, Document},
     },
     model::{Checked, Desired, Family, Transport},
@@ -63,10 +63,14 @@ pub(crate) fn is_read(source: &[u8]) {
     }
 }
 
-/// The codes of what is wrong with a file, or doubtful.
+/// The codes of what is wrong with a file, or doubtful; what it includes may have faults of its own.
 pub(crate) fn faults(source: &[u8]) -> Vec<&'static str> {
-    let faults = load(source).diagnostics.into_iter();
-    faults.filter(|fault| fault.severity != Severity::Advice).map(|fault| fault.code).collect()
+    let Loaded { diagnostics, sources, .. } = load(source);
+    let counts = |fault: &&Diagnostic| {
+        let line = sources.line(&fault.span).unwrap();
+        fault.severity != Severity::Advice && line.file.path == Path::new(NAME)
+    };
+    diagnostics.iter().filter(counts).map(|fault| fault.code).collect()
 }
 
 /// The codes of what is wrong with its lines, whatever their values.
@@ -108,10 +112,13 @@ fn with_other_secrets(source: &[u8]) -> Vec<u8> {
     other
 }
 
+/// What the file is called.
+const NAME: &str = "random.cf";
+
 /// Reads a file; the only place here that knows what that takes.
 fn load(source: &[u8]) -> Loaded {
     let world = World { names: &Invented, files: &Invented, ..world(&Invented) };
-    config::load(File::new("random.cf", source), &world)
+    config::load(File::new(NAME, source), &world)
 }
 
 /// A resolver and a disk whose answers are made from the letters of the name: any answer can come, always the same.
