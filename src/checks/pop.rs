@@ -52,16 +52,7 @@ pub(super) const PROTOCOLS: &[Protocol] = &[
             name: "pops",
             default_port: Some(995),
             carrier: Carrier::Tls,
-            directives: &[
-                "login",
-                "passwd",
-                "virtualhost",
-                "tlsverify",
-                "cafile",
-                "tlsname",
-                "clientcert",
-                "clientkey",
-            ],
+            directives: &["login", "passwd", "virtualhost"],
             doc: "As pop, over TLS, and always with the plain password. Certificates are verified only with \
                   `tlsverify`.",
         },

@@ -176,10 +176,22 @@ pub struct ProtocolInfo {
     pub default_port: Option<u16>,
     /// How it travels.
     pub carrier: Carrier,
-    /// The directives it uses.
+    /// The directives it uses, without those that every protocol over TLS does.
     pub directives: &'static [&'static str],
     /// A paragraph for the manual.
     pub doc: &'static str,
+}
+
+impl ProtocolInfo {
+    /// The directives that every protocol over TLS uses.
+    pub const OF_TLS: &[&str] =
+        &["tlsverify", "cafile", "tlsname", "clientcert", "clientkey", "tlsengine"];
+
+    /// All directives it uses.
+    pub fn uses(&self) -> impl Iterator<Item = &'static str> + use<> {
+        let of_tls = if self.carrier == Carrier::Tls { ProtocolInfo::OF_TLS } else { &[] };
+        self.directives.iter().chain(of_tls).copied()
+    }
 }
 
 /// What an attempt found.

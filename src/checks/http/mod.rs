@@ -49,23 +49,26 @@ use crate::model::{
 /// How many redirections are followed, as LWP does.
 const REDIRECTIONS: usize = 7;
 
+/// The directives of http and https.
+const DIRECTIVES: &[&str] = &[
+    "request",
+    "receive",
+    "httpmethod",
+    "virtualhost",
+    "requestheader",
+    "requestbody",
+    "expectstatus",
+    "expectheader",
+    "maxbody",
+];
+
 pub(super) const PROTOCOLS: &[Protocol] = &[
     Protocol {
         info: ProtocolInfo {
             name: "http",
             default_port: Some(80),
             carrier: Carrier::Tcp,
-            directives: &[
-                "request",
-                "receive",
-                "httpmethod",
-                "virtualhost",
-                "requestheader",
-                "requestbody",
-                "expectstatus",
-                "expectheader",
-                "maxbody",
-            ],
+            directives: DIRECTIVES,
             doc: "Asks for `request` with GET or another `httpmethod`, sending `virtualhost` as the Host header, and \
                   `requestheader` and `requestbody`. The real server works when the answer, after at most seven \
                   redirections, has a status of 2xx (`expectstatus`) and a header that matches `expectheader`, and its \
@@ -78,22 +81,7 @@ pub(super) const PROTOCOLS: &[Protocol] = &[
             name: "https",
             default_port: Some(443),
             carrier: Carrier::Tls,
-            directives: &[
-                "request",
-                "receive",
-                "httpmethod",
-                "virtualhost",
-                "requestheader",
-                "requestbody",
-                "expectstatus",
-                "expectheader",
-                "maxbody",
-                "tlsverify",
-                "cafile",
-                "tlsname",
-                "clientcert",
-                "clientkey",
-            ],
+            directives: DIRECTIVES,
             doc: "As http, over TLS. Certificates are verified only with `tlsverify`. `tlsname`, or else \
                   `virtualhost` when it is a host name, is the name that the server is asked for in TLS. Servers \
                   that only speak TLS 1.0 or 1.1, or only old ciphers, are spoken to as well.",

@@ -155,10 +155,10 @@ fn of_service(info: &ProtocolInfo) -> String {
     if EXTENSIONS.contains(&info.name) {
         text += "    The Perl program refuses a file with it; this is an extension\n";
     }
-    if !info.directives.is_empty() {
+    if info.uses().next().is_some() {
         text += "    Directives that it uses:\n";
     }
-    for name in info.directives {
+    for name in info.uses() {
         let doc = Directive::find(name.as_bytes()).map_or("", |directive| directive.doc);
         text += &entry(name, doc, "      ");
     }

@@ -11,7 +11,7 @@ use crate::{
         Diagnostic, diagnostic::Findings, draft::CheckType, expand::timing, resolve::Service,
         value::shown,
     },
-    model::{HttpMethod, ServiceKey},
+    model::{HttpMethod, ProtocolInfo, ServiceKey},
     pattern::{Found, Pattern},
 };
 
@@ -32,9 +32,6 @@ const NEGOTIATION: &[&str] = &[
     "database",
     "secret",
 ];
-
-/// Those that say how TLS is spoken.
-const TLS: &[&str] = &["tlsverify", "cafile", "tlsname", "clientcert", "clientkey", "tlsengine"];
 
 /// A server that is dead for longer than this before anything is done about it may as well not be checked.
 const SLOW: Duration = Duration::from_secs(60 * 60);
@@ -76,7 +73,7 @@ impl Whole<'_> {
     /// Whether the protocol of a service uses a directive.
     fn uses(&self, service: &Service, name: &str) -> bool {
         let protocol = self.world.protocols.iter().find(|known| known.name == service.protocol);
-        protocol.is_some_and(|protocol| protocol.directives.contains(&name))
+        protocol.is_some_and(|protocol| protocol.uses().any(|used| used == name))
     }
 
     /// Patterns that no answer or every answer matches.
@@ -149,7 +146,7 @@ impl Whole<'_> {
                 CheckType::Connect => block.udp,
                 _ => !check.negotiates() || service.protocol == "none",
             },
-            _ if TLS.contains(&name) => !check.negotiates() || !service.over_tls,
+            _ if ProtocolInfo::OF_TLS.contains(&name) => !check.negotiates() || !service.over_tls,
             _ => NEGOTIATION.contains(&name) && !negotiates(name),
         };
         let mut names: Vec<String> = Vec::new();
