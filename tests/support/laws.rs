@@ -49,7 +49,9 @@ pub(crate) fn is_read(source: &[u8]) {
     assert!(diagnostics.is_sorted_by_key(|fault| fault.span.start), "in the order of the file");
 
     let text = config::render(&sources, 42, &diagnostics);
-    assert!(!text.contains("hunter2") || source.windows(7).any(|part| part == b"hunter2"));
+    // Hints leave quotes out of what they repeat.
+    let plain: Vec<u8> = source.iter().copied().filter(|byte| !b"'\"".contains(byte)).collect();
+    assert!(!text.contains("hunter2") || plain.windows(7).any(|part| part == b"hunter2"));
     assert!(!text.contains(|letter: char| letter.is_control() && !"\n\t".contains(letter)));
     assert_eq!(text.is_empty(), diagnostics.is_empty());
 
