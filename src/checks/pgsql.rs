@@ -111,27 +111,19 @@ mod tests {
     use std::time::Duration;
 
     use super::{
-        super::script::{Outcome, Turn, converse, unconfigured},
+        super::script::{Outcome, Turn, converse, spec, unconfigured},
         *,
     };
-    use crate::model::{CheckKind, CheckSpec, Negotiate, Secret};
+    use crate::model::{CheckSpec, Negotiate, Secret};
 
     fn check(login: &str, request: &str) -> CheckSpec {
-        let (interval, timeout) = (Duration::from_secs(10), Duration::from_secs(5));
-        CheckSpec {
-            target: "192.0.2.1:5432".parse().unwrap(),
-            kind: CheckKind::Negotiate(Negotiate {
-                request: request.as_bytes().to_vec(),
-                login: login.to_owned(),
-                passwd: Secret("sesame".to_owned()),
-                database: "shop".to_owned(),
-                ..unconfigured("pgsql")
-            }),
-            interval,
-            fast_interval: interval,
-            down_interval: interval,
-            timeout,
-        }
+        spec(Negotiate {
+            request: request.as_bytes().to_vec(),
+            login: login.to_owned(),
+            passwd: Secret("sesame".to_owned()),
+            database: "shop".to_owned(),
+            ..unconfigured("pgsql")
+        })
     }
 
     fn message(tag: u8, body: &[u8]) -> Vec<u8> {
@@ -224,13 +216,13 @@ mod tests {
         .await;
         assert!(outcome.verdict.is_ok(), "{:?}", outcome.verdict);
         let verdict = greeted(error("28P01", "password authentication failed")).await;
-        let detail = "192.0.2.1:5432 says: password authentication failed (28P01)";
+        let detail = "192.0.2.1:8080 says: password authentication failed (28P01)";
         is(&verdict, Reason::Denied, detail);
         let verdict = greeted(error("28000", "no entry for host, no encryption")).await;
         is(
             &verdict,
             Reason::Denied,
-            "192.0.2.1:5432 says: no entry for host, no encryption (28000)",
+            "192.0.2.1:8080 says: no entry for host, no encryption (28000)",
         );
         // Kerberos.
         let verdict = greeted(message(b'R', &[0, 0, 0, 2])).await;
@@ -240,21 +232,21 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_words_of_the_server_are_told() {
         let verdict = greeted(error("57P03", "the database system\nis starting up")).await;
-        let detail = "192.0.2.1:5432 says: the database system is starting up (57P03)";
+        let detail = "192.0.2.1:8080 says: the database system is starting up (57P03)";
         is(&verdict, Reason::Protocol, detail);
         let fault = [error("42P01", "no relation \"x\""), message(b'Z', b"I")].concat();
         let verdict = answered(fault).await.verdict;
-        is(&verdict, Reason::Protocol, "192.0.2.1:5432 says: no relation \"x\" (42P01)");
+        is(&verdict, Reason::Protocol, "192.0.2.1:8080 says: no relation \"x\" (42P01)");
     }
 
     #[tokio::test(start_paused = true)]
     async fn servers_that_break_off_or_lie_fail() {
-        let closed = "192.0.2.1:5432 closed the connection without an answer";
+        let closed = "192.0.2.1:8080 closed the connection without an answer";
         is(&greeted(Vec::new()).await, Reason::Reset, closed);
         is(
             &greeted(b"R\0".to_vec()).await,
             Reason::Protocol,
-            "192.0.2.1:5432: error communicating with the server: bytes remaining on stream",
+            "192.0.2.1:8080: error communicating with the server: bytes remaining on stream",
         );
         let heard = [Turn::Hear(LOGIN), Turn::Say(accepted()), Turn::Hear(QUERY)];
         is(&talk_with(heard.to_vec()).await.verdict, Reason::Reset, closed);
@@ -262,13 +254,13 @@ mod tests {
         assert_eq!(greeted(b"R\0\0\0\x01".to_vec()).await.unwrap_err().reason, Reason::Protocol);
         let turns = vec![Turn::Hear(LOGIN), Turn::Say(b"R\x7f\xff\xff\xff\0".to_vec()), Turn::Hang];
         let outcome = talk_with(turns).await;
-        let detail = "no complete answer from 192.0.2.1:5432 within 5s, only 6 bytes of one";
+        let detail = "no complete answer from 192.0.2.1:8080 within 5s, only 6 bytes of one";
         is(&outcome.verdict, Reason::Timeout, detail);
         assert_eq!(outcome.took, Duration::from_secs(5));
         let endless = vec![b'x'; 2 << 20];
         let verdict = greeted([b"R\x7f\xff\xff\xff".to_vec(), endless].concat()).await;
         let detail =
-            "192.0.2.1:5432: error communicating with the server: it sent more than 1048576 bytes";
+            "192.0.2.1:8080: error communicating with the server: it sent more than 1048576 bytes";
         is(&verdict, Reason::Protocol, detail);
     }
 

@@ -3,27 +3,19 @@ use std::time::Duration;
 use openssl::{encrypt::Decrypter, pkey::PKey, rsa::Padding, rsa::Rsa};
 
 use super::{
-    super::script::{Outcome, Turn, converse, unconfigured},
+    super::script::{Outcome, Turn, converse, spec, unconfigured},
     *,
 };
-use crate::model::{CheckKind, CheckSpec, Secret};
+use crate::model::{CheckSpec, Secret};
 
 fn check(login: &str, request: &str) -> CheckSpec {
-    let (interval, timeout) = (Duration::from_secs(10), Duration::from_secs(5));
-    CheckSpec {
-        target: "192.0.2.1:3306".parse().unwrap(),
-        kind: CheckKind::Negotiate(Negotiate {
-            request: request.as_bytes().to_vec(),
-            login: login.to_owned(),
-            passwd: Secret("sesame".to_owned()),
-            database: "shop".to_owned(),
-            ..unconfigured("mysql")
-        }),
-        interval,
-        fast_interval: interval,
-        down_interval: interval,
-        timeout,
-    }
+    spec(Negotiate {
+        request: request.as_bytes().to_vec(),
+        login: login.to_owned(),
+        passwd: Secret("sesame".to_owned()),
+        database: "shop".to_owned(),
+        ..unconfigured("mysql")
+    })
 }
 
 fn packet(number: u8, payload: &[u8]) -> Vec<u8> {
@@ -86,7 +78,7 @@ async fn greeted(turns: &[Turn]) -> Outcome {
 
 fn is(outcome: &Outcome, reason: Reason, detail: &str) {
     let fault = outcome.verdict.as_ref().unwrap_err();
-    let detail = format!("192.0.2.1:3306 {detail}");
+    let detail = format!("192.0.2.1:8080 {detail}");
     assert_eq!((fault.reason, fault.detail.as_str()), (reason, detail.as_str()));
 }
 
@@ -166,7 +158,7 @@ async fn a_login_that_is_refused_says_why() {
     is(&outcome, Reason::Denied, "wants a login by ``, which is not known here");
     let outcome = greeted(&said(packet(2, b"\x01no key"))).await;
     let fault = outcome.verdict.unwrap_err();
-    assert!(fault.detail.starts_with("192.0.2.1:3306 sent a key that cannot be used"), "{fault}");
+    assert!(fault.detail.starts_with("192.0.2.1:8080 sent a key that cannot be used"), "{fault}");
     let outcome = greeted(&said(packet(2, b"\x01\x03").repeat(20))).await;
     is(&outcome, Reason::Protocol, "sent something else than the end of the login");
     // Before the greeting there are no states.
