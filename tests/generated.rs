@@ -244,7 +244,7 @@ fn services() -> Roff {
     let catalogue = checks::catalogue();
     for info in &catalogue {
         let port = info.default_port.map(|port| format!(" Port {port}, if none is given."));
-        let used: Vec<String> = info.uses().map(|name| format!("`{name}`")).collect();
+        let used: Vec<String> = info.uses(true).map(|name| format!("`{name}`")).collect();
         let used = match used.as_slice() {
             [] => String::new(),
             used => format!(" Uses {}.", used.join(", ")),

@@ -378,8 +378,32 @@ enum Welcome {
     Answer(&'static [u8], bool),
 }
 
+/// Says each of these and waits for an answer to each but the last; whether it came so far.
+async fn agree(stream: &mut TcpStream, says: &[&str]) -> bool {
+    for (place, said) in says.iter().enumerate() {
+        if place > 0 && stream.read_buf(&mut Vec::with_capacity(1000)).await.unwrap_or(0) == 0 {
+            return false;
+        }
+        if stream.write_all(said.as_bytes()).await.is_err() {
+            return false;
+        }
+    }
+    true
+}
+
 /// A server on loopback that behaves so to everybody.
 async fn serve(
+    address: &str,
+    welcome: Welcome,
+    behaviour: Behaviour,
+    poured: Arc<AtomicU64>,
+) -> SocketAddr {
+    serve_after(&[], address, welcome, behaviour, poured).await
+}
+
+/// A server on loopback that behaves so to everybody after it has said this.
+async fn serve_after(
+    says: &'static [&'static str],
     address: &str,
     welcome: Welcome,
     behaviour: Behaviour,
@@ -388,9 +412,12 @@ async fn serve(
     let listener = TcpListener::bind((address, 0)).await.unwrap();
     let target = listener.local_addr().unwrap();
     tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
+        while let Ok((mut stream, _)) = listener.accept().await {
             let (welcome, poured) = (welcome.clone(), Arc::clone(&poured));
             tokio::spawn(async move {
+                if !agree(&mut stream, says).await {
+                    return;
+                }
                 match welcome {
                     Welcome::Plain => behaviour(Box::new(stream), poured).await,
                     Welcome::Tls(context) => {
@@ -469,6 +496,7 @@ struct Trial {
     name: String,
     target: SocketAddr,
     protocol: &'static str,
+    starts_tls: bool,
     poured: Arc<AtomicU64>,
     /// None where any fault of the server will do.
     expected: Option<Vec<Reason>>,
@@ -477,11 +505,9 @@ struct Trial {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_bad_peer_keeps_a_check_or_passes_it() {
     let context = modern_context();
-    let checker = Checker::new();
     let (mut trials, mut closed_ports) = (Vec::new(), Vec::new());
-    let asked = catalogue()
-        .into_iter()
-        .filter(|info| matches!(info.carrier, Carrier::Tcp | Carrier::Tls | Carrier::AsService));
+    let asked =
+        catalogue().into_iter().filter(|info| !matches!(info.carrier, Carrier::Udp | Carrier::Own));
     for info in asked {
         let is_http = matches!(info.name, "http" | "https" | "http_proxy");
         for address in ["127.0.0.1", "::1"] {
@@ -499,7 +525,8 @@ async fn no_bad_peer_keeps_a_check_or_passes_it() {
                     let target = serve(address, welcome, behaviour, Arc::clone(&poured)).await;
                     let name = format!("{} of a peer on {address}: {name}{how}", info.name);
                     let expected = is_http.then_some(expected);
-                    trials.push(Trial { name, target, protocol: info.name, poured, expected });
+                    let (protocol, starts_tls) = (info.name, false);
+                    trials.push(Trial { name, target, protocol, starts_tls, poured, expected });
                 }
             }
             for (name, behaviour, reason) in bad_speakers(info.name) {
@@ -510,8 +537,8 @@ async fn no_bad_peer_keeps_a_check_or_passes_it() {
                 let poured = Arc::new(AtomicU64::new(0));
                 let target = serve(address, welcome, behaviour, Arc::clone(&poured)).await;
                 let name = format!("{} of a peer on {address}: {name}", info.name);
-                let (protocol, expected) = (info.name, Some(vec![reason]));
-                trials.push(Trial { name, target, protocol, poured, expected });
+                let (protocol, starts_tls, expected) = (info.name, false, Some(vec![reason]));
+                trials.push(Trial { name, target, protocol, starts_tls, poured, expected });
             }
             let silent = bad_peers()["silent"].0;
             let welcomes = [
@@ -548,7 +575,8 @@ async fn no_bad_peer_keeps_a_check_or_passes_it() {
                     let target = serve(address, welcome, silent, Arc::clone(&poured)).await;
                     let name = format!("{} of a peer on {address}: {name}", info.name);
                     let expected = is_http.then_some(vec![reason]);
-                    trials.push(Trial { name, target, protocol: info.name, poured, expected });
+                    let (protocol, starts_tls) = (info.name, false);
+                    trials.push(Trial { name, target, protocol, starts_tls, poured, expected });
                 }
             }
             let closed = closed_port(address);
@@ -558,6 +586,7 @@ async fn no_bad_peer_keeps_a_check_or_passes_it() {
                 name,
                 target: closed.local_addr().unwrap(),
                 protocol: info.name,
+                starts_tls: false,
                 poured: Arc::default(),
                 expected,
             });
@@ -565,12 +594,101 @@ async fn no_bad_peer_keeps_a_check_or_passes_it() {
         }
     }
     assert!(trials.len() > 100, "{}", trials.len());
+    judge(trials).await;
+}
+
+/// What a server says until it has agreed that TLS begins.
+fn agreement(protocol: &str) -> &'static [&'static str] {
+    match protocol {
+        "smtp" | "submission" => &["220 hello\r\n", "250-hello\r\n250 STARTTLS\r\n", "220 go\r\n"],
+        "imap" => &["* OK hello\r\n", "A0 OK go\r\n"],
+        "pop" => &["+OK hello\r\n", "+OK go\r\n"],
+        "ldap" => &["", "\x30\x0c\x02\x01\x04\x78\x07\x0a\x01\x00\x04\x00\x04\x00"],
+        other => panic!("how does {other} begin TLS?"),
+    }
+}
+
+/// What it may say that is only a piece of that.
+fn piece_of_agreement(protocol: &str) -> &'static [&'static str] {
+    match protocol {
+        "smtp" | "submission" => &["220 hello\r\n", "250-hello\r\n250-STARTTLS\r\n"],
+        "imap" => &["* OK hello\r\n", "* OK wait\r\nA0 OK"],
+        "pop" => &["+OK hello\r\n", "+OK go"],
+        "ldap" => &["", "\x30\x0c\x02\x01\x04\x78\x07"],
+        other => panic!("how does {other} begin TLS?"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_bad_peer_keeps_a_check_that_begins_tls_or_passes_it() {
+    let context = modern_context();
+    let silent = bad_peers()["silent"].0;
+    let mut trials = Vec::new();
+    for info in catalogue().into_iter().filter(|info| info.carrier == Carrier::StartTls) {
+        let (protocol, starts_tls, address) = (info.name, true, "127.0.0.1");
+        let agreement = agreement(protocol);
+        let mut peers = Vec::new();
+        // In the clear.
+        for (name, (behaviour, _)) in bad_peers() {
+            peers.push((
+                format!("{name} in place of words"),
+                &[][..],
+                Welcome::Plain,
+                behaviour,
+                None,
+            ));
+            let after = Welcome::Tls(context.clone());
+            peers.push((format!("{name} over TLS"), agreement, after, behaviour, None));
+        }
+        let timeout = || Some(vec![Reason::Timeout]);
+        for said in 0..agreement.len() {
+            let name = format!("stalls after {said} of its answers");
+            peers.push((name, &agreement[..said], Welcome::Plain, silent, timeout()));
+        }
+        let name = "stalls in its answer".to_owned();
+        peers.push((name, piece_of_agreement(protocol), Welcome::Plain, silent, timeout()));
+        // In the handshake.
+        let handshakes = [
+            ("stalls before the handshake", Welcome::Plain, Reason::Timeout),
+            (
+                "stalls in the handshake",
+                Welcome::Answer(b"\x16\x03\x03\x40\x00\x02", true),
+                Reason::Timeout,
+            ),
+            (
+                "breaks the handshake off",
+                Welcome::Answer(b"\x16\x03\x03\x40\x00\x02", false),
+                Reason::Reset,
+            ),
+            ("goes on in the clear", Welcome::Answer(b"250 hello\r\n", true), Reason::Tls),
+        ];
+        for (name, welcome, reason) in handshakes {
+            peers.push((name.to_owned(), agreement, welcome, silent, Some(vec![reason])));
+        }
+        let endless = bad_peers()["endless line"].0;
+        let reasons = Some(vec![Reason::Tls, Reason::Protocol]);
+        peers.push(("pours".to_owned(), agreement, Welcome::Plain, endless, reasons));
+        for (name, says, welcome, behaviour, expected) in peers {
+            let poured = Arc::new(AtomicU64::new(0));
+            let target = serve_after(says, address, welcome, behaviour, Arc::clone(&poured)).await;
+            let name = format!("{protocol} with starttls of a peer: {name}");
+            trials.push(Trial { name, target, protocol, starts_tls, poured, expected });
+        }
+    }
+    assert!(trials.len() > 100, "{}", trials.len());
+    judge(trials).await;
+}
+
+/// Runs these, all at once.
+async fn judge(trials: Vec<Trial>) {
+    let checker = Checker::new();
     let mut running = JoinSet::new();
     for trial in trials {
         let checker = checker.clone();
         running.spawn(async move {
-            let kind =
-                CheckKind::Negotiate(negotiate(trial.protocol, trial.target, Some("never said")));
+            let mut asked = negotiate(trial.protocol, trial.target, Some("never said"));
+            asked.tls.start = trial.starts_tls;
+            let kind = CheckKind::Negotiate(asked);
             // Only who is expected to wait is kept short; a busy machine takes its time with the others.
             let waits =
                 trial.expected.as_ref().is_none_or(|expected| expected.contains(&Reason::Timeout));

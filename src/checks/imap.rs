@@ -6,6 +6,12 @@
 //! | `A1 LOGIN login passwd`, if there is a login and the greeting was `OK` | `A1 OK`, whatever `*` lines before it |
 //! | `A2 LOGOUT` | anything |
 //!
+//! With `starttls=yes` the greeting must be `OK` and is followed by this (RFC 3501, section 6.2.1); all else is said over TLS:
+//!
+//! | we say | we expect |
+//! |---|---|
+//! | `A0 STARTTLS` | `A0 OK`, whatever `*` lines before it, and the handshake |
+//!
 //! Login and password are sent as quoted strings, or as literals where a quoted string would need escapes or could not
 //! hold them.
 //!
@@ -27,7 +33,7 @@ pub(super) const PROTOCOLS: &[Protocol] = &[
         info: ProtocolInfo {
             name: "imap",
             default_port: Some(143),
-            carrier: Carrier::Tcp,
+            carrier: Carrier::StartTls,
             directives: &["login", "passwd"],
             doc: "The real server works when it greets and, if there is a `login`, lets it in with `passwd`.",
         },
@@ -47,16 +53,16 @@ pub(super) const PROTOCOLS: &[Protocol] = &[
 
 async fn talk(question: &Question<'_>, link: &mut Link<'_>) -> Verdict {
     let negotiate = question.negotiate;
-    let greeting = line(link).await?;
-    let mut words = greeting.split(u8::is_ascii_whitespace);
-    let (star, state) = (words.next(), words.next().unwrap_or_default());
-    let is_preauthenticated = state.eq_ignore_ascii_case(b"PREAUTH");
-    if star != Some(b"*") || !(is_preauthenticated || state.eq_ignore_ascii_case(b"OK")) {
-        return Err(text::not_welcome(link, &shown(&greeting, &negotiate.passwd)));
-    }
-    if !negotiate.login.is_empty() && !is_preauthenticated {
-        let is_disabled = |word: &[u8]| word.starts_with(b"LOGINDISABLED");
-        if words.any(is_disabled) {
+    // What a greeting in the clear forbids or allows counts no more over TLS.
+    let greeting = match negotiate.tls.start {
+        true => {
+            link.start_tls(negotiate, |negotiate, link| Box::pin(agree(negotiate, link))).await?;
+            Greeting::default()
+        }
+        false => greeting(negotiate, link).await?,
+    };
+    if !negotiate.login.is_empty() && !greeting.is_preauthenticated {
+        if greeting.forbids_login {
             let peer = link.peer();
             let detail = format!("{peer} allows no login here (LOGINDISABLED); maybe over imaps");
             return Err(failure(Reason::Denied, detail));
@@ -66,21 +72,50 @@ async fn talk(question: &Question<'_>, link: &mut Link<'_>) -> Verdict {
     part(link, b"A2 LOGOUT").await
 }
 
+/// What a server greets with.
+#[derive(Default)]
+struct Greeting {
+    /// We are in already.
+    is_preauthenticated: bool,
+    /// It wants to hear no password.
+    forbids_login: bool,
+}
+
+async fn greeting(negotiate: &Negotiate, link: &mut Link<'_>) -> Result<Greeting, Failure> {
+    let greeting = line(link).await?;
+    let mut words = greeting.split(u8::is_ascii_whitespace);
+    let (star, state) = (words.next(), words.next().unwrap_or_default());
+    let is_preauthenticated = state.eq_ignore_ascii_case(b"PREAUTH");
+    if star != Some(b"*") || !(is_preauthenticated || state.eq_ignore_ascii_case(b"OK")) {
+        return Err(text::not_welcome(link, &shown(&greeting, &negotiate.passwd)));
+    }
+    let forbids_login = words.any(|word: &[u8]| word.starts_with(b"LOGINDISABLED"));
+    Ok(Greeting { is_preauthenticated, forbids_login })
+}
+
+/// Agrees with the server that TLS begins.
+async fn agree(negotiate: &Negotiate, link: &mut Link<'_>) -> Result<(), Failure> {
+    if greeting(negotiate, link).await?.is_preauthenticated {
+        return Err(link.no_tls("greets with PREAUTH, after which TLS cannot begin"));
+    }
+    command(link, b"A0 STARTTLS").await?;
+    match answer(negotiate, link, "A0", "STARTTLS").await? {
+        Answer::Result { done: true, .. } => Ok(()),
+        other => Err(link.no_tls(&format!("refused STARTTLS: {}", other.shown(negotiate)))),
+    }
+}
+
 async fn log_in(negotiate: &Negotiate, link: &mut Link<'_>) -> Result<(), Failure> {
     let mut pieces = login(&negotiate.login, &negotiate.passwd.0).into_iter().peekable();
     while let Some(piece) = pieces.next() {
         command(link, piece.as_bytes()).await?;
-        let answer = answer(negotiate, link).await?;
+        let answer = answer(negotiate, link, "A1", "LOGIN").await?;
         let is_expected = match &answer {
             Answer::GoOn => pieces.peek().is_some(),
             Answer::Result { done, .. } => *done && pieces.peek().is_none(),
         };
         if !is_expected {
-            let said = match answer {
-                Answer::GoOn => "+".to_owned(),
-                Answer::Result { said, .. } => shown(&said, &negotiate.passwd),
-            };
-            return Err(text::denied(link, &negotiate.login, &said));
+            return Err(text::denied(link, &negotiate.login, &answer.shown(negotiate)));
         }
     }
     Ok(())
@@ -94,8 +129,22 @@ enum Answer {
     Result { done: bool, said: Vec<u8> },
 }
 
-/// Reads the answer to what was tagged with `A1`; what else the server has to say is passed over.
-async fn answer(negotiate: &Negotiate, link: &mut Link<'_>) -> Result<Answer, Failure> {
+impl Answer {
+    fn shown(&self, negotiate: &Negotiate) -> String {
+        match self {
+            Answer::GoOn => "+".to_owned(),
+            Answer::Result { said, .. } => shown(said, &negotiate.passwd),
+        }
+    }
+}
+
+/// Reads the answer to a command with this tag; what else the server has to say is passed over.
+async fn answer(
+    negotiate: &Negotiate,
+    link: &mut Link<'_>,
+    tag: &str,
+    command: &str,
+) -> Result<Answer, Failure> {
     let mut length = 0_usize;
     loop {
         let said = line(link).await?;
@@ -106,7 +155,7 @@ async fn answer(negotiate: &Negotiate, link: &mut Link<'_>) -> Result<Answer, Fa
         let mut words = said.split(u8::is_ascii_whitespace);
         match (words.next().unwrap_or_default(), words.next().unwrap_or_default()) {
             (b"+", _) => return Ok(Answer::GoOn),
-            (b"A1", result) => {
+            (word, result) if word == tag.as_bytes() => {
                 let done = result.eq_ignore_ascii_case(b"OK");
                 let said = said.get(3..).unwrap_or_default().to_vec();
                 return Ok(Answer::Result { done, said });
@@ -114,7 +163,7 @@ async fn answer(negotiate: &Negotiate, link: &mut Link<'_>) -> Result<Answer, Fa
             (b"*", word) if !word.eq_ignore_ascii_case(b"BYE") => {}
             _ => {
                 let said = shown(&said, &negotiate.passwd);
-                let detail = format!("{} answered LOGIN with {said}", link.peer());
+                let detail = format!("{} answered {command} with {said}", link.peer());
                 return Err(failure(Reason::Protocol, detail));
             }
         }
@@ -142,7 +191,7 @@ mod tests {
     use super::*;
     use crate::{
         checks::script::{follow, unconfigured},
-        model::Secret,
+        model::{Secret, TlsSettings},
     };
 
     async fn check(login: &str, passwd: &str, script: &str, expected: &str) {
@@ -193,6 +242,39 @@ mod tests {
             "denied: 192.0.2.1:8080 allows no login here (LOGINDISABLED); maybe over imaps";
         check("mrose", "x", "< * OK [CAPABILITY IMAP4rev1 LOGINDISABLED] hi", expected).await;
         check("mrose", "x", "< * OK [CAPABILITY LOGINDISABLED STARTTLS] hi", expected).await;
+    }
+
+    async fn check_start_tls(script: &str, expected: &str) {
+        let (login, passwd) = ("mrose".to_owned(), Secret("tanstaaf".to_owned()));
+        let tls = TlsSettings { start: true, ..TlsSettings::default() };
+        let asked = Negotiate { login, passwd, tls, ..unconfigured("imap") };
+        assert_eq!(follow(asked, script).await, expected, "{script}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn tls_that_is_asked_for_must_begin() {
+        let start = "< * OK [CAPABILITY LOGINDISABLED] ready\n> A0 STARTTLS";
+        let rest = "= TLS
+                    > A1 LOGIN \"mrose\" \"tanstaaf\"
+                    < A1 NO who?";
+        let denied = "denied: 192.0.2.1:8080 refused the login of mrose: NO who?";
+        check_start_tls(&format!("{start}\n< A0 ok go\n{rest}"), denied).await;
+        for answer in ["NO not now", "BAD what?"] {
+            let expected = format!(
+                "tls: 192.0.2.1:8080 refused STARTTLS: {answer}; enable TLS there, or write starttls=no"
+            );
+            check_start_tls(&format!("{start}\n< A0 {answer}"), &expected).await;
+        }
+        let expected =
+            "tls: 192.0.2.1:8080 refused STARTTLS: +; enable TLS there, or write starttls=no";
+        check_start_tls(&format!("{start}\n< + go on"), expected).await;
+        let expected = "protocol: 192.0.2.1:8080 answered STARTTLS with * BYE";
+        check_start_tls(&format!("{start}\n< * BYE"), expected).await;
+        let expected = "protocol: 192.0.2.1:8080 greeted with * BYE";
+        check_start_tls("< * BYE", expected).await;
+        let expected = "tls: 192.0.2.1:8080 greets with PREAUTH, after which TLS cannot begin; \
+                        enable TLS there, or write starttls=no";
+        check_start_tls("< * PREAUTH in", expected).await;
     }
 
     #[tokio::test(start_paused = true)]

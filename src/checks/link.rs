@@ -2,7 +2,8 @@
 //!
 //! A link connects itself when it is first used, to the server that the check names, with TLS where the protocol
 //! travels over TLS; a protocol that must go elsewhere says so with [`Link::connect_to`], and one that needs a second
-//! connection beside the first gets it from [`Link::beside`].
+//! connection beside the first gets it from [`Link::beside`]; one that begins in the clear and goes on with TLS says how
+//! with [`Link::start_tls`].
 //! Everything that waits ends at the deadline of the attempt, with a failure that says what was waited for.
 //! What has been read and not yet consumed is bounded, so a server cannot fill our memory.
 //!
@@ -28,7 +29,7 @@ use super::{
     recorder::Recorder,
     tls::{self, Tls},
 };
-use crate::model::{Failure, Phase, Reason, TlsSettings};
+use crate::model::{Failure, Negotiate, Phase, Reason, TlsSettings};
 
 /// How much is asked of the kernel in one read, in bytes.
 const READ: usize = 8 * 1024;
@@ -102,6 +103,12 @@ pub(super) enum Sending {
     /// Each second until it is answered.
     Again,
 }
+
+/// What is said in the clear over a connection just made, until the server waits for the TLS handshake.
+pub(super) type Agree = for<'a, 'b> fn(&'a Negotiate, &'a mut Link<'b>) -> Agreeing<'a>;
+
+/// That, under way.
+type Agreeing<'a> = Pin<Box<dyn Future<Output = Result<(), Failure>> + Send + 'a>>;
 
 /// A conversation with a server.
 pub(super) struct Link<'a> {
@@ -350,7 +357,7 @@ impl<'a> Link<'a> {
             Security::Plain => self.open_in_clear().await,
             #[cfg(test)]
             Security::Tls(_) if self.script.is_next() => self.open_in_clear().await,
-            Security::Tls(name) => self.open_with_tls(name.as_deref()).await,
+            Security::Tls(name) => self.open_with_tls(name.as_deref(), None).await,
         }
     }
 
@@ -368,8 +375,47 @@ impl<'a> Link<'a> {
         Ok(())
     }
 
+    /// Connects anew, agrees with the server on TLS in the clear, and goes on with TLS (STARTTLS). With a server that may
+    /// be old all of it is done twice. Every connection from now on is one with TLS.
+    pub(super) async fn start_tls(
+        &mut self,
+        negotiate: &Negotiate,
+        agree: Agree,
+    ) -> Result<(), Failure> {
+        let name = tls::name(negotiate);
+        self.security = Security::Tls(name.clone());
+        self.open_with_tls(name.as_deref(), Some((negotiate, agree))).await
+    }
+
+    /// That the server does not go over to TLS, and why.
+    pub(super) fn no_tls(&self, why: &str) -> Failure {
+        let peer = self.peer;
+        failure(Reason::Tls, format!("{peer} {why}; enable TLS there, or write starttls=no"))
+    }
+
+    /// Opens a connection that waits for the handshake.
+    async fn open_for_tls(
+        &mut self,
+        agreement: Option<(&Negotiate, Agree)>,
+    ) -> Result<(), Failure> {
+        self.open_in_clear().await?;
+        let Some((negotiate, agree)) = agreement else { return Ok(()) };
+        agree(negotiate, self).await?;
+        if self.buffered().is_empty() {
+            return Ok(());
+        }
+        // Somebody in between may have put it there, to be taken for what comes over TLS (RFC 3207, section 6).
+        let peer = self.peer;
+        let detail = format!("{peer} said more in the clear after it had agreed to begin TLS");
+        Err(failure(Reason::Protocol, detail))
+    }
+
     /// Opens a connection and does the handshake over it; for an old server, twice.
-    async fn open_with_tls(&mut self, name: Option<&str>) -> Result<(), Failure> {
+    async fn open_with_tls(
+        &mut self,
+        name: Option<&str>,
+        agreement: Option<(&Negotiate, Agree)>,
+    ) -> Result<(), Failure> {
         self.progress.begin(Wait::Connect);
         let (tls, settings) = (self.tls, self.settings);
         let preparing = tls.prepare(self.peer, name, settings);
@@ -377,7 +423,7 @@ impl<'a> Link<'a> {
         let mut handshake = prepared.ok_or_else(|| self.timeout())??;
         loop {
             self.forget();
-            let connected = self.open_in_clear().await;
+            let connected = self.open_for_tls(agreement).await;
             connected.map_err(|failure| handshake.without_connection(failure))?;
             self.progress.begin(Wait::Handshake);
             let Some(stream) = self.stream.take() else { return Err(self.closed()) };

@@ -9,6 +9,12 @@
 //! | `STAT` | `+OK` |
 //! | `QUIT` | anything |
 //!
+//! With `starttls=yes` the greeting is followed by this (RFC 2595, section 4), and all else is said over TLS, as with pops:
+//!
+//! | we say | we expect |
+//! |---|---|
+//! | `STLS` | `+OK` and the handshake |
+//!
 //! This is the order of ldirectord's library, so that no password goes in the clear where it did not. A server that
 //! offers a way to log in which is not for this user is tried with the next one; as it may make us wait for having
 //! failed, nothing but the password is tried where TLS hides it. Without `login` we say `QUIT` at once.
@@ -32,14 +38,14 @@ use super::{
     link::Link,
     text::{self, command, line, part, shown},
 };
-use crate::model::{Carrier, Failure, ProtocolInfo, Reason, Secret, Verdict};
+use crate::model::{Carrier, Failure, Negotiate, ProtocolInfo, Reason, Secret, Verdict};
 
 pub(super) const PROTOCOLS: &[Protocol] = &[
     Protocol {
         info: ProtocolInfo {
             name: "pop",
             default_port: Some(110),
-            carrier: Carrier::Tcp,
+            carrier: Carrier::StartTls,
             directives: &["login", "passwd"],
             doc: "The real server works when it greets and, if there is a `login`, lets it in with `passwd` and \
                   tells the state of its mailbox. APOP and CRAM-MD5 are used where the server offers them, and the \
@@ -70,14 +76,21 @@ enum Way {
 }
 
 async fn talk(question: &Question<'_>, link: &mut Link<'_>, way: Way) -> Verdict {
-    let (login, passwd) = (question.negotiate.login.as_str(), &question.negotiate.passwd);
-    let greeting = line(link).await?;
-    if !is_ok(&greeting) {
-        return Err(text::not_welcome(link, &shown(&greeting, passwd)));
-    }
+    let negotiate = question.negotiate;
+    let (login, passwd) = (negotiate.login.as_str(), &negotiate.passwd);
+    let heard_by_others = match way {
+        Way::InTheClear if negotiate.tls.start => {
+            link.start_tls(negotiate, |negotiate, link| Box::pin(agree(negotiate, link))).await?;
+            None
+        }
+        Way::InTheClear => Some(greeting(link, passwd).await?),
+        Way::Hidden => greeting(link, passwd).await.map(|_greeting| None)?,
+    };
     if !login.is_empty() {
-        let is_in =
-            way == Way::InTheClear && log_in_unheard(link, &greeting, login, passwd).await?;
+        let is_in = match heard_by_others {
+            Some(greeting) => log_in_unheard(link, &greeting, login, passwd).await?,
+            None => false,
+        };
         if !is_in {
             log_in(link, login, passwd).await?;
         }
@@ -89,6 +102,27 @@ async fn talk(question: &Question<'_>, link: &mut Link<'_>, way: Way) -> Verdict
         }
     }
     part(link, b"QUIT").await
+}
+
+async fn greeting(link: &mut Link<'_>, passwd: &Secret) -> Result<Vec<u8>, Failure> {
+    let greeting = line(link).await?;
+    match is_ok(&greeting) {
+        true => Ok(greeting),
+        false => Err(text::not_welcome(link, &shown(&greeting, passwd))),
+    }
+}
+
+/// Agrees with the server that TLS begins.
+async fn agree(negotiate: &Negotiate, link: &mut Link<'_>) -> Result<(), Failure> {
+    greeting(link, &negotiate.passwd).await?;
+    let answer = ask(link, b"STLS").await?;
+    match is_ok(&answer) {
+        true => Ok(()),
+        false => {
+            let said = shown(&answer, &negotiate.passwd);
+            Err(link.no_tls(&format!("refused STLS: {said}")))
+        }
+    }
 }
 
 /// Logs in without saying the password, if the server lets this user do so.
@@ -193,7 +227,7 @@ mod tests {
     use super::*;
     use crate::{
         checks::script::{follow, unconfigured},
-        model::Negotiate,
+        model::TlsSettings,
     };
 
     async fn check(login: &str, passwd: &str, script: &str, expected: &str) {
@@ -307,6 +341,30 @@ mod tests {
         );
         check_protocol("pops", "mrose", "tanstaaf", &script, "").await;
         check_protocol("pops", "", "", &format!("{greeting}\n> QUIT\n< +OK"), "").await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn tls_that_is_asked_for_must_begin() {
+        let tls = TlsSettings { start: true, ..TlsSettings::default() };
+        let start = "< +OK <1896.697170952@dbc.mtview.ca.us>\n> STLS";
+        let login = "< +OK
+                     = TLS
+                     > USER mrose
+                     < -ERR who?";
+        let refused =
+            "tls: 192.0.2.1:8080 refused STLS: -ERR what?; enable TLS there, or write starttls=no";
+        for (script, expected) in [
+            (
+                format!("{start}\n{login}"),
+                "denied: 192.0.2.1:8080 refused the login of mrose: -ERR who?",
+            ),
+            (format!("{start}\n< -ERR what?"), refused),
+            ("< -ERR busy".to_owned(), "protocol: 192.0.2.1:8080 greeted with -ERR busy"),
+        ] {
+            let (login, passwd) = ("mrose".to_owned(), Secret("tanstaaf".to_owned()));
+            let asked = Negotiate { login, passwd, tls: tls.clone(), ..unconfigured("pop") };
+            assert_eq!(follow(asked, &script).await, expected, "{script}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -89,11 +89,10 @@ impl Checker {
             ));
         };
         let security = match protocol.info.carrier {
-            Carrier::Tls => {
-                let virtualhost = || tls::host_name(negotiate.virtualhost.as_ref()?);
-                Security::Tls(negotiate.tls.name.clone().or_else(virtualhost))
+            Carrier::Tls => Security::Tls(tls::name(negotiate)),
+            Carrier::Tcp | Carrier::StartTls | Carrier::Udp | Carrier::AsService | Carrier::Own => {
+                Security::Plain
             }
-            Carrier::Tcp | Carrier::Udp | Carrier::AsService | Carrier::Own => Security::Plain,
         };
         let end = Instant::now() + check.timeout.min(LONGEST);
         let deadline = std::pin::pin!(sleep_until(end));

@@ -5,7 +5,7 @@ use std::{
     collections::VecDeque,
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    pin::pin,
+    pin::{Pin, pin},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -129,9 +129,20 @@ pub(super) enum Turn {
     Answer(Arc<Answering>),
     /// Waits before it goes on.
     Wait(Duration),
+    /// Goes on over TLS, as this server does; notes [`TLS`] when the handshake is done, and closes when it fails.
+    StartTls(Arc<Accepting>),
     /// Does nothing any more, and keeps the connection.
     Hang,
 }
+
+/// What stands among what was heard where TLS began.
+pub(super) const TLS: &str = "<TLS>\r\n";
+
+/// Does the handshake of a server.
+pub(super) type Accepting =
+    dyn Fn(Box<dyn Stream>) -> BoxFuture<Option<Box<dyn Stream>>> + Send + Sync;
+
+type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// Makes an answer of what was heard.
 pub(super) type Answering = dyn Fn(&[u8]) -> Vec<u8> + Send + Sync;
@@ -163,11 +174,12 @@ impl Outcome {
 }
 
 /// The turns of a server that speaks in lines: `<` stands before one that it says, `>` before one that it waits for.
-/// Each ends with CR LF. After the last it says and hears nothing more.
+/// Each ends with CR LF. At `= TLS` it goes on over TLS. After the last it says and hears nothing more.
 pub(super) fn lines(script: &str) -> Vec<Turn> {
     let turn = |line: &str| match line.split_at(2) {
         ("< ", said) => Turn::Say(format!("{said}\r\n").into_bytes()),
         ("> ", heard) => Turn::Hear(Box::leak(format!("{heard}\r\n").into_boxed_str())),
+        ("= ", "TLS") => super::tls::start::modern(),
         _ => panic!("{line} is no line of a script"),
     };
     script.lines().map(|line| turn(line.trim_start())).chain([Turn::Hang]).collect()
@@ -176,9 +188,12 @@ pub(super) fn lines(script: &str) -> Vec<Turn> {
 /// Runs such a script, which must be heard to its end; for what comes of it, see [`Outcome::words`].
 pub(super) async fn follow(negotiate: Negotiate, script: &str) -> String {
     let outcome = converse(&spec(negotiate), vec![lines(script)]).await;
-    let heard: Vec<_> =
-        script.lines().filter_map(|line| line.trim_start().strip_prefix("> ")).collect();
-    let expected: String = heard.iter().map(|line| format!("{line}\r\n")).collect();
+    let heard = script.lines().filter_map(|line| match line.trim_start().split_at(2) {
+        ("> ", heard) => Some(format!("{heard}\r\n")),
+        ("= ", _) => Some(TLS.to_owned()),
+        _ => None,
+    });
+    let expected: String = heard.collect();
     assert_eq!(outcome.heard, [expected], "in\n{script}");
     outcome.words()
 }
@@ -194,15 +209,25 @@ pub(super) async fn converse_by(
     datagrams: Vec<Turn>,
     servers: Vec<Vec<Turn>>,
 ) -> Outcome {
+    converse_with(&Tls::default(), check, datagrams, servers).await
+}
+
+/// The same where others have spoken TLS before.
+pub(super) async fn converse_with(
+    tls: &Tls,
+    check: &CheckSpec,
+    datagrams: Vec<Turn>,
+    servers: Vec<Vec<Turn>>,
+) -> Outcome {
     let CheckKind::Negotiate(negotiate) = &check.kind else {
         panic!("{check:?} is no negotiation")
     };
-    let (start, tls) = (Instant::now(), Tls::default());
+    let start = Instant::now();
     let deadline = pin!(sleep_until(start + check.timeout));
     let recorder = Recorder::new();
     let (settings, security) = (&negotiate.tls, Security::Plain);
     let mut link =
-        Link::new(&tls, settings, deadline, check.timeout, check.target, security, &recorder);
+        Link::new(tls, settings, deadline, check.timeout, check.target, security, &recorder);
     let mut ears = Vec::new();
     for turns in servers {
         let (ours, theirs) = duplex(64 * 1024);
@@ -235,8 +260,9 @@ pub(super) async fn converse_by(
     }
 }
 
-async fn serve(mut stream: DuplexStream, turns: Vec<Turn>, heard: Arc<Mutex<Vec<u8>>>) {
+async fn serve(stream: DuplexStream, turns: Vec<Turn>, heard: Arc<Mutex<Vec<u8>>>) {
     let mut piece = [0; 1024];
+    let mut stream: Box<dyn Stream> = Box::new(stream);
     for turn in turns {
         let sends = match turn {
             Turn::Hear(end) => {
@@ -261,9 +287,19 @@ async fn serve(mut stream: DuplexStream, turns: Vec<Turn>, heard: Arc<Mutex<Vec<
                 tokio::time::sleep(time).await;
                 continue;
             }
+            Turn::StartTls(accept) => {
+                let Some(secured) = accept(stream).await else { return };
+                heard.lock().unwrap().extend(TLS.as_bytes());
+                stream = secured;
+                continue;
+            }
             Turn::Hang => std::future::pending().await,
         };
-        if stream.write_all(&sends).await.is_err() {
+        let said = async {
+            stream.write_all(&sends).await?;
+            stream.flush().await
+        };
+        if said.await.is_err() {
             return;
         }
     }
@@ -295,6 +331,7 @@ async fn serve_datagrams(mut mailbox: Mailbox, turns: Vec<Turn>, heard: Arc<Mute
                     Err(_) => return,
                 }
             },
+            Turn::StartTls(_) => panic!("there is no TLS over datagrams"),
         };
         mailbox.send(&sends).unwrap();
     }

@@ -92,8 +92,17 @@ impl Reply {
     }
 }
 
-/// Reads a numbered reply. One of several lines ends with the line that has its number and no `-` after it.
+/// Reads a numbered reply.
 pub(super) async fn reply(link: &mut Link<'_>) -> Result<Reply, Failure> {
+    reply_and(link, |_| {}).await
+}
+
+/// Reads a numbered reply, and hands on what stands after the number in each line but the first. A reply of several lines
+/// ends with the line that has its number and no `-` after it.
+pub(super) async fn reply_and(
+    link: &mut Link<'_>,
+    mut look: impl FnMut(&[u8]),
+) -> Result<Reply, Failure> {
     let first = line(link).await?;
     let Some((code, mut is_last)) = numbered(&first) else {
         let said = shown(&first, &Secret::default());
@@ -109,10 +118,12 @@ pub(super) async fn reply(link: &mut Link<'_>) -> Result<Reply, Failure> {
             return Err(too_long(link));
         }
         let of_reply = numbered(&next).filter(|(number, _)| *number == code);
+        let start = if of_reply.is_some() { 4 } else { 0 };
+        let rest = next.get(start..).unwrap_or_default();
+        look(rest);
         if text.len() < SHOWN {
-            let start = if of_reply.is_some() { 4 } else { 0 };
             text.push(b' ');
-            text.extend_from_slice(next.get(start..).unwrap_or_default());
+            text.extend_from_slice(rest);
         }
         is_last = of_reply.is_some_and(|(_, is_last)| is_last);
     }

@@ -623,6 +623,24 @@ pub const DIRECTIVES: &[Directive] = &[
         ..ROW
     },
     Directive {
+        name: "starttls",
+        extension: true,
+        scope: Scope::Both,
+        value: ValueKind::YesNo,
+        default: "no",
+        example: "yes",
+        doc: "Whether checks of smtp, submission, imap, pop and ldap go over to TLS with STARTTLS (pop: STLS) before \
+              anything else is asked. The real server must offer it; nothing is sent in the clear but what \
+              leads there. Then tlsverify, cafile, tlsname, clientcert, clientkey, tlsengine and the name in virtualhost \
+              count as for imaps. Of other services this says nothing when it stands outside of them.",
+        set: |draft, value| {
+            if let Some(answer) = value.yes_no(&mut draft.findings) {
+                draft.common().start_tls = Some(answer);
+            }
+        },
+        ..ROW
+    },
+    Directive {
         name: "tlsverify",
         extension: true,
         scope: Scope::Both,

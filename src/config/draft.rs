@@ -110,6 +110,7 @@ pub(super) struct Common {
     pub(super) email_repeat_s: Option<u32>,
     pub(super) email_phases: Option<AlertPhases>,
     pub(super) smtp: Option<String>,
+    pub(super) start_tls: Option<bool>,
     pub(super) tls_verify: Option<bool>,
     pub(super) tls_engine: Option<TlsEngine>,
     pub(super) authorities: Option<PathBuf>,

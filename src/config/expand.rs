@@ -22,8 +22,8 @@ use super::{
     set::path,
 };
 use crate::model::{
-    AlertPhases, AlertPolicy, CheckId, CheckKind, CheckSpec, Checked, ClientIdentity, Desired,
-    Fallback, Family, Forwarding, Mask, Negotiate, Persistence, ProcessSettings, Quiesce,
+    AlertPhases, AlertPolicy, Carrier, CheckId, CheckKind, CheckSpec, Checked, ClientIdentity,
+    Desired, Fallback, Family, Forwarding, Mask, Negotiate, Persistence, ProcessSettings, Quiesce,
     RealServer, Scheduler, Secret, ServerKey, ServiceKey, Settings, Share, Thresholds, TlsSettings,
     Transport, Tunnel, VirtualService, Weight,
 };
@@ -359,7 +359,8 @@ fn negotiate(
 
 /// How TLS is spoken with the servers of a service, where it is.
 fn tls(service: &Service, all: &Common) -> TlsSettings {
-    if !service.over_tls {
+    let start = service.starts_tls(all);
+    if !start && service.carrier != Some(Carrier::Tls) {
         return TlsSettings::default();
     }
     let own = &service.block.common;
@@ -370,6 +371,7 @@ fn tls(service: &Service, all: &Common) -> TlsSettings {
         None => (all.client_certificate.as_ref(), &all.client_key),
     };
     TlsSettings {
+        start,
         verify: own.tls_verify.or(all.tls_verify).unwrap_or(false),
         authorities: path(&own.authorities, &all.authorities),
         name: service.block.tls_name.clone(),

@@ -15,7 +15,7 @@ use super::{
     credentials::Credentials,
     diagnostic::Findings,
     directives::{EXTENSIONS, SERVICES},
-    draft::{Block, CheckType, FallbackText, Globals, ServerText, VirtualText},
+    draft::{Block, CheckType, Common, FallbackText, Globals, ServerText, VirtualText},
     names::Lookup,
 };
 use crate::model::{Carrier, Family, Forwarding, Mask, SchedulerFlags, ServiceKey, Transport};
@@ -35,8 +35,8 @@ pub(super) struct Service {
     pub(super) key: ServiceKey,
     /// The protocol that a negotiation speaks.
     pub(super) protocol: &'static str,
-    /// Whether that protocol is spoken over TLS.
-    pub(super) over_tls: bool,
+    /// How that protocol travels; `None` of one that we do not speak.
+    pub(super) carrier: Option<Carrier>,
     pub(super) fallback: Option<Spare>,
     /// The servers; each is told by the place of its line in `block.servers`.
     pub(super) servers: Vec<(usize, SocketAddr)>,
@@ -60,6 +60,12 @@ impl Service {
             ServiceKey::Address { address, .. } => address.port(),
             ServiceKey::Fwmark { .. } => 0,
         }
+    }
+
+    /// Whether a negotiation goes over to TLS in the middle of a connection, where this is said of all.
+    pub(super) fn starts_tls(&self, all: &Common) -> bool {
+        let said = self.block.common.start_tls.or(all.start_tls);
+        self.carrier == Some(Carrier::StartTls) && said == Some(true)
     }
 
     /// The address of a fallback as written, with the port of the service where it has none.
@@ -162,12 +168,12 @@ impl<'w> Resolver<'w> {
         warn_of_limits(&block, findings);
         warn_of_twins(&block, &servers, &key, findings);
         warn_of_port_zero(&block, &servers, protocol, findings);
-        let over_tls = (self.world.protocols.iter())
-            .any(|known| known.name == protocol && known.carrier == Carrier::Tls);
+        let known = self.world.protocols.iter().find(|known| known.name == protocol);
+        let carrier = known.map(|known| known.carrier);
         self.services.push(Service {
             key,
             protocol,
-            over_tls,
+            carrier,
             fallback,
             servers,
             mask,

@@ -117,7 +117,7 @@ pub struct Negotiate {
     pub database: String,
     /// The shared secret of RADIUS.
     pub secret: Secret,
-    /// How TLS is spoken, by the protocols that travel over it.
+    /// How TLS is spoken, by the protocols that travel over it or can begin it.
     pub tls: TlsSettings,
 }
 
@@ -159,6 +159,8 @@ pub enum Carrier {
     Tcp,
     /// A TLS stream over TCP.
     Tls,
+    /// A TCP stream, on which TLS begins after some words in the clear if `starttls` says so.
+    StartTls,
     /// Datagrams.
     Udp,
     /// A TCP stream or datagrams, as the virtual service does.
@@ -176,7 +178,7 @@ pub struct ProtocolInfo {
     pub default_port: Option<u16>,
     /// How it travels.
     pub carrier: Carrier,
-    /// The directives it uses, without those that every protocol over TLS does.
+    /// The directives it uses, without those that its carrier does.
     pub directives: &'static [&'static str],
     /// A paragraph for the manual.
     pub doc: &'static str,
@@ -187,10 +189,15 @@ impl ProtocolInfo {
     pub const OF_TLS: &[&str] =
         &["tlsverify", "cafile", "tlsname", "clientcert", "clientkey", "tlsengine"];
 
-    /// All directives it uses.
-    pub fn uses(&self) -> impl Iterator<Item = &'static str> + use<> {
-        let of_tls = if self.carrier == Carrier::Tls { ProtocolInfo::OF_TLS } else { &[] };
-        self.directives.iter().chain(of_tls).copied()
+    /// All directives it uses, when TLS begins on a connection in the clear or when not; this matters only where it can.
+    pub fn uses(&self, starts_tls: bool) -> impl Iterator<Item = &'static str> + use<> {
+        let (carrier, of_tls): (&[_], &[_]) = match self.carrier {
+            Carrier::Tls => (&[], ProtocolInfo::OF_TLS),
+            Carrier::StartTls if starts_tls => (&["starttls", "virtualhost"], ProtocolInfo::OF_TLS),
+            Carrier::StartTls => (&["starttls"], &[]),
+            Carrier::Tcp | Carrier::Udp | Carrier::AsService | Carrier::Own => (&[], &[]),
+        };
+        self.directives.iter().chain(carrier).chain(of_tls).copied()
     }
 }
 

@@ -5,6 +5,9 @@ use std::path::PathBuf;
 /// How TLS is spoken with a server. By default nothing is verified and nothing shown.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub struct TlsSettings {
+    /// Whether TLS begins in the middle of a connection, when the server has agreed (`starttls`); for protocols that travel
+    /// over TLS from the start this is of no matter.
+    pub start: bool,
     /// Whether the server's certificate must be vouched for, in force and for the right name (`tlsverify`).
     pub verify: bool,
     /// A file of the certificates that are trusted, in PEM; `None` trusts whom this system trusts (`cafile`).

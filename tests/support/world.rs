@@ -113,6 +113,10 @@ const fn over_tls(name: &'static str, directives: &'static [&'static str]) -> Pr
     ProtocolInfo { carrier: Carrier::Tls, ..protocol(name, directives) }
 }
 
+const fn starts_tls(name: &'static str, directives: &'static [&'static str]) -> ProtocolInfo {
+    ProtocolInfo { carrier: Carrier::StartTls, ..protocol(name, directives) }
+}
+
 const HTTP: &[&str] = &[
     "request",
     "receive",
@@ -136,9 +140,9 @@ pub(crate) const PROTOCOLS: &[ProtocolInfo] = &[
     protocol("http", HTTP),
     over_tls("https", HTTP),
     protocol("http_proxy", &["request", "receive", "httpmethod"]),
-    protocol("imap", LOGIN),
+    starts_tls("imap", LOGIN),
     over_tls("imaps", LOGIN),
-    protocol("ldap", LDAP),
+    starts_tls("ldap", LDAP),
     over_tls("ldaps", LDAP),
     protocol("memcached", &[]),
     protocol("mqtt", &["login", "passwd"]),
@@ -146,12 +150,12 @@ pub(crate) const PROTOCOLS: &[ProtocolInfo] = &[
     protocol("nntp", &[]),
     protocol("none", &[]),
     protocol("pgsql", SQL),
-    protocol("pop", LOGIN),
+    starts_tls("pop", LOGIN),
     over_tls("pops", LOGIN),
     protocol("radius", &["login", "passwd", "secret"]),
     protocol("redis", &["request", "receive", "login", "passwd"]),
     protocol("simpletcp", &["request", "receive"]),
     protocol("sip", &["login"]),
-    protocol("smtp", &[]),
-    protocol("submission", &[]),
+    starts_tls("smtp", &[]),
+    starts_tls("submission", &[]),
 ];

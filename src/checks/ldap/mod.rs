@@ -6,6 +6,9 @@
 //! | search for the object `request`, and no attributes of it | exactly one entry, whose name `receive` matches, and success |
 //! | unbind | |
 //!
+//! With `starttls=yes` the first thing that we say is the extended request to start TLS (section 4.14); when the server has
+//! agreed, all else is said over TLS.
+//!
 //! The request is a name (DN) behind the `/` that ldirectord adds; without it the root of the server (rootDSE).
 //! Aliases are followed to the object; references to other servers are not.
 //! The name is matched as the server writes it.
@@ -35,9 +38,15 @@ const SEARCH_REQUEST: u8 = 0x63;
 const SEARCH_ENTRY: u8 = 0x64;
 const SEARCH_DONE: u8 = 0x65;
 const SEARCH_REFERENCE: u8 = 0x73;
+const EXTENDED_REQUEST: u8 = 0x77;
 const EXTENDED_RESPONSE: u8 = 0x78;
 
-/// Tags inside of them: a password, and the filter that asks whether there is such an attribute.
+/// The name of the extended request to start TLS.
+const START_TLS: &[u8] = b"1.3.6.1.4.1.1466.20037";
+
+/// Tags inside of them: the name of an extended request, a password, and the filter that asks whether there is such an
+/// attribute.
+const REQUEST_NAME: u8 = 0x80;
 const SIMPLE: u8 = 0x80;
 const PRESENT: u8 = 0x87;
 
@@ -47,17 +56,18 @@ const VERSION: u8 = 3;
 /// Aliases are followed to find the object, as ldirectord has it.
 const FINDING_BASE_OBJECT: u8 = 2;
 
-/// The number of the bind, and of the search.
+/// The numbers of our messages.
 const BIND: u8 = 1;
 const SEARCH: u8 = 2;
 const UNBIND: u8 = 3;
+const EXTENDED: u8 = 4;
 
 pub(super) const PROTOCOLS: &[Protocol] = &[
     Protocol {
         info: ProtocolInfo {
             name: "ldap",
             default_port: Some(389),
-            carrier: Carrier::Tcp,
+            carrier: Carrier::StartTls,
             directives: &["request", "receive", "login", "passwd"],
             doc: "Logs in with `login` and `passwd`, or as nobody without both, and searches for the object that `request` \
                   names. The real server works when there is one and its name matches `receive`.",
@@ -82,6 +92,9 @@ async fn talk(question: &Question<'_>, link: &mut Link<'_>) -> Verdict {
     if login.is_empty() || passwd.is_empty() {
         (login, passwd) = ("", "");
     }
+    if negotiate.tls.start {
+        link.start_tls(negotiate, |_, link| Box::pin(agree(link))).await?;
+    }
     link.send(&bind(login, passwd)).await?;
     let bound = next(link, BIND).await?;
     let Reply::Bound(outcome) = bound else { return Err(unexpected(link, "a bind")) };
@@ -104,11 +117,25 @@ async fn talk(question: &Question<'_>, link: &mut Link<'_>) -> Verdict {
                 let _unheard = link.send(&message(UNBIND, tagged(UNBIND_REQUEST, &[]))).await;
                 return judge(question, base, found);
             }
-            Reply::Bound(_) => return Err(unexpected(link, "a search")),
+            Reply::Bound(_) | Reply::Extended(_) => return Err(unexpected(link, "a search")),
         }
     }
     let detail = format!("{} sent {MESSAGES} messages, and no end of the search", link.peer());
     Err(failure(Reason::Protocol, detail))
+}
+
+/// Agrees with the server that TLS begins.
+async fn agree(link: &mut Link<'_>) -> Result<(), Failure> {
+    let request = constructed(EXTENDED_REQUEST, &[tagged(REQUEST_NAME, START_TLS)]);
+    link.send(&message(EXTENDED, request)).await?;
+    match next(link, EXTENDED).await? {
+        Reply::Extended(Outcome { code: 0, .. }) => Ok(()),
+        Reply::Extended(outcome) => {
+            let why = outcome.fault("STARTTLS").detail;
+            Err(link.no_tls(&format!("does not start TLS ({why})")))
+        }
+        _ => Err(unexpected(link, "STARTTLS")),
+    }
 }
 
 fn judge(question: &Question<'_>, base: &[u8], found: Option<Vec<u8>>) -> Verdict {
@@ -215,6 +242,8 @@ enum Reply {
     /// Somebody else may know more.
     Reference,
     Done(Outcome),
+    /// What came of an extended request.
+    Extended(Outcome),
 }
 
 impl Reply {
@@ -224,6 +253,7 @@ impl Reply {
             SEARCH_ENTRY => Reader(value).one(OCTET_STRING).map(|name| Reply::Entry(name.to_vec())),
             SEARCH_REFERENCE => Some(Reply::Reference),
             SEARCH_DONE => Outcome::read(value).map(Reply::Done),
+            EXTENDED_RESPONSE => Outcome::read(value).map(Reply::Extended),
             _ => None,
         }
     }

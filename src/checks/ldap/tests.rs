@@ -7,7 +7,7 @@ use proptest::{collection::vec, prelude::*};
 use super::*;
 use crate::{
     checks::script::{Outcome as Heard, Turn, converse, spec, unconfigured},
-    model::{Negotiate, Secret},
+    model::{Negotiate, Secret, TlsSettings},
     pattern::Pattern,
 };
 
@@ -53,6 +53,37 @@ async fn ask(receive: &str, turns: Vec<Turn>) -> Heard {
 async fn found(receive: &str, answers: Vec<Turn>) -> String {
     let turns = [vec![Turn::HearSome, bound(), Turn::HearSome], answers].concat();
     ask(receive, turns).await.words()
+}
+
+#[tokio::test(start_paused = true)]
+async fn tls_that_is_asked_for_must_begin() {
+    let tls = TlsSettings { start: true, ..TlsSettings::default() };
+    let asked = spec(Negotiate { tls, ..asking("") });
+    let answered = async |answer: Turn| {
+        let turns = vec![Turn::Hear("1.3.6.1.4.1.1466.20037"), answer, Turn::Hang];
+        let heard = converse(&asked, vec![turns]).await;
+        assert!(heard.bytes[0].ends_with(START_TLS), "{:?}", heard.heard);
+        heard.words()
+    };
+    let refused = |why: &str| {
+        format!(
+            "tls: 192.0.2.1:8080 does not start TLS (STARTTLS failed: {why}); \
+             enable TLS there, or write starttls=no"
+        )
+    };
+    for (code, words, expected) in [
+        (2, "unsupported extended operation", "protocol error (2): unsupported extended operation"),
+        (1, "", "operations error (1)"),
+        (52, "not set up", "server unavailable (52): not set up"),
+    ] {
+        let answer = outcome(EXTENDED_RESPONSE, EXTENDED, code, words);
+        assert_eq!(answered(answer).await, refused(expected));
+    }
+    let answer = outcome(BIND_RESPONSE, EXTENDED, 0, "");
+    let expected = "protocol: 192.0.2.1:8080 sent something else to STARTTLS";
+    assert_eq!(answered(answer).await, expected);
+    let answer = outcome(EXTENDED_RESPONSE, 0, 52, "");
+    assert_eq!(answered(answer).await, "protocol: conversation failed: server unavailable (52)");
 }
 
 #[tokio::test(start_paused = true)]

@@ -302,7 +302,7 @@ impl Contexts {
 
     fn shelf(&self, settings: &TlsSettings) -> Arc<Shelf> {
         // What is said in each handshake anew is nothing to keep a context for.
-        let settings = TlsSettings { name: None, ..settings.clone() };
+        let settings = TlsSettings { name: None, start: false, ..settings.clone() };
         // A map is whole even if somebody panicked beside it.
         let mut shelves = self.shelves.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let now = Instant::now();

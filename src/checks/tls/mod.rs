@@ -13,6 +13,8 @@
 mod context;
 mod old;
 #[cfg(test)]
+pub(super) mod start;
+#[cfg(test)]
 mod tests;
 mod verify;
 
@@ -31,7 +33,7 @@ use self::{
     verify::Verifier,
 };
 use super::{connect, failure, link::Stream};
-use crate::model::{Failure, Reason, TlsEngine, TlsSettings};
+use crate::model::{Failure, Negotiate, Reason, TlsEngine, TlsSettings};
 
 pub use context::TlsSettingsError;
 
@@ -65,6 +67,12 @@ pub(super) fn host_name(host: &str) -> Option<String> {
         _ => host,
     };
     matches!(ServerName::try_from(name), Ok(ServerName::DnsName(_))).then(|| name.to_owned())
+}
+
+/// The name to ask for in TLS and to verify in this check, if not the server's address.
+pub(super) fn name(negotiate: &Negotiate) -> Option<String> {
+    let virtualhost = || host_name(negotiate.virtualhost.as_ref()?);
+    negotiate.tls.name.clone().or_else(virtualhost)
 }
 
 /// What an error of a TLS stream means, if it is one of TLS that people can do something about.

@@ -44,13 +44,14 @@ use crate::{
     },
 };
 
-const NAME: &str = "www.example.com";
-const BOTH: &[&SupportedProtocolVersion] = &[&rustls::version::TLS12, &rustls::version::TLS13];
+pub(super) const NAME: &str = "www.example.com";
+pub(super) const BOTH: &[&SupportedProtocolVersion] =
+    &[&rustls::version::TLS12, &rustls::version::TLS13];
 
 type Authority = CertifiedIssuer<'static, KeyPair>;
 
 /// The parameters of a certificate of this common name, for these names.
-fn parameters(common_name: &str, names: &[&str]) -> CertificateParams {
+pub(super) fn parameters(common_name: &str, names: &[&str]) -> CertificateParams {
     let names: Vec<_> = names.iter().map(ToString::to_string).collect();
     let mut parameters = CertificateParams::new(names).unwrap();
     parameters.distinguished_name.push(DnType::CommonName, common_name);
@@ -84,7 +85,7 @@ fn authority(common_name: &str) -> Authority {
 }
 
 /// A certificate with those that lead to an authority, and its key.
-struct Identity {
+pub(super) struct Identity {
     chain: Vec<CertificateDer<'static>>,
     key: KeyPair,
 }
@@ -109,7 +110,7 @@ impl Identity {
         Identity { chain, key }
     }
 
-    fn self_signed(parameters: &CertificateParams) -> Identity {
+    pub(super) fn self_signed(parameters: &CertificateParams) -> Identity {
         let key = KeyPair::generate().unwrap();
         Identity { chain: vec![parameters.self_signed(&key).unwrap().der().clone()], key }
     }
@@ -119,7 +120,7 @@ impl Identity {
         Identity::signed(&parameters("usual", &[NAME]), issuer, &[])
     }
 
-    fn pem(&self) -> String {
+    pub(super) fn pem(&self) -> String {
         let pem = |der| String::from_utf8(X509::from_der(der).unwrap().to_pem().unwrap()).unwrap();
         self.chain.iter().map(|der| pem(der)).collect()
     }
@@ -143,15 +144,15 @@ fn signed_with(key: &KeyPair, issuer: &Authority, version: i32, digest: MessageD
 }
 
 /// A folder for the files of a test.
-struct Files(TempDir);
+pub(super) struct Files(TempDir);
 
 impl Files {
-    fn new() -> Files {
+    pub(super) fn new() -> Files {
         Files(tempfile::tempdir().unwrap())
     }
 
     /// Writes a file that nobody else may read, in place of the one that is there.
-    fn write(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
+    pub(super) fn write(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
         let (path, new) = (self.0.path().join(name), self.0.path().join("new"));
         fs::write(&new, text).unwrap();
         fs::set_permissions(&new, fs::Permissions::from_mode(0o600)).unwrap();
@@ -168,11 +169,11 @@ impl Files {
 }
 
 /// Verifies, and trusts whom this file names.
-fn trusting(authorities: PathBuf) -> TlsSettings {
+pub(super) fn trusting(authorities: PathBuf) -> TlsSettings {
     TlsSettings { verify: true, authorities: Some(authorities), ..TlsSettings::default() }
 }
 
-fn server_config(
+pub(super) fn server_config(
     identity: &Identity,
     versions: &[&'static SupportedProtocolVersion],
     clients: Option<&Authority>,
@@ -235,11 +236,11 @@ async fn serve(config: Arc<ServerConfig>) -> (SocketAddr, Told) {
     (target, told)
 }
 
-/// A web server that speaks as this changes it to.
-async fn serve_old(
+/// A server of OpenSSL that speaks as this changes it to.
+pub(super) fn old_context(
     identity: Option<&Identity>,
     change: impl FnOnce(&mut SslContextBuilder),
-) -> SocketAddr {
+) -> SslContext {
     let mut builder = SslContext::builder(SslMethod::tls_server()).unwrap();
     builder.set_security_level(0);
     if let Some(identity) = identity {
@@ -249,7 +250,15 @@ async fn serve_old(
         builder.set_certificate(&X509::from_der(&identity.chain[0]).unwrap()).unwrap();
     }
     change(&mut builder);
-    let context = builder.build();
+    builder.build()
+}
+
+/// A web server that speaks as this changes it to.
+async fn serve_old(
+    identity: Option<&Identity>,
+    change: impl FnOnce(&mut SslContextBuilder),
+) -> SocketAddr {
+    let context = old_context(identity, change);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let target = listener.local_addr().unwrap();
     tokio::spawn(async move {

@@ -139,6 +139,7 @@ fn of_service(info: &ProtocolInfo) -> String {
     let travels = match info.carrier {
         Carrier::Tcp => "over TCP",
         Carrier::Tls => "over TLS",
+        Carrier::StartTls => "over TCP, or TLS with `starttls`",
         Carrier::Udp => "over UDP",
         Carrier::AsService => "over TCP or UDP, like the service",
         Carrier::Own => "",
@@ -155,10 +156,10 @@ fn of_service(info: &ProtocolInfo) -> String {
     if EXTENSIONS.contains(&info.name) {
         text += "    The Perl program refuses a file with it; this is an extension\n";
     }
-    if info.uses().next().is_some() {
+    if info.uses(true).next().is_some() {
         text += "    Directives that it uses:\n";
     }
-    for name in info.uses() {
+    for name in info.uses(true) {
         let doc = Directive::find(name.as_bytes()).map_or("", |directive| directive.doc);
         text += &entry(name, doc, "      ");
     }

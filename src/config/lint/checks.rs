@@ -9,9 +9,9 @@ use super::{Whole, listed, or_service};
 use crate::{
     config::{
         Diagnostic, diagnostic::Findings, draft::CheckType, expand::timing, resolve::Service,
-        value::shown,
+        said::Mention, value::shown,
     },
-    model::{HttpMethod, ProtocolInfo, ServiceKey},
+    model::{Carrier, HttpMethod, ProtocolInfo, ServiceKey},
     pattern::{Found, Pattern},
 };
 
@@ -22,6 +22,7 @@ const NEGOTIATION: &[&str] = &[
     "httpmethod",
     "dnstype",
     "virtualhost",
+    "starttls",
     "requestheader",
     "requestbody",
     "expectstatus",
@@ -57,6 +58,7 @@ impl Whole<'_> {
             asks_nothing(service, findings);
             proxy_without_url(service, findings);
             incomplete(service, findings);
+            self.in_clear(service, findings);
             self.receive(service, &mut patterns, findings);
         }
         let mut slow = BTreeSet::new();
@@ -73,7 +75,8 @@ impl Whole<'_> {
     /// Whether the protocol of a service uses a directive.
     fn uses(&self, service: &Service, name: &str) -> bool {
         let protocol = self.world.protocols.iter().find(|known| known.name == service.protocol);
-        protocol.is_some_and(|protocol| protocol.uses().any(|used| used == name))
+        let starts_tls = service.starts_tls(&self.globals().common);
+        protocol.is_some_and(|protocol| protocol.uses(starts_tls).any(|used| used == name))
     }
 
     /// Patterns that no answer or every answer matches.
@@ -131,6 +134,22 @@ impl Whole<'_> {
         }
     }
 
+    /// TLS asked for where there is none.
+    fn in_clear(&self, service: &Service, findings: &mut Findings) {
+        if !is_in_clear(service) {
+            return;
+        }
+        let place = or_service(service.block.said.value("starttls"), service);
+        let fault = format!(
+            "service={} cannot go over to TLS, and all that it sends goes in the clear",
+            service.protocol
+        );
+        let can = self.world.protocols.iter().filter(|known| known.carrier == Carrier::StartTls);
+        let can: Vec<&str> = can.map(|known| known.name).collect();
+        let hint = format!("`starttls` is for {}; take it out", listed(&can));
+        findings.push(Diagnostic::warning("W0409", place, fault).hint(hint));
+    }
+
     /// Directives that the check makes no use of.
     fn unused(&self, service: &Service, findings: &mut Findings) {
         let block = &service.block;
@@ -146,8 +165,11 @@ impl Whole<'_> {
                 CheckType::Connect => block.udp,
                 _ => !check.negotiates() || service.protocol == "none",
             },
-            _ if ProtocolInfo::OF_TLS.contains(&name) => !check.negotiates() || !service.over_tls,
-            _ => NEGOTIATION.contains(&name) && !negotiates(name),
+            "starttls" if is_in_clear(service) => false,
+            _ => {
+                NEGOTIATION.iter().chain(ProtocolInfo::OF_TLS).any(|known| *known == name)
+                    && !negotiates(name)
+            }
         };
         let mut names: Vec<String> = Vec::new();
         let mut place = None;
@@ -175,8 +197,15 @@ impl Whole<'_> {
         let it = if words.len() == 1 { "it" } else { "them" };
         let fault = format!("{asked} makes no use of {}", listed(&words));
         let negotiated = check == CheckType::Connect && self.uses(service, "request");
+        let of_tls = |mention: &Mention| {
+            ProtocolInfo::OF_TLS.contains(&mention.name) && unused(mention.name)
+        };
+        let may_start = check.negotiates() && service.carrier == Some(Carrier::StartTls);
         findings.push(Diagnostic::advice("A0402", place, fault).hint(match negotiated {
             true => format!("checktype=negotiate asks more than connect, and makes use of {it}"),
+            false if may_start && block.said.iter().any(of_tls) => {
+                format!("take {it} out, or write starttls=yes, so that there is TLS to use {it}")
+            }
             false => format!("take {it} out, or choose the check that uses {it}"),
         }));
     }
@@ -274,6 +303,14 @@ fn is_unasked(service: &Service) -> bool {
     service.block.check_type.negotiates()
         && service.protocol == "none"
         && service.block.service.is_none()
+}
+
+/// Whether a service is to go over to TLS that speaks in the clear and cannot.
+fn is_in_clear(service: &Service) -> bool {
+    service.block.common.start_tls == Some(true)
+        && service.block.check_type.negotiates()
+        && service.protocol != "none"
+        && !matches!(service.carrier, None | Some(Carrier::Tls | Carrier::StartTls))
 }
 
 /// The default check of a service without a protocol, which passes always.
