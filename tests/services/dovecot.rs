@@ -48,6 +48,40 @@ pub(crate) const IMAP_SERVICE: Service = Service {
         .unknown_to_ldirectord(),
         Trial::down("imaps, not trusted", 993, Reason::Tls, &["service=imaps", "tlsverify=yes"])
             .unknown_to_ldirectord(),
+        Trial::up("imap, STARTTLS", 143, &["service=imap", "starttls=yes"]).unknown_to_ldirectord(),
+        Trial::up(
+            "imap, STARTTLS with login",
+            143,
+            &["service=imap", "starttls=yes", "login=\"monitor\"", "passwd=\"s3cret\""],
+        )
+        .unknown_to_ldirectord(),
+        Trial::down(
+            "imap, STARTTLS, wrong password",
+            143,
+            Reason::Denied,
+            &["service=imap", "starttls=yes", "login=\"monitor\"", "passwd=\"other\""],
+        )
+        .unknown_to_ldirectord(),
+        Trial::up(
+            "imap, STARTTLS verified",
+            143,
+            &["service=imap", "starttls=yes", "tlsverify=yes", OURS],
+        )
+        .unknown_to_ldirectord(),
+        Trial::down(
+            "imap, STARTTLS with another name",
+            143,
+            Reason::Tls,
+            &["service=imap", "starttls=yes", "tlsverify=yes", OURS, "tlsname=other.example.net"],
+        )
+        .unknown_to_ldirectord(),
+        Trial::down(
+            "imap without STARTTLS",
+            1143,
+            Reason::Tls,
+            &["service=imap", "starttls=yes", "login=\"monitor\"", "passwd=\"s3cret\""],
+        )
+        .unknown_to_ldirectord(),
     ],
 };
 
@@ -91,8 +125,44 @@ pub(crate) const POP_SERVICE: Service = Service {
             Reason::Denied,
             &["service=pops", "login=\"monitor\"", "passwd=\"other\""],
         ),
+        Trial::up("pop, STARTTLS", 110, &["service=pop", "starttls=yes"]).unknown_to_ldirectord(),
+        Trial::up(
+            "pop, STARTTLS with login",
+            110,
+            &["service=pop", "starttls=yes", "login=\"monitor\"", "passwd=\"s3cret\""],
+        )
+        .unknown_to_ldirectord(),
+        Trial::down(
+            "pop, STARTTLS, wrong password",
+            110,
+            Reason::Denied,
+            &["service=pop", "starttls=yes", "login=\"monitor\"", "passwd=\"other\""],
+        )
+        .unknown_to_ldirectord(),
+        Trial::up(
+            "pop, STARTTLS verified",
+            110,
+            &["service=pop", "starttls=yes", "tlsverify=yes", OURS],
+        )
+        .unknown_to_ldirectord(),
+        Trial::down(
+            "pop, STARTTLS with another name",
+            110,
+            Reason::Tls,
+            &["service=pop", "starttls=yes", "tlsverify=yes", OURS, "tlsname=other.example.net"],
+        )
+        .unknown_to_ldirectord(),
+        Trial::down(
+            "pop without STARTTLS",
+            1110,
+            Reason::Tls,
+            &["service=pop", "starttls=yes", "login=\"monitor\"", "passwd=\"s3cret\""],
+        )
+        .unknown_to_ldirectord(),
     ],
 };
+
+const OURS: &str = "cafile=\"@/certificate.pem\"";
 
 const IMAP: Theirs = Differs("IPv6 does not work there", |state, family| match (state, family) {
     (State::Works, Family::V6) => Otherwise::Opposite,
@@ -120,15 +190,37 @@ const POP_WITHOUT_LOGIN: Theirs =
         State::Stopped => Otherwise::Dies,
     });
 
-const CONFIGURATION: &str = "
+/// With TLS.
+const SECURE: &str = "
 base_dir = @/base
 state_dir = @/state
 log_path = @/dovecot.log
-protocols = imap pop3
-listen = 127.0.0.1, ::1
 ssl = yes
 ssl_cert = <@/certificate.pem
 ssl_key = <@/key.pem
+";
+
+/// Without, at other ports.
+const IN_CLEAR: &str = "
+base_dir = @/clear
+state_dir = @/clear-state
+log_path = @/clear.log
+ssl = no
+service imap-login {
+    inet_listener imap {
+        port = 1143
+    }
+}
+service pop3-login {
+    inet_listener pop3 {
+        port = 1110
+    }
+}
+";
+
+const OF_BOTH: &str = "
+protocols = imap pop3
+listen = 127.0.0.1, ::1
 disable_plaintext_auth = no
 auth_mechanisms = plain login cram-md5 apop
 auth_failure_delay = 0
@@ -154,7 +246,9 @@ fn start(server: &Server) {
     server.make_certificate();
     server.write("users", "monitor:{PLAIN}s3cret\n");
     server.folder_of("mail", "mail");
-    let configuration = server.write("dovecot.conf", CONFIGURATION);
-    server.spawn("dovecot", &["-F", "-c", &configuration]);
-    server.wait_for_ports(&[110, 143, 993, 995]);
+    for (name, configuration) in [("secure.conf", SECURE), ("clear.conf", IN_CLEAR)] {
+        let configuration = server.write(name, &[configuration, OF_BOTH].concat());
+        server.spawn("dovecot", &["-F", "-c", &configuration]);
+    }
+    server.wait_for_ports(&[110, 143, 993, 995, 1110, 1143]);
 }

@@ -50,9 +50,45 @@ pub(crate) const SERVICE: Service = Service {
             Reason::Denied,
             &["service=ldaps", BASE, LOGIN, "passwd=\"other\""],
         ),
+        Trial::up("ldap, STARTTLS", 389, &["service=ldap", BASE, "starttls=yes"])
+            .unknown_to_ldirectord(),
+        Trial::up(
+            "ldap, STARTTLS with login",
+            389,
+            &["service=ldap", BASE, "starttls=yes", LOGIN, "passwd=\"s3cret\""],
+        )
+        .unknown_to_ldirectord(),
+        Trial::up(
+            "ldap, STARTTLS verified",
+            389,
+            &["service=ldap", BASE, "starttls=yes", "tlsverify=yes", OURS],
+        )
+        .unknown_to_ldirectord(),
+        Trial::down(
+            "ldap, STARTTLS with another name",
+            389,
+            Reason::Tls,
+            &[
+                "service=ldap",
+                BASE,
+                "starttls=yes",
+                "tlsverify=yes",
+                OURS,
+                "tlsname=other.example.net",
+            ],
+        )
+        .unknown_to_ldirectord(),
+        Trial::down(
+            "ldap without STARTTLS",
+            1389,
+            Reason::Tls,
+            &["service=ldap", BASE, "starttls=yes", LOGIN, "passwd=\"s3cret\""],
+        )
+        .unknown_to_ldirectord(),
     ],
 };
 
+const OURS: &str = "cafile=\"@/certificate.pem\"";
 const BASE: &str = "request=\"dc=example,dc=net\"";
 const LOGIN: &str = "login=\"cn=admin,dc=example,dc=net\"";
 
@@ -72,6 +108,13 @@ rootpw s3cret
 directory @/data
 ";
 
+/// Another server, which has neither TLS nor data.
+const IN_CLEAR: &str = "
+include /etc/ldap/schema/core.schema
+pidfile @/clear-pid
+argsfile @/clear-args
+";
+
 const DATA: &str = "dn: dc=example,dc=net
 objectClass: dcObject
 objectClass: organization
@@ -87,5 +130,8 @@ fn start(server: &Server) {
     server.run("slapadd", &["-f", &configuration, "-l", &data]);
     let hosts = "ldap://127.0.0.1 ldap://[::1] ldaps://127.0.0.1 ldaps://[::1]";
     server.spawn("slapd", &["-f", &configuration, "-h", hosts, "-d", "256"]);
-    server.wait_for_ports(&[389, 636]);
+    let in_clear = server.write("clear.conf", IN_CLEAR);
+    let hosts = "ldap://127.0.0.1:1389 ldap://[::1]:1389";
+    server.spawn("slapd", &["-f", &in_clear, "-h", hosts, "-d", "256"]);
+    server.wait_for_ports(&[389, 636, 1389]);
 }
