@@ -7,10 +7,25 @@ mod site;
 
 use std::{
     fs,
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpListener},
     os::unix::fs::PermissionsExt as _,
     process::{Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
     time::Duration,
 };
+
+use jiff::{Timestamp, ToSpan as _, civil::Date, tz::TimeZone};
+use openssl::{
+    pkey::PKey,
+    ssl::{SslAcceptor, SslMethod},
+    x509::X509,
+};
+use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 
 use site::{Server, Site, command_line, end_of, signal, wait, wait_for_end};
 
@@ -572,7 +587,7 @@ fn an_idle_daemon_sleeps() {
     // Settled when it did nothing for a while, which is also what is to be shown.
     let mut before = switches();
     wait("a daemon that does nothing for half a second", || {
-        std::thread::sleep(Duration::from_millis(500));
+        thread::sleep(Duration::from_millis(500));
         let now = switches();
         if std::mem::replace(&mut before, now) == now {
             Ok(())
@@ -580,4 +595,72 @@ fn an_idle_daemon_sleeps() {
             Err(format!("{now} switches"))
         }
     });
+}
+
+/// A web server over TLS whose certificate ends on this day, and how many requests it has answered.
+fn web_server(ends: Date) -> (SocketAddr, Arc<AtomicUsize>) {
+    let mut parameters = CertificateParams::new(["localhost".to_owned()]).unwrap();
+    let (month, day) = (ends.month().unsigned_abs(), ends.day().unsigned_abs());
+    parameters.not_after = date_time_ymd(ends.year().into(), month, day);
+    let key = KeyPair::generate().unwrap();
+    let certificate = parameters.self_signed(&key).unwrap();
+    let mut acceptor = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server()).unwrap();
+    acceptor.set_certificate(&X509::from_der(certificate.der()).unwrap()).unwrap();
+    let key = PKey::private_key_from_der(&key.serialize_der()).unwrap();
+    acceptor.set_private_key(&key).unwrap();
+    let acceptor = acceptor.build();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let answered = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&answered);
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = acceptor.accept(stream.unwrap()) else { continue };
+            let mut heard = Vec::new();
+            let mut byte = [0];
+            while !heard.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|read| read > 0)
+            {
+                heard.extend(byte);
+            }
+            stream.write_all(b"HTTP/1.0 200 OK\r\n\r\n").unwrap_or_default();
+            // The client may have gone.
+            drop(stream.shutdown());
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    (address, answered)
+}
+
+#[test]
+fn the_end_of_a_certificate_is_told_once() {
+    let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
+    let (soon, later) = (today.saturating_add(6.days()), today.saturating_add(60.days()));
+    let (near, asked) = web_server(soon);
+    let (far, asked_too) = web_server(later);
+    let services = format!(
+        "checkinterval=1\nvirtual=192.0.2.1:443\n\treal={near} masq\n\treal={far} masq\n\
+         virtual=192.0.2.2:443\n\treal={near} masq\n\trequest=\"other.html\"\n"
+    );
+    let site = Site::with(&services);
+    site.start();
+    let is_checked = |times: usize| {
+        wait("checks", || {
+            let count = asked.load(Ordering::Relaxed).min(asked_too.load(Ordering::Relaxed));
+            if count >= times { Ok(()) } else { Err(format!("{count} checks\n{}", site.log())) }
+        });
+    };
+    is_checked(3);
+    assert_eq!(site.ldirectord("reload").code, 0);
+    site.wait_for_line("Reloading Linux Director Daemon config on signal", 1);
+    is_checked(asked.load(Ordering::Relaxed).max(asked_too.load(Ordering::Relaxed)) + 6);
+    let log = site.log();
+    let told: Vec<&str> = log.lines().filter(|line| line.contains("ertificate")).collect();
+    let [unverified, end] = told[..] else { panic!("{log}") };
+    let expected = "3 checks over TLS do not verify the certificates of their real servers; tlsverify=yes would";
+    assert_eq!(unverified, expected);
+    assert!(end.starts_with(&format!("Certificate of a real server ends on {soon}, in ")), "{end}");
+    assert!(
+        end.ends_with("; renew it") && end.contains(&format!(" days: {near} (tcp:192.0.2.")),
+        "{end}"
+    );
 }

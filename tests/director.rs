@@ -11,6 +11,7 @@
 //! 0s    start                    each event at its time; checks become due on their own
 //! 0s    pass 192.0.2.11:80       every attempt at this address that runs now ends so
 //! 10s   fail 192.0.2.11:80 timeout
+//! 20s   certificate 192.0.2.11:443 2026-12-01T12:00Z 2026-11-20T12:00Z    every such attempt is shown one that ends then; it is now
 //! 20s   quiet                    nothing; time passes
 //! 20s   reload | stop
 //! 20s   ipvsadm - tcp 203.0.113.1:80 192.0.2.11:80        somebody deletes a server (or, without one, a service)
@@ -38,13 +39,15 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
 use ldirectord::{
     checks, config,
     director::{Action, Attempt, Director, Event},
     ipvs::{Entry, Kernel, KernelError, KernelErrorKind, Op, Reconciler, Table, memory::Memory},
     model::{
-        CheckSpec, Desired, Failure, Family, Forwarding, Pass, Reason, Scheduler, ServerKey,
-        ServiceKey, Settings, Share, Stage, Thresholds, Transport, Tunnel, Verdict, Weight,
+        CertificateEnd, CheckSpec, Desired, Failure, Family, Forwarding, Pass, Reason, Scheduler,
+        ServerKey, ServiceKey, Settings, Share, Stage, Thresholds, Transport, Tunnel, Verdict,
+        Weight,
     },
     sinks,
     time::Moment,
@@ -179,6 +182,7 @@ impl Play {
                 let failure = Failure { reason: parse_reason(reason), detail: String::new() };
                 self.finish(target, &Err(failure), at);
             }
+            ["certificate", target, end, now] => self.show_certificate(target, end, now, at),
             ["quiet"] => {}
             ["reload"] => {
                 let observed = Box::new(self.kernel.0.lock().unwrap().0.table.clone());
@@ -216,6 +220,17 @@ impl Play {
         for attempt in ended {
             self.running.remove(&attempt);
             self.director.handle(Event::CheckFinished { attempt, verdict: verdict.clone() }, at);
+        }
+    }
+
+    fn show_certificate(&mut self, target: &str, end: &str, now: &str, at: Moment) {
+        let end = CertificateEnd::at(end.parse::<Timestamp>().unwrap().as_second());
+        let now = now.parse().unwrap();
+        let running = self.running.iter().filter(|(_, check)| check.target == address(target));
+        let attempts: Vec<Attempt> = running.map(|(attempt, _)| *attempt).collect();
+        assert!(!attempts.is_empty(), "at {at} no check of {target} runs");
+        for attempt in attempts {
+            self.director.handle(Event::CertificateShown { attempt, end, now }, at);
         }
     }
 

@@ -21,6 +21,7 @@ use std::{
 };
 
 use fastrand::Rng;
+use jiff::Timestamp;
 use ldirectord::{
     director::{Action, Attempt, Director, Event, News},
     ipvs::{
@@ -28,9 +29,10 @@ use ldirectord::{
         memory::Memory, plan,
     },
     model::{
-        AlertPolicy, CheckId, CheckKind, CheckSpec, Checked, Desired, Drift, Failure, Fallback,
-        Forwarding, Pass, ProcessSettings, Quiesce, RealServer, Reason, Scheduler, ServerKey,
-        ServiceKey, Settings, Share, Thresholds, Transport, Verdict, VirtualService, Weight,
+        AlertPolicy, CertificateEnd, CheckId, CheckKind, CheckSpec, Checked, Desired, Drift,
+        Failure, Fallback, Forwarding, Pass, ProcessSettings, Quiesce, RealServer, Reason,
+        Scheduler, ServerKey, ServiceKey, Settings, Share, Thresholds, Transport, Verdict,
+        VirtualService, Weight,
     },
     time::Moment,
 };
@@ -315,7 +317,19 @@ impl Simulation {
         if let Some(due) = self.due.remove(&attempt) {
             self.earliest.insert(check, due.after(least));
         }
+        self.show_a_certificate(attempt);
         self.handle(Event::CheckFinished { attempt, verdict });
+    }
+
+    /// Shows now and then a certificate that ends within two months, or ended long ago, or never ends.
+    fn show_a_certificate(&mut self, attempt: Attempt) {
+        const DAY_S: i64 = 24 * 60 * 60;
+        if self.rng.u8(..8) == 0 {
+            let end = self.rng.choice([i64::MIN, 0, 30 * DAY_S, 60 * DAY_S, i64::MAX]).unwrap();
+            let now = Timestamp::from_second(self.rng.i64(0..70 * DAY_S)).unwrap();
+            let end = CertificateEnd::at(end);
+            self.handle(Event::CertificateShown { attempt, end, now });
+        }
     }
 
     /// The shortest and the longest time until the next attempt of a check, as the servers are that it speaks for.
@@ -355,6 +369,7 @@ impl Simulation {
     fn finish_a_stale_attempt(&mut self) {
         let verdict = self.random_verdict();
         let attempt = self.stale.pop().unwrap_or(Attempt(u64::MAX));
+        self.show_a_certificate(attempt);
         self.handle(Event::CheckFinished { attempt, verdict });
     }
 
@@ -628,7 +643,8 @@ fn random_desired(rng: &mut Rng) -> Desired {
         }
     }
     let drift = rng.choice([Drift::Repair, Drift::Repair, Drift::Report, Drift::Off]).unwrap();
-    Desired { services, checks, process: ProcessSettings { drift, ..ProcessSettings::default() } }
+    let process = ProcessSettings { drift, ..ProcessSettings::default() };
+    Desired { services, checks, process, ..Desired::default() }
 }
 
 fn random_service(rng: &mut Rng, number: u8, checks: &mut Vec<Arc<CheckSpec>>) -> VirtualService {

@@ -11,7 +11,7 @@
 
 use std::{
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
@@ -117,6 +117,8 @@ pub(super) struct Link<'a> {
     deadline: Pin<&'a mut Sleep>,
     /// The whole time that was allowed, for words only.
     allowed: Duration,
+    /// Whom the check is of.
+    server: IpAddr,
     peer: SocketAddr,
     security: Security,
     stream: Option<Box<dyn Stream>>,
@@ -147,6 +149,7 @@ impl<'a> Link<'a> {
             settings,
             deadline,
             allowed,
+            server: peer.ip(),
             peer,
             security,
             stream: None,
@@ -428,6 +431,12 @@ impl<'a> Link<'a> {
             self.progress.begin(Wait::Handshake);
             let Some(stream) = self.stream.take() else { return Err(self.closed()) };
             let attempted = within(self.deadline.as_mut(), handshake.attempt(stream)).await;
+            // Where a redirection leads there may be somebody else.
+            if let Some(end) = handshake.certificate_end()
+                && self.peer.ip() == self.server
+            {
+                self.progress.recorder.certificate(end);
+            }
             self.stream = attempted.ok_or_else(|| self.timeout())??;
             if self.stream.is_some() {
                 return Ok(());

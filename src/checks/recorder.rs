@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use crate::model::{Failure, Negotiate, Phase, Reason, Times, Trace, Verdict};
+use crate::model::{CertificateEnd, Failure, Negotiate, Phase, Reason, Times, Trace, Verdict};
 
 /// What stands for a secret.
 const STARS: &[u8] = b"***";
@@ -26,6 +26,7 @@ struct Notes {
     phase: Phase,
     since: Instant,
     times: Times,
+    certificate_end: Option<CertificateEnd>,
     received: Vec<u8>,
     secrets: Vec<Vec<u8>>,
 }
@@ -37,6 +38,7 @@ impl Recorder {
             phase: Phase::default(),
             since: Instant::now(),
             times: Times::default(),
+            certificate_end: None,
             received: Vec::new(),
             secrets: Vec::new(),
         };
@@ -55,6 +57,14 @@ impl Recorder {
                 notes.end();
                 notes.phase = phase;
             }
+        });
+    }
+
+    /// The server showed a certificate that ends then.
+    pub(super) fn certificate(&self, end: CertificateEnd) {
+        self.with(|notes| {
+            let known = notes.certificate_end.unwrap_or(end);
+            notes.certificate_end = Some(known.min(end));
         });
     }
 
@@ -79,6 +89,7 @@ impl Recorder {
                     phase => phase,
                 },
                 times: notes.times,
+                certificate_end: notes.certificate_end,
                 received: match notes.received.as_slice() {
                     [] => Vec::new(),
                     received => {

@@ -22,8 +22,8 @@ use super::{
     set::path,
 };
 use crate::model::{
-    AlertPhases, AlertPolicy, Carrier, CheckId, CheckKind, CheckSpec, Checked, ClientIdentity,
-    Desired, Fallback, Family, Forwarding, Mask, Negotiate, Persistence, ProcessSettings, Quiesce,
+    AlertPhases, AlertPolicy, CheckId, CheckKind, CheckSpec, Checked, ClientIdentity, Desired,
+    Fallback, Family, Forwarding, Mask, Negotiate, Persistence, ProcessSettings, Quiesce,
     RealServer, Scheduler, Secret, ServerKey, ServiceKey, Settings, Share, Thresholds, TlsSettings,
     Transport, Tunnel, VirtualService, Weight,
 };
@@ -49,7 +49,12 @@ pub(super) fn expand(config: Config, findings: &mut Findings) -> Desired {
             }
         }
     }
-    Desired { services: expanded, checks: checks.list, process: process(globals) }
+    Desired {
+        services: expanded,
+        checks: checks.list,
+        unverified: checks.unverified,
+        process: process(globals),
+    }
 }
 
 fn seconds(seconds: u32) -> Duration {
@@ -75,16 +80,19 @@ fn process(globals: Globals) -> ProcessSettings {
 struct Checks {
     list: Vec<Arc<CheckSpec>>,
     numbers: HashMap<Arc<CheckSpec>, CheckId>,
+    /// How many speak TLS and do not verify certificates.
+    unverified: usize,
 }
 
 impl Checks {
-    fn number(&mut self, check: CheckSpec) -> Option<CheckId> {
+    fn number(&mut self, check: CheckSpec, is_unverified: bool) -> Option<CheckId> {
         if let Some(number) = self.numbers.get(&check) {
             return Some(*number);
         }
         let number = CheckId::new(self.list.len())?;
         let check = Arc::new(check);
         self.list.push(Arc::clone(&check));
+        self.unverified = self.unverified.saturating_add(usize::from(is_unverified));
         self.numbers.insert(check, number);
         Some(number)
     }
@@ -162,6 +170,7 @@ fn expand_service(
         Forwarding::Tunnel(_) => Forwarding::Tunnel(tunnel),
         other => other,
     };
+    let is_unverified = block.check_type.negotiates() && service.speaks_tls(all) && !tls.verify;
     let mut servers = Vec::with_capacity(service.servers.len());
     let mut seen = HashSet::with_capacity(service.servers.len());
     for (index, written) in &service.servers {
@@ -177,7 +186,10 @@ fn expand_service(
             checked: match block.check_type {
                 CheckType::On => Checked::AlwaysUp,
                 CheckType::Off => Checked::Never,
-                _ => Checked::By(checks.number(check(service, line, *written, &timing, &tls))?),
+                _ => {
+                    let check = check(service, line, *written, &timing, &tls);
+                    Checked::By(checks.number(check, is_unverified)?)
+                }
             },
         };
         // Of lines for one server the last counts, but one that only repeats another is that one to ldirectord.
@@ -359,8 +371,7 @@ fn negotiate(
 
 /// How TLS is spoken with the servers of a service, where it is.
 fn tls(service: &Service, all: &Common) -> TlsSettings {
-    let start = service.starts_tls(all);
-    if !start && service.carrier != Some(Carrier::Tls) {
+    if !service.speaks_tls(all) {
         return TlsSettings::default();
     }
     let own = &service.block.common;
@@ -371,7 +382,7 @@ fn tls(service: &Service, all: &Common) -> TlsSettings {
         None => (all.client_certificate.as_ref(), &all.client_key),
     };
     TlsSettings {
-        start,
+        start: service.starts_tls(all),
         verify: own.tls_verify.or(all.tls_verify).unwrap_or(false),
         authorities: path(&own.authorities, &all.authorities),
         name: service.block.tls_name.clone(),

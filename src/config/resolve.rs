@@ -68,6 +68,11 @@ impl Service {
         self.carrier == Some(Carrier::StartTls) && said == Some(true)
     }
 
+    /// Whether a negotiation speaks TLS, where this is said of all.
+    pub(super) fn speaks_tls(&self, all: &Common) -> bool {
+        self.carrier == Some(Carrier::Tls) || self.starts_tls(all)
+    }
+
     /// The address of a fallback as written, with the port of the service where it has none.
     ///
     /// Differs from ldirectord: a global fallback of a mark has its own port or none; there it has no address.

@@ -318,6 +318,10 @@ impl Daemon {
 
     fn take_verdict(&mut self, ended: Ended, now: Moment) {
         let Ended { attempt, check, attempted: Attempted { verdict, trace } } = ended;
+        if let Some(end) = trace.certificate_end {
+            let shown = Event::CertificateShown { attempt, end, now: clock::wall() };
+            self.director.handle(shown, now);
+        }
         self.attempts.record(&check, now, &verdict, trace);
         self.director.handle(Event::CheckFinished { attempt, verdict }, now);
     }

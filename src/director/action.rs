@@ -4,7 +4,9 @@ use std::{fmt, net::SocketAddr, sync::Arc};
 
 use crate::{
     ipvs::{Job, KernelError},
-    model::{CheckSpec, Failure, ServerKey, ServiceKey, Settings, Share, Stage, Verdict},
+    model::{
+        CertificateEnd, CheckSpec, Failure, ServerKey, ServiceKey, Settings, Share, Stage, Verdict,
+    },
 };
 
 /// The number of one run of a check; never used twice.
@@ -155,6 +157,17 @@ pub enum News {
     Down(Place, Failure),
     /// A check of this server ended; every attempt, for monitor files and debugging.
     Checked(Place, Verdict),
+    /// The certificate of this server ends soon or has ended.
+    CertificateEnds {
+        /// The server, in the first service that is checked by whoever saw the certificate.
+        place: Place,
+        /// When.
+        end: CertificateEnd,
+        /// How many seconds are left; below 0 when it has ended.
+        left_s: i64,
+    },
+    /// So many checks speak TLS and do not verify certificates. Told at the start and when a reload changes it.
+    Unverified(usize),
     /// The fallback begins (`true`) or ends to be needed.
     FallbackNeeded(ServiceKey, bool),
     /// A server or service in the kernel is otherwise than we left it, and stays so.

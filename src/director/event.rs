@@ -1,9 +1,11 @@
 //! Everything that can happen to a director.
 
+use jiff::Timestamp;
+
 use super::Attempt;
 use crate::{
     ipvs::{Report, Table},
-    model::{Desired, Verdict},
+    model::{CertificateEnd, Desired, Verdict},
 };
 
 /// Everything that can happen.
@@ -15,6 +17,15 @@ pub enum Event {
         attempt: Attempt,
         /// What it found.
         verdict: Verdict,
+    },
+    /// A check that [`super::Action::StartCheck`] began, and that has not ended, was shown a certificate in TLS.
+    CertificateShown {
+        /// Which attempt. One that is no longer awaited is ignored.
+        attempt: Attempt,
+        /// When the certificate ends.
+        end: CertificateEnd,
+        /// What the clock on the wall says.
+        now: Timestamp,
     },
     /// The job of [`super::Action::Reconcile`] has ended.
     Reconciled(Report),

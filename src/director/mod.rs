@@ -9,6 +9,7 @@
 
 mod action;
 mod announce;
+mod certificates;
 mod event;
 mod health;
 mod remembered;
@@ -21,10 +22,13 @@ use std::{
     mem,
 };
 
+use jiff::Timestamp;
+
 pub use action::{Action, Attempt, News, Notice, Phase, Place, Role};
 pub use event::Event;
 
 use self::{
+    certificates::Certificates,
     health::{Outcome, Pace},
     rounds::{Round, Rounds},
     schedule::Schedule,
@@ -32,7 +36,9 @@ use self::{
 };
 use crate::{
     ipvs::{Change, Job, Report, Table, Target},
-    model::{CheckId, CheckSpec, Checked, Desired, Drift, ServerKey, ServiceKey, Verdict},
+    model::{
+        CertificateEnd, CheckId, CheckSpec, Checked, Desired, Drift, ServerKey, ServiceKey, Verdict,
+    },
     time::Moment,
 };
 
@@ -59,6 +65,9 @@ pub struct Director {
     drift: Drift,
     /// Of each service, whether its fallback was last told to be needed.
     fallback_told: BTreeMap<ServiceKey, bool>,
+    certificates: Certificates,
+    /// How many checks were last told not to verify certificates.
+    unverified_told: usize,
     actions: VecDeque<Action>,
     end: End,
 }
@@ -90,6 +99,8 @@ impl Director {
             fresh: true,
             drift: Drift::default(),
             fallback_told: BTreeMap::new(),
+            certificates: Certificates::default(),
+            unverified_told: 0,
             actions: VecDeque::new(),
             end: End::Far,
         };
@@ -102,6 +113,9 @@ impl Director {
     pub fn handle(&mut self, event: Event, now: Moment) {
         match event {
             Event::CheckFinished { attempt, verdict } => self.take_verdict(attempt, &verdict, now),
+            Event::CertificateShown { attempt, end, now } => {
+                self.see_certificate(attempt, end, now)
+            }
             Event::Reconciled(report) => self.take_report(&report, now),
             Event::Reloaded { desired, observed } => self.reload(*desired, &observed, now),
             Event::Stop => self.stop(),
@@ -187,6 +201,8 @@ impl Director {
         let index = &self.index;
         self.fallback_told.retain(|key, _| index.contains_key(key));
         self.users = users(&self.services);
+        self.certificates.follow(&desired.checks.iter().map(|check| check.target).collect());
+        self.tell_unverified(desired.unverified);
         self.fresh = true;
         self.rounds.note_everything();
         self.drift = desired.process.drift;
@@ -241,6 +257,25 @@ impl Director {
             place = place.saturating_add(1);
         }
         self.schedule.plan_next(check, pace, now);
+    }
+
+    fn see_certificate(&mut self, attempt: Attempt, end: CertificateEnd, now: Timestamp) {
+        let Some(check) = self.schedule.in_flight(attempt) else { return };
+        let Some(server) = self.schedule.spec(check).map(|check| check.target) else { return };
+        let first = self.users.partition_point(|(user, ..)| *user < check);
+        let Some(&(user, service, place)) = self.users.get(first) else { return };
+        let service = self.services.get(index(service)).filter(|_| user == check);
+        let Some(place) = service.and_then(|service| service.place(index(place))) else { return };
+        if self.certificates.show(server, end, now) {
+            self.publish(News::CertificateEnds { place, end, left_s: end.left_s(now) });
+        }
+    }
+
+    /// Tells how many checks do not verify certificates, where there are any and it was another number before.
+    fn tell_unverified(&mut self, count: usize) {
+        if mem::replace(&mut self.unverified_told, count) != count && count > 0 {
+            self.publish(News::Unverified(count));
+        }
     }
 
     /// How often a server is to be checked.

@@ -103,6 +103,11 @@ impl Schedule {
         orphans
     }
 
+    /// The check of an attempt that has not ended.
+    pub(super) fn in_flight(&self, attempt: Attempt) -> Option<CheckId> {
+        self.in_flight.get(&attempt).copied()
+    }
+
     /// What the check with this number asks.
     pub(super) fn spec(&self, id: CheckId) -> Option<&CheckSpec> {
         self.slots.get(id.index()).map(|slot| slot.spec.as_ref())

@@ -26,7 +26,7 @@ pub use service::{
     Family, Mask, Persistence, Scheduler, SchedulerFlags, ServiceKey, Settings, Transport,
     VirtualService,
 };
-pub use tls::{ClientIdentity, TlsEngine, TlsSettings};
+pub use tls::{CertificateEnd, ClientIdentity, TlsEngine, TlsSettings};
 pub use trace::{Attempted, Phase, Times, Trace};
 
 /// The environment variable that tells the second of a daemon's two processes what it is: the first one's number.
@@ -41,6 +41,8 @@ pub struct Desired {
     pub services: Vec<VirtualService>,
     /// The checks that the real servers name. No two are equal: equal checks run once.
     pub checks: Vec<Arc<CheckSpec>>,
+    /// How many of them speak TLS and do not verify certificates.
+    pub unverified: usize,
     /// How the process itself behaves.
     pub process: ProcessSettings,
 }

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use super::Verdict;
+use super::{CertificateEnd, Verdict};
 
 /// What a part of an attempt is spent on, in the usual order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
@@ -86,6 +86,9 @@ pub struct Trace {
     pub phase: Phase,
     /// The time of each phase.
     pub times: Times,
+    /// When the certificate ends that the server showed in TLS, whether it was verified or not; of several, when the first
+    /// of them does.
+    pub certificate_end: Option<CertificateEnd>,
     /// The first bytes that the server sent, at most [`Trace::RECEIVED`], without our secrets.
     pub received: Vec<u8>,
 }
@@ -140,7 +143,7 @@ mod tests {
                 (Phase::Receive, Duration::from_millis(2))
             ]
         );
-        let trace = Trace { phase: Phase::Match, times, received: Vec::new() };
+        let trace = Trace { phase: Phase::Match, times, ..Trace::default() };
         assert_eq!(trace.to_string(), "in match: connect 0.3 ms, receive 2.0 ms");
         assert_eq!(Trace::default().to_string(), "in connect");
         for _ in 0..2 {

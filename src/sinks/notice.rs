@@ -15,6 +15,8 @@ use crate::{
 /// The most of a server's own words that a line carries, in characters.
 const DETAIL_CHARACTERS: usize = 300;
 
+const DAY_S: i64 = 24 * 60 * 60;
+
 /// Writes the line of a notice to the log, if it has one; `trace` is how the attempt went that it tells of.
 pub fn log(notice: &Notice, trace: Option<&Trace>) {
     match &notice.news {
@@ -30,6 +32,11 @@ pub fn log(notice: &Notice, trace: Option<&Trace>) {
             tracing::info!(service = %place.service, server = %place.server, reason = %failure.reason, phase, "{line}{how}");
         }
         News::KernelFault(error) => tracing::error!("{}", fault(error)),
+        News::CertificateEnds { place, end, .. } => {
+            let line = line(notice).unwrap_or_default();
+            tracing::warn!(service = %place.service, server = %place.server, %end, "{line}");
+        }
+        News::Unverified(count) => tracing::info!(count, "{}", line(notice).unwrap_or_default()),
         News::Drifted(service, _) | News::Missing(service, _) => {
             tracing::warn!(%service, "{}", line(notice).unwrap_or_default());
         }
@@ -129,6 +136,20 @@ pub fn line(notice: &Notice) -> Option<String> {
             )
         }
         News::KernelFault(error) => fault(error),
+        News::CertificateEnds { place, end, left_s } => {
+            let (end, when) = (*end, days(*left_s));
+            let ends = match left_s {
+                0.. => format!("ends on {end}, in {when}"),
+                _ => format!("ended on {end}, {when} ago"),
+            };
+            format!("Certificate of a real server {ends}: {}; renew it", checked_place(place))
+        }
+        News::Unverified(1) => {
+            "1 check over TLS does not verify the certificate of its real server; tlsverify=yes would".to_owned()
+        }
+        News::Unverified(count) => format!(
+            "{count} checks over TLS do not verify the certificates of their real servers; tlsverify=yes would"
+        ),
         News::Checked(..) | News::FallbackNeeded(..) => return None,
     })
 }
@@ -148,6 +169,15 @@ fn mapped(place: &Place) -> String {
 /// `10.0.0.2:80 (tcp:192.0.2.1:80)`.
 fn checked_place(place: &Place) -> String {
     format!("{} ({})", place.written, place.service.with_protocol())
+}
+
+/// `5 days`, `1 day`, `less than a day`.
+fn days(seconds: i64) -> String {
+    match seconds.unsigned_abs() / DAY_S.unsigned_abs() {
+        0 => "less than a day".to_owned(),
+        1 => "1 day".to_owned(),
+        days => format!("{days} days"),
+    }
 }
 
 fn begins_or_ends(needed: bool) -> &'static str {
@@ -180,8 +210,8 @@ mod tests {
     use crate::{
         director::Role,
         model::{
-            Failure, Family, Forwarding, Reason, ServerKey, ServiceKey, Settings, Share,
-            Thresholds, Transport, Weight,
+            CertificateEnd, Failure, Family, Forwarding, Reason, ServerKey, ServiceKey, Settings,
+            Share, Thresholds, Transport, Weight,
         },
     };
 
@@ -211,6 +241,7 @@ mod tests {
             weight: Weight::ONE,
             thresholds: Thresholds::default(),
         };
+        let end = CertificateEnd::at(1_796_126_400);
         let failure = Failure { reason: Reason::Mismatch, detail: "it said\n[forged]".to_owned() };
         let cases = [
             (
@@ -282,6 +313,46 @@ mod tests {
                 Phase::Running,
                 News::PassesForgotten(six),
                 "Resetting soft success count: [2001:db8::1]:0 (fwm6:7)",
+            ),
+            (
+                Phase::Running,
+                News::CertificateEnds { place: gate, end, left_s: 30 * DAY_S },
+                "Certificate of a real server ends on 2026-12-01, in 30 days: \
+                 10.0.0.2:8080 (tcp:192.0.2.1:80); renew it",
+            ),
+            (
+                Phase::Running,
+                News::CertificateEnds { place: plain, end, left_s: 2 * DAY_S - 1 },
+                "Certificate of a real server ends on 2026-12-01, in 1 day: \
+                 10.0.0.2:80 (tcp:192.0.2.1:80); renew it",
+            ),
+            (
+                Phase::Running,
+                News::CertificateEnds { place: plain, end, left_s: 0 },
+                "Certificate of a real server ends on 2026-12-01, in less than a day: \
+                 10.0.0.2:80 (tcp:192.0.2.1:80); renew it",
+            ),
+            (
+                Phase::Running,
+                News::CertificateEnds { place: plain, end, left_s: -3 * DAY_S },
+                "Certificate of a real server ended on 2026-12-01, 3 days ago: \
+                 10.0.0.2:80 (tcp:192.0.2.1:80); renew it",
+            ),
+            (
+                Phase::Running,
+                News::CertificateEnds { place: plain, end, left_s: i64::MIN },
+                "Certificate of a real server ended on 2026-12-01, 106751991167300 days ago: \
+                 10.0.0.2:80 (tcp:192.0.2.1:80); renew it",
+            ),
+            (
+                Phase::Starting,
+                News::Unverified(1),
+                "1 check over TLS does not verify the certificate of its real server; tlsverify=yes would",
+            ),
+            (
+                Phase::Reloading,
+                News::Unverified(12),
+                "12 checks over TLS do not verify the certificates of their real servers; tlsverify=yes would",
             ),
             (
                 Phase::Running,

@@ -30,10 +30,10 @@ use tokio_openssl::SslStream;
 use self::{
     context::{Context, Contexts},
     old::OldServers,
-    verify::Verifier,
+    verify::{Disbelief, Verifier},
 };
 use super::{connect, failure, link::Stream};
-use crate::model::{Failure, Negotiate, Reason, TlsEngine, TlsSettings};
+use crate::model::{CertificateEnd, Failure, Negotiate, Reason, TlsEngine, TlsSettings};
 
 pub use context::TlsSettingsError;
 
@@ -125,8 +125,16 @@ impl Tls {
             TlsEngine::Rustls => false,
             TlsEngine::Openssl => true,
         };
-        let old_servers = &self.old_servers;
-        Ok(Handshake { peer, name, settings, context, old_servers, is_old, refusal: None })
+        Ok(Handshake {
+            peer,
+            name,
+            settings,
+            context,
+            old_servers: &self.old_servers,
+            is_old,
+            refusal: None,
+            certificate_end: None,
+        })
     }
 }
 
@@ -141,6 +149,7 @@ pub(super) struct Handshake<'a> {
     is_old: bool,
     /// What came of it with rustls, when it is to be done again.
     refusal: Option<Failure>,
+    certificate_end: Option<CertificateEnd>,
 }
 
 impl Handshake<'_> {
@@ -195,12 +204,26 @@ impl Handshake<'_> {
         }
     }
 
-    async fn modern(&self, stream: Box<dyn Stream>) -> Result<Box<dyn Stream>, Fault> {
+    /// When the certificate ends that the server has shown, as far as it came.
+    pub(super) fn certificate_end(&self) -> Option<CertificateEnd> {
+        self.certificate_end
+    }
+
+    async fn modern(&mut self, stream: Box<dyn Stream>) -> Result<Box<dyn Stream>, Fault> {
         let error = match self.context.modern.connect(self.name.clone(), stream).await {
-            Ok(stream) => return Ok(Box::new(stream)),
+            Ok(stream) => {
+                let chain = stream.get_ref().1.peer_certificates();
+                self.certificate_end = chain.and_then(<[_]>::first).and_then(verify::end);
+                return Ok(Box::new(stream));
+            }
             Err(error) => error,
         };
         let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        if let Some(rustls::Error::InvalidCertificate(CertificateError::Other(other))) = inner
+            && let Some(disbelief) = other.0.downcast_ref::<Disbelief>()
+        {
+            self.certificate_end = disbelief.end;
+        }
         let maybe_old = match inner {
             // Not TLS at all.
             Some(rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType)) => false,
@@ -216,7 +239,7 @@ impl Handshake<'_> {
         Err(Fault { failure, maybe_old })
     }
 
-    async fn old(&self, stream: Box<dyn Stream>) -> Result<Box<dyn Stream>, Fault> {
+    async fn old(&mut self, stream: Box<dyn Stream>) -> Result<Box<dyn Stream>, Fault> {
         let context = self.context.old().map_err(ours)?;
         let mut ssl = Ssl::new(context).map_err(|stack| ours(&stack.to_string()))?;
         if let ServerName::DnsName(name) = &self.name {
@@ -230,6 +253,8 @@ impl Handshake<'_> {
             };
             return Err(Fault { failure, maybe_old: true });
         }
+        let shown = stream.ssl().peer_certificate().and_then(|shown| shown.to_der().ok());
+        self.certificate_end = shown.and_then(|der| verify::end(&CertificateDer::from(der)));
         if let Some(verifier) = &self.context.verifier {
             self.verify(stream.ssl(), verifier)?;
         }

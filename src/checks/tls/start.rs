@@ -204,6 +204,7 @@ async fn what_is_asked_is_asked_over_tls() {
                 let outcome = dialogue.once(&settings, dialogue.server(modern())).await;
                 assert!(outcome.verdict.is_ok(), "{} {}", dialogue.protocol, outcome.words());
                 assert_eq!(outcome.bytes, [dialogue.all()], "{}", dialogue.protocol);
+                assert!(outcome.trace.certificate_end.is_some());
                 let to = (TARGET.parse().unwrap(), Security::Tls(Some(NAME.into())));
                 assert_eq!(outcome.visited, [to]);
             }

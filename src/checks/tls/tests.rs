@@ -935,3 +935,98 @@ async fn an_engine_that_is_chosen_is_the_only_one() {
     assert_eq!(told.recv().await, Some(Some((None, 0))));
     assert!(told.try_recv().is_err());
 }
+
+/// When the certificate ends that the check was shown.
+async fn seen_end(target: SocketAddr, name: &str, tls: &TlsSettings) -> Option<String> {
+    let attempted = Checker::new().run(&spec(target, Some(name), tls), Stage::Negotiate).await;
+    attempted.trace.certificate_end.map(|end| end.to_string())
+}
+
+#[tokio::test]
+async fn the_end_of_a_certificate_is_seen_whoever_speaks_and_whatever_is_believed() {
+    let (root, files) = (authority("Root"), Files::new());
+    let cafile = files.write("root.pem", root.pem());
+    let middle = Authority::signed_by(
+        ended(&of_authority("Middle"), (2030, 1, 1)),
+        KeyPair::generate().unwrap(),
+        &root,
+    );
+    let middle = middle.unwrap();
+    for (day, expected) in [((2040, 2, 29), "2040-02-29"), ((2026, 11, 1), "2026-11-01")] {
+        let usual = ended(&parameters("usual", &[NAME]), day);
+        // That of the server itself, not of those who vouch for it.
+        let identity = Identity::signed(&usual, &middle, &[&middle]);
+        let old = serve_old(Some(&identity), |builder| {
+            builder.set_cipher_list("ALL:@SECLEVEL=0").unwrap();
+            builder.set_max_proto_version(Some(SslVersion::TLS1_1)).unwrap();
+        });
+        let old = old.await;
+        for version in BOTH {
+            let (modern, _told) = serve(server_config(&identity, &[version], None)).await;
+            for (target, engine) in [
+                (modern, TlsEngine::Rustls),
+                (modern, TlsEngine::Openssl),
+                (old, TlsEngine::Auto),
+                (old, TlsEngine::Openssl),
+            ] {
+                for settings in [TlsSettings::default(), trusting(cafile.clone())] {
+                    let settings = TlsSettings { engine, ..settings };
+                    for name in [NAME, "other.example"] {
+                        let end = seen_end(target, name, &settings).await;
+                        assert_eq!(end.as_deref(), Some(expected), "{settings:?}");
+                    }
+                }
+            }
+        }
+    }
+    // Who shows none has none that ends.
+    let anonymous = serve_old(None, |builder| {
+        builder.set_cipher_list("aNULL:@SECLEVEL=0").unwrap();
+        builder.set_max_proto_version(Some(SslVersion::TLS1_1)).unwrap();
+        builder.set_tmp_dh(&openssl::dh::Dh::get_2048_256().unwrap()).unwrap();
+    });
+    assert_eq!(seen_end(anonymous.await, NAME, &TlsSettings::default()).await, None);
+}
+
+#[tokio::test]
+async fn the_end_of_somebody_elses_certificate_is_not_the_servers() {
+    let elsewhere = Identity::self_signed(&ended(&parameters("own", &[NAME]), (2026, 11, 1)));
+    let (there, _told) = serve(server_config(&elsewhere, BOTH, None)).await;
+    let listener = TcpListener::bind("127.0.0.2:0").await.unwrap();
+    let target = listener.local_addr().unwrap();
+    let identity = Identity::self_signed(&ended(&parameters("own", &[NAME]), (2040, 1, 1)));
+    let acceptor = TlsAcceptor::from(server_config(&identity, BOTH, None));
+    tokio::spawn(async move {
+        while let Ok((tcp, _)) = listener.accept().await {
+            let Ok(mut stream) = acceptor.accept(tcp).await else { continue };
+            let mut heard = Vec::new();
+            while !heard.ends_with(b"\r\n\r\n") && stream.read_buf(&mut heard).await.unwrap() > 0 {}
+            let answer = format!("HTTP/1.1 302 Found\r\nLocation: https://{there}/\r\n\r\n");
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            stream.shutdown().await.unwrap();
+        }
+    });
+    let check = spec(target, Some(NAME), &TlsSettings::default());
+    let attempted = Checker::new().run(&check, Stage::Negotiate).await;
+    assert_eq!(attempted.verdict.unwrap().detail, "200 OK");
+    assert_eq!(attempted.trace.certificate_end.unwrap().to_string(), "2040-01-01");
+}
+
+#[test]
+fn a_certificate_without_a_date_that_can_be_read_has_no_end() {
+    let identity = Identity::self_signed(&ended(&parameters("own", &[NAME]), (2040, 2, 29)));
+    let der = identity.chain[0].as_ref().to_vec();
+    let end = |der: &[u8]| verify::end(&CertificateDer::from(der.to_vec()));
+    assert_eq!(end(&der).unwrap().to_string(), "2040-02-29");
+    let date = b"400229000000Z";
+    let place = der.windows(date.len()).position(|part| part == date).unwrap();
+    for wrong in
+        [b"409929000000Z", b"400230000000Z", b"\0\0\0\0\0\0\0\0\0\0\0\0\0", b"-99999-99999Z"]
+    {
+        let mut broken = der.clone();
+        broken[place..place + date.len()].copy_from_slice(wrong);
+        assert_eq!(end(&broken), None, "{}", wrong.escape_ascii());
+    }
+    assert_eq!(end(&der[..der.len() / 2]), None);
+    assert_eq!(end(b""), None);
+}

@@ -32,6 +32,8 @@ use rustls::{
     server::{ParsedCertificate, VerifierBuilderError},
 };
 
+use crate::model::CertificateEnd;
+
 /// How many names of a certificate are told.
 const NAMES: usize = 5;
 
@@ -85,13 +87,18 @@ impl ServerCertVerifier for AnyCertificate {
     }
 }
 
-/// Why a certificate is not believed: a sentence for people, without a full stop.
+/// Why a certificate is not believed.
 #[derive(Debug)]
-pub(super) struct Disbelief(String);
+pub(super) struct Disbelief {
+    /// A sentence for people, without a full stop.
+    words: String,
+    /// When the certificate ends.
+    pub(super) end: Option<CertificateEnd>,
+}
 
 impl fmt::Display for Disbelief {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.words)
     }
 }
 
@@ -138,7 +145,10 @@ impl Verifier {
                 self.web.verify_server_cert(certificate, others, name, &[], now).map(|_believed| ())
             }
         };
-        judged.map_err(|error| Disbelief(self.words(&error, certificate, others, name)))
+        judged.map_err(|error| Disbelief {
+            words: self.words(&error, certificate, others, name),
+            end: end(certificate),
+        })
     }
 
     fn words(
@@ -349,6 +359,12 @@ fn distinguished(name: &X509NameRef) -> String {
 /// What somebody else wrote, fit for a line of a log.
 fn shown(text: &str) -> String {
     text.chars().take(NAME_LENGTH).map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
+/// When a certificate ends; nothing if it cannot be read.
+pub(super) fn end(certificate: &CertificateDer<'_>) -> Option<CertificateEnd> {
+    let time = moment(X509::from_der(certificate).ok()?.not_after()).ok()?;
+    Some(CertificateEnd::at(i64::try_from(time.as_secs()).unwrap_or(i64::MAX)))
 }
 
 fn moment(time: &Asn1TimeRef) -> Result<UnixTime, ErrorStack> {
