@@ -391,6 +391,24 @@ async fn agree(stream: &mut TcpStream, says: &[&str]) -> bool {
     true
 }
 
+/// Servers that break the TLS handshake, and how a check says so.
+fn bad_handshakes() -> [(&'static str, Welcome, Reason); 4] {
+    [
+        ("sends an alert", Welcome::Answer(b"\x15\x03\x03\x00\x02\x02\x28", false), Reason::Tls),
+        (
+            "stalls in the handshake",
+            Welcome::Answer(b"\x16\x03\x03\x40\x00\x02", true),
+            Reason::Timeout,
+        ),
+        (
+            "breaks the handshake off",
+            Welcome::Answer(b"\x16\x03\x03\x40\x00\x02", false),
+            Reason::Reset,
+        ),
+        ("sends no handshake", Welcome::Answer(b"HTTP/1.1 400 Bad\r\n\r\n", false), Reason::Tls),
+    ]
+}
+
 /// A server on loopback that behaves so to everybody.
 async fn serve(
     address: &str,
@@ -548,28 +566,8 @@ async fn no_bad_peer_keeps_a_check_or_passes_it() {
                     Welcome::Reset(b"HTTP/1.1 200 OK\r\nContent-Le"),
                     if info.carrier == Carrier::Tls { Reason::Tls } else { Reason::Mismatch },
                 ),
-                (
-                    "sends an alert",
-                    Welcome::Answer(b"\x15\x03\x03\x00\x02\x02\x28", false),
-                    Reason::Tls,
-                ),
-                (
-                    "stalls in the handshake",
-                    Welcome::Answer(b"\x16\x03\x03\x40\x00\x02", true),
-                    Reason::Timeout,
-                ),
-                (
-                    "breaks the handshake off",
-                    Welcome::Answer(b"\x16\x03\x03\x40\x00\x02", false),
-                    Reason::Reset,
-                ),
-                (
-                    "sends no handshake",
-                    Welcome::Answer(b"HTTP/1.1 400 Bad\r\n\r\n", false),
-                    Reason::Tls,
-                ),
             ];
-            for (name, welcome, reason) in welcomes {
+            for (name, welcome, reason) in welcomes.into_iter().chain(bad_handshakes()) {
                 if info.carrier == Carrier::Tls || matches!(welcome, Welcome::Reset(_)) {
                     let poured = Arc::new(AtomicU64::new(0));
                     let target = serve(address, welcome, silent, Arc::clone(&poured)).await;
@@ -648,21 +646,8 @@ async fn no_bad_peer_keeps_a_check_that_begins_tls_or_passes_it() {
         let name = "stalls in its answer".to_owned();
         peers.push((name, piece_of_agreement(protocol), Welcome::Plain, silent, timeout()));
         // In the handshake.
-        let handshakes = [
-            ("stalls before the handshake", Welcome::Plain, Reason::Timeout),
-            (
-                "stalls in the handshake",
-                Welcome::Answer(b"\x16\x03\x03\x40\x00\x02", true),
-                Reason::Timeout,
-            ),
-            (
-                "breaks the handshake off",
-                Welcome::Answer(b"\x16\x03\x03\x40\x00\x02", false),
-                Reason::Reset,
-            ),
-            ("goes on in the clear", Welcome::Answer(b"250 hello\r\n", true), Reason::Tls),
-        ];
-        for (name, welcome, reason) in handshakes {
+        let never = ("stalls before the handshake", Welcome::Plain, Reason::Timeout);
+        for (name, welcome, reason) in bad_handshakes().into_iter().chain([never]) {
             peers.push((name.to_owned(), agreement, welcome, silent, Some(vec![reason])));
         }
         let endless = bad_peers()["endless line"].0;

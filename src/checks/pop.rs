@@ -78,7 +78,8 @@ enum Way {
 async fn talk(question: &Question<'_>, link: &mut Link<'_>, way: Way) -> Verdict {
     let negotiate = question.negotiate;
     let (login, passwd) = (negotiate.login.as_str(), &negotiate.passwd);
-    let heard_by_others = match way {
+    // The greeting, where others hear what is said after it.
+    let in_clear = match way {
         Way::InTheClear if negotiate.tls.start => {
             link.start_tls(negotiate, |negotiate, link| Box::pin(agree(negotiate, link))).await?;
             None
@@ -87,7 +88,7 @@ async fn talk(question: &Question<'_>, link: &mut Link<'_>, way: Way) -> Verdict
         Way::Hidden => greeting(link, passwd).await.map(|_greeting| None)?,
     };
     if !login.is_empty() {
-        let is_in = match heard_by_others {
+        let is_in = match in_clear {
             Some(greeting) => log_in_unheard(link, &greeting, login, passwd).await?,
             None => false,
         };
