@@ -310,7 +310,8 @@ impl Director {
         for fault in self.rounds.news_of_faults(report) {
             self.publish(News::KernelFault(fault));
         }
-        if round == Round::Drift {
+        // Of a table that could not be read nobody knows what is missing, or is there again.
+        if round == Round::Drift && report.unread.is_none() {
             for news in self.rounds.news_of_drift(report) {
                 self.publish(news);
             }
