@@ -317,7 +317,7 @@ impl Daemon {
     }
 
     fn take_verdict(&mut self, ended: Ended, now: Moment) {
-        let Ended { attempt, check, attempted: Attempted { verdict, trace } } = ended;
+        let Ended { attempt, check, attempted: Attempted { verdict, trace, .. } } = ended;
         self.attempts.record(&check, now, &verdict, trace);
         self.director.handle(Event::CheckFinished { attempt, verdict }, now);
     }

@@ -179,6 +179,10 @@ fn check(check: &CheckSpec) -> String {
         CheckKind::ExternalPerl { program, arguments } => {
             format!("run perl {program:?} {arguments:?}")
         }
+        CheckKind::Agent { send } => match String::from_utf8_lossy(send) {
+            send if send.is_empty() => format!("agent {target}"),
+            send => format!("agent {target} {send:?}"),
+        },
         CheckKind::Negotiate(talk) => negotiate(talk, target),
         CheckKind::Combined { connects, connect_timeout, negotiate: talk } => {
             format!(
