@@ -11,6 +11,8 @@
 //! 0s    start                    each event at its time; checks become due on their own
 //! 0s    pass 192.0.2.11:80       every attempt at this address that runs now ends so
 //! 10s   fail 192.0.2.11:80 timeout
+//! 20s   agent 192.0.2.11:9707 says drain 50%              every agent that is asked at this address says this line
+//! 20s   agent 192.0.2.11:9707 is lost refused             it cannot be asked
 //! 20s   quiet                    nothing; time passes
 //! 20s   reload | stop
 //! 20s   ipvsadm - tcp 203.0.113.1:80 192.0.2.11:80        somebody deletes a server (or, without one, a service)
@@ -179,6 +181,20 @@ impl Play {
                 let failure = Failure { reason: parse_reason(reason), detail: String::new() };
                 self.finish(target, &Err(failure), at);
             }
+            ["agent", target, "says", line @ ..] => {
+                let report = checks::agent::report(line.join(" ").as_bytes());
+                self.finish_with(target, at, |attempt| Event::AgentAnswered {
+                    attempt,
+                    answer: Ok(report.clone()),
+                });
+            }
+            ["agent", target, "is", "lost", reason] => {
+                let failure = Failure { reason: parse_reason(reason), detail: String::new() };
+                self.finish_with(target, at, |attempt| Event::AgentAnswered {
+                    attempt,
+                    answer: Err(failure.clone()),
+                });
+            }
             ["quiet"] => {}
             ["reload"] => {
                 let observed = Box::new(self.kernel.0.lock().unwrap().0.table.clone());
@@ -207,6 +223,13 @@ impl Play {
     }
 
     fn finish(&mut self, target: &str, verdict: &Verdict, at: Moment) {
+        self.finish_with(target, at, |attempt| Event::CheckFinished {
+            attempt,
+            verdict: verdict.clone(),
+        });
+    }
+
+    fn finish_with(&mut self, target: &str, at: Moment, event: impl Fn(Attempt) -> Event) {
         let target: SocketAddr = address(target);
         let ended: Vec<Attempt> = (self.running.iter())
             .filter(|(_, check)| check.target == target)
@@ -215,7 +238,7 @@ impl Play {
         assert!(!ended.is_empty(), "at {at} no check of {target} runs");
         for attempt in ended {
             self.running.remove(&attempt);
-            self.director.handle(Event::CheckFinished { attempt, verdict: verdict.clone() }, at);
+            self.director.handle(event(attempt), at);
         }
     }
 

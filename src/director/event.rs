@@ -3,7 +3,7 @@
 use super::Attempt;
 use crate::{
     ipvs::{Report, Table},
-    model::{Desired, Verdict},
+    model::{AgentAnswer, Desired, Verdict},
 };
 
 /// Everything that can happen.
@@ -15,6 +15,13 @@ pub enum Event {
         attempt: Attempt,
         /// What it found.
         verdict: Verdict,
+    },
+    /// A check that [`super::Action::StartCheck`] began to ask an agent has ended.
+    AgentAnswered {
+        /// Which attempt, as of [`Event::CheckFinished`].
+        attempt: Attempt,
+        /// What it said, or why it could not be asked.
+        answer: AgentAnswer,
     },
     /// The job of [`super::Action::Reconcile`] has ended.
     Reconciled(Report),

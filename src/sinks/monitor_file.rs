@@ -242,6 +242,7 @@ mod tests {
                 thresholds: Thresholds::default(),
             },
             checked: Checked::By(CheckId::new(0).unwrap()),
+            agent: None,
         };
         let negotiate = Negotiate {
             protocol: "http",
