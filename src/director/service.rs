@@ -362,9 +362,11 @@ impl Service {
         let (Some(health), Some(agent)) = (self.health.get(place), self.agents.get(place)) else {
             return false;
         };
+        let is_checked = matches!(server.checked, Checked::By(_));
+        let may_drain = is_checked && *health == Health::Unknown && agent.found_idle();
         match agent.grant(server.share.weight) {
-            Grant::Drains => health.is_up() || (*health == Health::Unknown && agent.found_idle()),
-            Grant::Serves(_) => *health == Health::Unknown && agent.found_idle(),
+            Grant::Drains => health.is_up() || may_drain,
+            Grant::Serves(_) => may_drain,
             Grant::Out => false,
         }
     }
