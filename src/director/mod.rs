@@ -382,8 +382,7 @@ impl Director {
         for fault in self.rounds.news_of_faults(report) {
             self.publish(News::KernelFault(fault));
         }
-        // Of a table that could not be read nobody knows what is missing, or is there again.
-        if round == Round::Drift && report.unread.is_none() {
+        if round == Round::Drift {
             for news in self.rounds.news_of_drift(report) {
                 self.publish(news);
             }
