@@ -8,8 +8,10 @@ mod site;
 use std::{
     fs,
     io::{Read as _, Write as _},
+    net::TcpListener,
     net::{SocketAddr, TcpListener},
     os::unix::fs::PermissionsExt as _,
+    path::PathBuf,
     process::{Command, Stdio},
     sync::{
         Arc,
@@ -114,6 +116,72 @@ fn servers_that_fail_leave_and_come_back() {
     assert!(line.contains(" (in connect: connect ") && line.ends_with(" ms)"), "{line}");
     let shaky = Server::up_again(address);
     site.wait_for_line(&added(&shaky), 2);
+}
+
+/// An agent that answers `who?` with what this file says, until there is no such file any more. Its port.
+fn agent(file: PathBuf) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        while let Ok((mut stream, _)) = listener.accept()
+            && let Ok(line) = fs::read(&file)
+        {
+            let mut heard = [0; 5];
+            stream.read_exact(&mut heard).unwrap();
+            assert_eq!(heard, *b"who?\n");
+            // A daemon that has ended does not listen.
+            stream.write_all(&line).unwrap_or_default();
+        }
+    });
+    port
+}
+
+#[test]
+fn what_an_agent_says_is_done_and_told() {
+    let server = Server::up();
+    let (at, site) = (server.address(), Site::new());
+    let say = |line: &str| {
+        fs::write(site.path("next"), line).unwrap();
+        fs::rename(site.path("next"), site.path("line")).unwrap();
+    };
+    say("up 100%\n");
+    let port = agent(site.path("line"));
+    site.configure(&format!(
+        "checkinterval=1\nvirtual=192.0.2.1:80\n\treal={at} masq 100\n\tfallback=127.0.0.1:9 masq\n\
+         \tchecktype=connect\n\tprotocol=tcp\n\tagentport={port}\n\tagentinterval=100ms\n\tagentsend=\"who?\\n\"\n"
+    ));
+    site.start();
+    let log = |lines: &[&str]| {
+        for line in lines {
+            site.wait_for_line(&line.replace('@', &at.to_string()), 1);
+        }
+    };
+    log(&["Added real server: @ (192.0.2.1:80) (Weight set to 100)"]);
+    say("drain # for a while\n");
+    log(&[
+        "Agent of real server: @ (tcp:192.0.2.1:80) says drain: weight 100 -> 0",
+        "Quiescent real server: @ (192.0.2.1:80) (Weight set to 0)",
+    ]);
+    site.wait_for_line("Added fallback server: 127.0.0.1:9 (192.0.2.1:80) (Weight set to 1)", 2);
+    say("ready 50%\r\n");
+    log(&[
+        "Agent of real server: @ (tcp:192.0.2.1:80) says 50% ready: weight 0 -> 50",
+        "Restored real server: @ (192.0.2.1:80) (Weight set to 50)",
+    ]);
+    say("stopped # for the night\n");
+    log(&[
+        "Check failed, server is down: @ (tcp:192.0.2.1:80): command: the agent says stopped: for the night",
+        "Deleted real server: @ (192.0.2.1:80)",
+    ]);
+    fs::remove_file(site.path("line")).unwrap();
+    wait("a word on the agent that has gone", || {
+        let lost = format!(
+            "Agent of real server: {at} (tcp:192.0.2.1:80) cannot be asked, what it said last stays: re"
+        );
+        let log = site.log();
+        if log.contains(&lost) { Ok(()) } else { Err(log) }
+    });
+    assert_eq!(site.ldirectord("stop").code, 0);
 }
 
 #[test]

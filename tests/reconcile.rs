@@ -424,6 +424,24 @@ fn the_last_server_that_serves_stays_when_none_can_take_over() {
 }
 
 #[test]
+fn what_was_kept_for_a_moment_is_not_owed_when_it_has_gone_with_its_service() {
+    let (kernel, mut reconciler) = settled(&target(&[(80, &[(1, present(1))])]));
+    kernel.person(&Op::DelService(service(80)));
+    let changes = vec![change(80, 1, Wanted::Absent), change(80, 2, present(1))];
+    let report = reconciler.run(&Job::Changes(changes));
+    let written = [
+        Op::AddService(service(80), settings("wrr")),
+        Op::AddServer(service(80), server(2), share(1)),
+    ];
+    assert_eq!(done(&report), ok(&written));
+    kernel.person(&Op::AddServer(service(80), server(1), share(1)));
+    let now = target(&[(80, &[(1, Wanted::Absent), (2, present(1))])]);
+    let report = reconciler.run(&Job::Look(now));
+    assert_eq!(done(&report), []);
+    assert_eq!(report.drifted, [(service(80), Some(server(1)))]);
+}
+
+#[test]
 fn it_stays_also_when_the_rest_is_planned_once_more() {
     let (kernel, mut reconciler) = settled(&target(&[(80, &[(1, present(1))])]));
     let mut next = target(&[(80, &[(2, present(1))])]);

@@ -29,10 +29,10 @@ use ldirectord::{
         memory::Memory, plan,
     },
     model::{
-        AlertPolicy, CertificateEnd, CheckId, CheckKind, CheckSpec, Checked, Desired, Drift,
-        Failure, Fallback, Forwarding, Pass, ProcessSettings, Quiesce, RealServer, Reason,
-        Scheduler, ServerKey, ServiceKey, Settings, Share, Thresholds, Transport, Verdict,
-        VirtualService, Weight,
+        Admission, AgentAnswer, AgentReport, AgentWeight, AlertPolicy, CertificateEnd, CheckId,
+        CheckKind, CheckSpec, Checked, Desired, Drift, Failure, Fallback, Forwarding, Operation,
+        Pass, ProcessSettings, Quiesce, RealServer, Reason, Scheduler, ServerKey, ServiceKey,
+        Settings, Share, Thresholds, Transport, Verdict, VirtualService, Weight,
     },
     time::Moment,
 };
@@ -141,6 +141,74 @@ impl Shadow {
 
 type Shadows = BTreeMap<(ServiceKey, SocketAddr), Shadow>;
 
+/// What the rules say of the agent of one server in a service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum AgentShadow {
+    /// It was not asked yet; the kernel had its server with this weight.
+    Unasked(Option<u32>),
+    /// All that it has said.
+    Asked { weight: Option<AgentWeight>, admission: Admission, is_down: bool },
+}
+
+impl AgentShadow {
+    /// What an answer makes of it.
+    fn after(&self, answer: &AgentAnswer) -> AgentShadow {
+        let (mut weight, mut admission, mut is_down) = match self {
+            AgentShadow::Unasked(_) => (None, Admission::Ready, false),
+            AgentShadow::Asked { weight, admission, is_down } => (*weight, *admission, *is_down),
+        };
+        if let Ok(report) = answer {
+            weight = report.weight.or(weight);
+            admission = report.admission.unwrap_or(admission);
+            is_down = match &report.operation {
+                Some(operation) => *operation != Operation::Up,
+                None => is_down,
+            };
+        }
+        AgentShadow::Asked { weight, admission, is_down }
+    }
+
+    fn is_down(&self) -> bool {
+        matches!(self, AgentShadow::Asked { is_down: true, .. })
+    }
+
+    /// The weight of a server that works; none where it must not get connections.
+    fn weight(&self, in_file: u32) -> Option<u32> {
+        if in_file == 0 {
+            return match self {
+                AgentShadow::Unasked(found) => found.filter(|found| *found > 0).map(|_| 0),
+                AgentShadow::Asked { admission: Admission::Ready, is_down: false, .. } => Some(0),
+                AgentShadow::Asked { .. } => None,
+            };
+        }
+        let weight = match self {
+            AgentShadow::Unasked(found) => (*found)?,
+            AgentShadow::Asked { admission: Admission::Ready, is_down: false, weight } => {
+                match weight {
+                    None => in_file,
+                    Some(AgentWeight::Absolute(weight)) => *weight,
+                    Some(AgentWeight::Percent(0)) => 0,
+                    Some(AgentWeight::Percent(percent)) => (in_file * percent / 100).max(1),
+                }
+            }
+            AgentShadow::Asked { .. } => return None,
+        };
+        Some(weight).filter(|weight| *weight > 0)
+    }
+
+    /// Whether a server that works stays in the kernel, with weight 0 at least.
+    fn keeps(&self) -> bool {
+        match self {
+            AgentShadow::Unasked(found) => found.is_some(),
+            AgentShadow::Asked { admission, is_down, .. } => {
+                *admission != Admission::Maintenance && !is_down
+            }
+        }
+    }
+}
+
+type AgentShadows = BTreeMap<(ServiceKey, SocketAddr), AgentShadow>;
+
 struct Simulation {
     rng: Rng,
     loud: bool,
@@ -150,6 +218,8 @@ struct Simulation {
     director: Director,
     desired: Desired,
     shadow: Shadows,
+    /// Of the servers that have agents.
+    agents: AgentShadows,
     /// What is not ours, and must stay as it is.
     foreign: BTreeMap<ServiceKey, Entry>,
     attempts: BTreeMap<Attempt, CheckId>,
@@ -183,7 +253,7 @@ impl Simulation {
         let foreign_key = service_key(99);
         memory.table.services.insert(foreign_key, random_entry(&mut rng));
         let foreign = [(foreign_key, memory.table.services[&foreign_key].clone())].into();
-        let shadow = expected(&desired, None, &memory.table);
+        let (shadow, agents) = expected(&desired, None, &memory.table);
         let observed = memory.table.clone();
         let faults = if rng.u8(..4) == 0 { 20 } else { 0 };
         let inside = Inside { memory, rng: rng.fork(), faults, at_work: BTreeMap::new() };
@@ -212,6 +282,7 @@ impl Simulation {
             loud,
             desired,
             shadow,
+            agents,
             foreign,
         };
         simulation.await_every_check();
@@ -281,8 +352,15 @@ impl Simulation {
                 }
                 Action::Publish(notice) => match notice.news {
                     News::Up(place) => {
-                        let shadow = &self.shadow[&(place.service, place.written)];
-                        assert!(matches!(shadow, Shadow::Works(0)), "up without a pass");
+                        let key = (place.service, place.written);
+                        let agent = self.agents.get(&key);
+                        assert!(!agent.is_some_and(AgentShadow::is_down), "up against its agent");
+                        match (&self.shadow[&key], agent) {
+                            (Shadow::Works(0), _) => {}
+                            // It fails now and then, and its agent lets it come back.
+                            (Shadow::Works(_), Some(_)) => {}
+                            _ => panic!("up without a pass"),
+                        }
                     }
                     News::Missing(service, server) => {
                         self.told_missing.insert((service, server));
@@ -306,10 +384,18 @@ impl Simulation {
         let Some(attempt) = self.rng.choice(attempts) else { return self.pass_time() };
         let check = self.attempts.remove(&attempt).unwrap();
         let verdict = self.random_verdict();
+        let answer = verdict.as_ref().map(|_| random_report(&mut self.rng)).map_err(Clone::clone);
         for service in &self.desired.services {
-            for server in service.servers.iter().filter(|s| s.checked == Checked::By(check)) {
-                let shadow = self.shadow.get_mut(&(service.key, server.written)).unwrap();
-                *shadow = shadow.after(verdict.is_ok(), service);
+            for server in &service.servers {
+                let key = (service.key, server.written);
+                if server.checked == Checked::By(check) {
+                    let shadow = self.shadow.get_mut(&key).unwrap();
+                    *shadow = shadow.after(verdict.is_ok(), service);
+                }
+                if server.agent == Some(check) {
+                    let agent = self.agents.get_mut(&key).unwrap();
+                    *agent = agent.after(&answer);
+                }
             }
         }
         let (least, most) = self.wait(check);
@@ -318,7 +404,10 @@ impl Simulation {
             self.earliest.insert(check, due.after(least));
         }
         self.show_a_certificate(attempt);
-        self.handle(Event::CheckFinished { attempt, verdict });
+        self.handle(match self.desired.checks[check.index()].kind {
+            CheckKind::Agent { .. } => Event::AgentAnswered { attempt, answer },
+            _ => Event::CheckFinished { attempt, verdict },
+        });
     }
 
     /// Shows now and then a certificate that ends within two months, or ended long ago, or never ends.
@@ -370,6 +459,10 @@ impl Simulation {
         let verdict = self.random_verdict();
         let attempt = self.stale.pop().unwrap_or(Attempt(u64::MAX));
         self.show_a_certificate(attempt);
+        if self.rng.bool() {
+            let answer = verdict.map(|_| random_report(&mut self.rng));
+            return self.handle(Event::AgentAnswered { attempt, answer });
+        }
         self.handle(Event::CheckFinished { attempt, verdict });
     }
 
@@ -444,7 +537,8 @@ impl Simulation {
     fn reload(&mut self) {
         let before = std::mem::replace(&mut self.desired, random_desired(&mut self.rng));
         let observed = self.kernel.0.lock().unwrap().memory.table.clone();
-        self.shadow = expected(&self.desired, Some((&before, &self.shadow)), &observed);
+        let known = (&before, &self.shadow, &self.agents);
+        (self.shadow, self.agents) = expected(&self.desired, Some(known), &observed);
         for check in self.attempts.values_mut() {
             let spec = &before.checks[check.index()];
             let place = self.desired.checks.iter().position(|other| other == spec);
@@ -458,17 +552,42 @@ impl Simulation {
     }
 
     fn check_health(&self) {
+        let target = self.director.target();
         for service in &self.desired.services {
             for server in &service.servers {
-                let works =
-                    (service.servers.iter()).filter(|other| other.key == server.key).any(|other| {
-                        let shadow = &self.shadow[&(service.key, other.written)];
-                        matches!(shadow, Shadow::Works(_))
-                    });
+                let same = || service.servers.iter().filter(|other| other.key == server.key);
+                let weight = same().filter_map(|other| self.weight(service, other)).next_back();
                 let is_up = self.director.is_up(service.key, server.key);
-                assert_eq!(is_up, works, "{} of {}", server.key, service.key);
+                assert_eq!(is_up, weight.is_some(), "{} of {}", server.key, service.key);
+
+                let fallback = service.fallback.is_some_and(|spare| spare.key == server.key);
+                let wanted = target.services[&service.key].servers[&server.key];
+                let keeps = |other: &RealServer| {
+                    let key = (service.key, other.written);
+                    matches!(self.shadow[&key], Shadow::Works(_))
+                        && self.agents.get(&key).is_none_or(AgentShadow::keeps)
+                };
+                match (weight, wanted) {
+                    (Some(weight), Wanted::Present(share)) => {
+                        assert_eq!(share.weight.get(), weight, "{} of {}", server.key, service.key);
+                    }
+                    (Some(_), _) => panic!("{} serves and is not wanted", server.key),
+                    (None, Wanted::Present(share) | Wanted::IfPresent(share)) if !fallback => {
+                        assert_eq!(share.weight, Weight::ZERO, "{} does not serve", server.key);
+                    }
+                    (None, Wanted::Absent) => assert!(!same().any(keeps), "{} drains", server.key),
+                    (None, _) => {}
+                }
             }
         }
+    }
+
+    /// The weight that the rules give a server; none where it does not serve.
+    fn weight(&self, service: &VirtualService, server: &RealServer) -> Option<u32> {
+        let key = (service.key, server.written);
+        let Shadow::Works(_) = self.shadow[&key] else { return None };
+        let in_file = server.share.weight.get();
+        self.agents.get(&key).map_or(Some(in_file), |agent| agent.weight(in_file))
     }
 
     /// No more faults, no more verdicts: everything that was asked for gets done.
@@ -520,9 +639,8 @@ impl Simulation {
                     }
                 }
             }
-            let working = service.servers.iter().filter(|server| {
-                server.share.weight.get() > 0 && self.director.is_up(service.key, server.key)
-            });
+            let working = (service.servers.iter())
+                .filter(|server| self.weight(service, server).is_some_and(|weight| weight > 0));
             if working.count() == service.servers.len() && !service.servers.is_empty() {
                 let serving = entry.servers.values().filter(|share| share.weight.get() > 0);
                 assert!(self.meddled || serving.count() > 0, "working servers serve");
@@ -564,29 +682,42 @@ fn is_missing(table: &Table, (service, server): &Piece) -> bool {
 }
 
 /// What is known at a start or reload: who was known stays known, who is at work in the kernel works.
-fn expected(desired: &Desired, before: Option<(&Desired, &Shadows)>, observed: &Table) -> Shadows {
-    let mut shadows = Shadows::new();
+fn expected(
+    desired: &Desired,
+    before: Option<(&Desired, &Shadows, &AgentShadows)>,
+    observed: &Table,
+) -> (Shadows, AgentShadows) {
+    let (mut shadows, mut agents) = (Shadows::new(), AgentShadows::new());
     for service in &desired.services {
         let entry = observed.services.get(&service.key);
-        let old = before.and_then(|(old, known)| {
-            Some((old.services.iter().find(|old| old.key == service.key)?, known))
+        let old = before.and_then(|(old, known, agents)| {
+            Some((old.services.iter().find(|old| old.key == service.key)?, known, agents))
         });
         // What the fallback's entry shows says nothing of a real server at the same address.
         let own = service.fallback.map(|fallback| fallback.key);
         let earlier = old
-            .filter(|(old, known)| {
-                !old.servers
-                    .iter()
-                    .any(|server| matches!(known[&(old.key, server.written)], Shadow::Works(_)))
+            .filter(|(old, known, agents)| {
+                !old.servers.iter().any(|server| {
+                    let key = (old.key, server.written);
+                    let in_file = server.share.weight.get();
+                    matches!(known[&key], Shadow::Works(_))
+                        && agents.get(&key).is_none_or(|agent| agent.weight(in_file).is_some())
+                })
             })
-            .and_then(|(old, _)| old.fallback)
+            .and_then(|(old, ..)| old.fallback)
             .map(|fallback| fallback.key);
         let fallbacks: BTreeSet<ServerKey> = own.into_iter().chain(earlier).collect();
         for server in &service.servers {
             let place = (service.key, server.written);
             let share = entry.and_then(|entry| entry.servers.get(&server.key));
             let at_work = share.is_some_and(|share| share.weight.get() > 0);
-            let known = old.and_then(|(_, known)| known.get(&place));
+            if server.agent.is_some() {
+                let known = old.and_then(|(_, _, agents)| agents.get(&place)).cloned();
+                let found = share.filter(|_| !fallbacks.contains(&server.key));
+                let found = AgentShadow::Unasked(found.map(|share| share.weight.get()));
+                agents.insert(place, known.unwrap_or(found));
+            }
+            let known = old.and_then(|(_, known, _)| known.get(&place));
             let shadow = match known {
                 _ if server.checked == Checked::AlwaysUp => Shadow::Works(0),
                 // Where nothing checks it, only the kernel says how it is.
@@ -597,7 +728,26 @@ fn expected(desired: &Desired, before: Option<(&Desired, &Shadows)>, observed: &
             shadows.insert(place, shadow);
         }
     }
-    shadows
+    (shadows, agents)
+}
+
+fn random_report(rng: &mut Rng) -> AgentReport {
+    let weights = [
+        AgentWeight::Percent(0),
+        AgentWeight::Percent(1),
+        AgentWeight::Percent(50),
+        AgentWeight::Percent(150),
+        AgentWeight::Absolute(0),
+        AgentWeight::Absolute(7),
+    ];
+    let admissions = [Admission::Ready, Admission::Ready, Admission::Drain, Admission::Maintenance];
+    let operations = [Operation::Up, Operation::Up, Operation::Down("stopped".to_owned())];
+    AgentReport {
+        weight: rng.choice(weights).filter(|_| rng.bool()),
+        admission: rng.choice(admissions).filter(|_| rng.bool()),
+        operation: rng.choice(operations).filter(|_| rng.bool()),
+        unknown: rng.choice(["odd".to_owned()]).filter(|_| rng.u8(..8) == 0),
+    }
 }
 
 fn service_key(number: u8) -> ServiceKey {
@@ -665,19 +815,29 @@ fn random_service(rng: &mut Rng, number: u8, checks: &mut Vec<Arc<CheckSpec>>) -
             down_interval: Duration::from_millis(down_interval),
             timeout: Duration::from_secs(1),
         };
+        let mut number = |spec: CheckSpec| {
+            let known = checks.iter().position(|other| **other == spec);
+            let place = known.unwrap_or_else(|| {
+                checks.push(Arc::new(spec));
+                checks.len() - 1
+            });
+            CheckId::new(place).unwrap()
+        };
+        let agent = (rng.u8(..3) == 0).then(|| {
+            number(CheckSpec {
+                target: SocketAddr::new(key.0.ip(), 9707),
+                kind: CheckKind::Agent { send: Vec::new() },
+                fast_interval: spec.interval,
+                down_interval: spec.interval,
+                ..spec.clone()
+            })
+        });
         let checked = match rng.u8(..8) {
             0 => Checked::AlwaysUp,
             1 => Checked::Never,
-            _ => {
-                let known = checks.iter().position(|other| **other == spec);
-                let place = known.unwrap_or_else(|| {
-                    checks.push(Arc::new(spec));
-                    checks.len() - 1
-                });
-                Checked::By(CheckId::new(place).unwrap())
-            }
+            _ => Checked::By(number(spec)),
         };
-        servers.push(RealServer { key, written, share: share(rng.u32(..3)), checked });
+        servers.push(RealServer { key, written, share: share(rng.u32(..3)), checked, agent });
     }
     let fallback = rng.bool().then(|| {
         let key = server_key(rng.choice([1, 20]).unwrap());

@@ -1,6 +1,6 @@
 //! Checks: one attempt to find out whether a real server works.
 //!
-//! In goes a [`CheckSpec`], out comes a [`Verdict`] with its trace, within the time that the check allows, whatever the
+//! In goes a [`CheckSpec`], out comes a [`Verdict`] with its trace (of an agent also what it said), within the time that the check allows, whatever the
 //! server does.
 //! Nothing here counts failures, decides, knows the virtual service or touches the kernel; nothing is logged, but that
 //! a file of TLS went bad while the checks go on with what was in it before.
@@ -8,6 +8,8 @@
 //! A protocol of the `service` directive is one file here and one word in the list below.
 //! Such a file offers a table `PROTOCOLS`; its dialogue is given a `Link` and returns at the first fault.
 //! An open connection, TLS, the deadline, cancellation and the limit on what is read come with the link.
+
+pub mod agent;
 
 mod connect;
 mod datagram;

@@ -76,8 +76,8 @@ impl Recorder {
         });
     }
 
-    /// The attempt, which was made with these settings, has ended so.
-    pub(super) fn finish(&self, verdict: &Verdict, negotiate: &Negotiate) -> Trace {
+    /// The attempt, which was made with these settings if it was a negotiation, has ended so.
+    pub(super) fn finish(&self, verdict: &Verdict, negotiate: Option<&Negotiate>) -> Trace {
         self.with(|notes| {
             notes.end();
             let is_cut =
@@ -93,7 +93,7 @@ impl Recorder {
                 received: match notes.received.as_slice() {
                     [] => Vec::new(),
                     received => {
-                        notes.secrets.extend(secrets(negotiate));
+                        notes.secrets.extend(negotiate.into_iter().flat_map(secrets));
                         redacted(received, &mut notes.secrets)
                     }
                 },
@@ -179,7 +179,7 @@ mod tests {
         advance(Duration::from_millis(10)).await;
         recorder.enter(Phase::Connect);
         advance(Duration::from_millis(10)).await;
-        let trace = recorder.finish(&Ok(Pass::default()), &unconfigured("http"));
+        let trace = recorder.finish(&Ok(Pass::default()), None);
         let expected = "in connect: resolve 1.0 ms, connect 22.0 ms, tls 3.0 ms, send 4.0 ms, \
                         receive 5.0 ms, match 6.0 ms";
         assert_eq!(trace.to_string(), expected);
@@ -195,10 +195,7 @@ mod tests {
         ] {
             let recorder = Recorder::new();
             recorder.enter(Phase::Match);
-            assert_eq!(
-                recorder.finish(&Err(failure(reason, "")), &unconfigured("http")).phase,
-                phase
-            );
+            assert_eq!(recorder.finish(&Err(failure(reason, "")), None).phase, phase);
         }
     }
 
@@ -211,7 +208,7 @@ mod tests {
         for piece in pieces {
             recorder.received(piece);
         }
-        let received = recorder.finish(&Ok(Pass::default()), &negotiate).received;
+        let received = recorder.finish(&Ok(Pass::default()), Some(&negotiate)).received;
         assert!(received.len() <= Trace::RECEIVED);
         received.escape_ascii().to_string()
     }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{
-    Question, connect,
+    Question, agent, connect,
     external::Programs,
     external_perl::Perls,
     failure,
@@ -16,7 +16,8 @@ use super::{
     tls::{self, Tls},
 };
 use crate::model::{
-    Attempted, Carrier, CheckKind, CheckSpec, Negotiate, Phase, Reason, Stage, Trace, Verdict,
+    AgentAnswer, Attempted, Carrier, CheckKind, CheckSpec, Negotiate, Pass, Phase, Reason, Stage,
+    TlsSettings, Trace, Verdict,
 };
 
 /// How long after its deadline an attempt may still be busy before it is cut off, for protocols that wait elsewhere
@@ -69,11 +70,28 @@ impl Checker {
             (CheckKind::Negotiate(negotiate) | CheckKind::Combined { negotiate, .. }, _) => {
                 let recorder = Recorder::new();
                 let verdict = self.negotiate(spec, negotiate, &recorder).await;
-                let trace = recorder.finish(&verdict, negotiate);
-                return Attempted { verdict, trace };
+                let trace = recorder.finish(&verdict, Some(negotiate));
+                return Attempted { verdict, trace, report: None };
+            }
+            (CheckKind::Agent { send }, _) => {
+                let recorder = Recorder::new();
+                let answer = self.ask_agent(spec, send, &recorder).await;
+                let report = answer.as_ref().ok().cloned();
+                let verdict = answer.map(|report| Pass { detail: report.to_string() });
+                let trace = recorder.finish(&verdict, None);
+                return Attempted { verdict, trace, report };
             }
         };
-        Attempted { verdict, trace: Trace::of(phase, begin.elapsed()) }
+        Attempted { verdict, trace: Trace::of(phase, begin.elapsed()), report: None }
+    }
+
+    async fn ask_agent(&self, check: &CheckSpec, send: &[u8], recorder: &Recorder) -> AgentAnswer {
+        let end = Instant::now() + check.timeout.min(LONGEST);
+        let deadline = std::pin::pin!(sleep_until(end));
+        let (tls, settings) = (&self.shared.tls, TlsSettings::default());
+        let (peer, plain) = (check.target, Security::Plain);
+        let mut link = Link::new(tls, &settings, deadline, check.timeout, peer, plain, recorder);
+        agent::ask(&mut link, send).await
     }
 
     async fn negotiate(

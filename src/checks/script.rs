@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use super::{
-    Question,
+    Question, agent,
     datagram::Datagrams,
     link::{Link, Security, Stream},
     protocol,
@@ -25,7 +25,7 @@ use super::{
     tls::Tls,
 };
 use crate::model::{
-    CheckKind, CheckSpec, HttpMethod, HttpSettings, Negotiate, Secret, TlsSettings, Trace,
+    CheckKind, CheckSpec, HttpMethod, HttpSettings, Negotiate, Pass, Secret, TlsSettings, Trace,
     Transport, Verdict,
 };
 
@@ -219,8 +219,11 @@ pub(super) async fn converse_with(
     datagrams: Vec<Turn>,
     servers: Vec<Vec<Turn>>,
 ) -> Outcome {
-    let CheckKind::Negotiate(negotiate) = &check.kind else {
-        panic!("{check:?} is no negotiation")
+    let unused = unconfigured("none");
+    let negotiate = match &check.kind {
+        CheckKind::Negotiate(negotiate) => negotiate,
+        CheckKind::Agent { .. } => &unused,
+        _ => panic!("{check:?} is no conversation"),
     };
     let start = Instant::now();
     let deadline = pin!(sleep_until(start + check.timeout));
@@ -244,13 +247,21 @@ pub(super) async fn converse_with(
         let theirs = Mailbox { sent: their_sent, received: their_received };
         tokio::spawn(serve_datagrams(theirs, datagrams, Arc::clone(&heard_datagrams)));
     }
-    let question = Question { check, negotiate };
-    let verdict = (protocol(negotiate.protocol).unwrap().talk)(&question, &mut link).await;
+    let verdict = match &check.kind {
+        CheckKind::Agent { send } => {
+            let answer = agent::ask(&mut link, send).await;
+            answer.map(|report| Pass { detail: report.to_string() })
+        }
+        _ => {
+            let question = Question { check, negotiate };
+            (protocol(negotiate.protocol).unwrap().talk)(&question, &mut link).await
+        }
+    };
     // What was said last is heard.
     tokio::task::yield_now().await;
     let bytes: Vec<_> = ears.iter().map(|heard| heard.lock().unwrap().clone()).collect();
     Outcome {
-        trace: recorder.finish(&verdict, negotiate),
+        trace: recorder.finish(&verdict, Some(negotiate)),
         verdict,
         heard: bytes.iter().map(|heard| String::from_utf8_lossy(heard).into_owned()).collect(),
         bytes,

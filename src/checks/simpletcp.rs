@@ -18,6 +18,7 @@ use super::{
     Protocol, Question, failure,
     link::{Link, Sending},
     shown,
+    text::with_line_feeds,
 };
 use crate::{
     model::{Carrier, Failure, Pass, ProtocolInfo, Reason, Transport, Verdict},
@@ -89,17 +90,7 @@ async fn talk(question: &Question<'_>, link: &mut Link<'_>) -> Verdict {
 
 /// What is sent for a request.
 fn bytes(request: &[u8]) -> Vec<u8> {
-    let mut rest = request.get(1..).unwrap_or_default();
-    let mut bytes = Vec::with_capacity(rest.len());
-    while let [first, others @ ..] = rest {
-        let (after, byte) = match rest.strip_prefix(br"\n") {
-            Some(others) => (others, b'\n'),
-            None => (others, *first),
-        };
-        bytes.push(byte);
-        rest = after;
-    }
-    bytes
+    with_line_feeds(request.get(1..).unwrap_or_default())
 }
 
 fn fits(receive: Option<&Pattern>, line: &[u8]) -> bool {

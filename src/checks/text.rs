@@ -37,6 +37,21 @@ pub(super) async fn line(link: &mut Link<'_>) -> Result<Vec<u8>, Failure> {
     }
 }
 
+/// What is sent for a text of the configuration in which `\n` stands for a line feed.
+pub(super) fn with_line_feeds(written: &[u8]) -> Vec<u8> {
+    let mut rest = written;
+    let mut bytes = Vec::with_capacity(rest.len());
+    while let [first, others @ ..] = rest {
+        let (after, byte) = match rest.strip_prefix(br"\n") {
+            Some(others) => (others, b'\n'),
+            None => (others, *first),
+        };
+        bytes.push(byte);
+        rest = after;
+    }
+    bytes
+}
+
 /// Reads a numbered greeting, which must be a good one.
 pub(super) async fn greeting(link: &mut Link<'_>, secret: &Secret) -> Result<(), Failure> {
     let greeting = reply(link).await?;

@@ -628,6 +628,13 @@ pub const CODES: &[(&str, &str)] = &[
          name of their own over TLS, such as https for http.",
     ),
     (
+        "W0409",
+        "`agentport` is what has the agents of the real servers asked; `agentinterval` and `agentsend` only say how. Without it \
+         the servers have the weights that the file gives them, whatever their agents would say.\n\n\
+         \x20 agentport = 9707\n\
+         \x20 agentinterval = 2s",
+    ),
+    (
         "W0501",
         "In the credentials file a value is the rest of its line as it stands there, quotes and all; unlike in the \
          configuration nothing has to be quoted.\n\n\

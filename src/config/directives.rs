@@ -830,7 +830,7 @@ pub const DIRECTIVES: &[Directive] = &[
         default: "5",
         example: "5",
         doc: "When a connect, ping or external check has failed, and at the latest a negotiation in ldap, ldaps or radius. \
-              Where only negotiatetimeout is given it holds here too.",
+              Where only negotiatetimeout is given it holds here too. Agents (agentport) have as long to answer.",
         says: Says::Differ("invalid check timeout value", "invalid check timeout"),
         set: |draft, value| {
             if let Some(timeout) = set::timeout(draft, value) {
@@ -970,6 +970,58 @@ pub const DIRECTIVES: &[Directive] = &[
             if let Some(interval) = set::interval(draft, value) {
                 draft.common().down_interval = Some(interval);
             }
+        },
+        ..ROW
+    },
+    Directive {
+        name: "agentport",
+        extension: true,
+        value: ValueKind::Count,
+        range: "1 to 65535",
+        default: "none: no agent is asked",
+        example: "9707",
+        doc: "The port of an agent on each real server, a program that says in a line of text what it wants: the \
+              protocol of HAProxy's agent-check. It is asked beside the check, over TCP, within checktimeout. 75% or \
+              weight:75% makes the weight that part of the one on the real line (write 100 there, so that there are \
+              parts of it), which is 1 or more unless the agent says 0; weight:30 sets it. A weight of 0 on the real \
+              line stays 0. drain, and a weight of 0, take new connections from the server and leave it in the \
+              kernel, whatever quiescent says; maint treats it as one that is out of service, while its checks go \
+              on; ready ends both. down, fail or stopped take it out of service at once, with a reason behind a #, \
+              until the agent says up and the check passes. What the agent does not mention stays as it was, also \
+              when the agent cannot be asked any more, which is told once. A weight that a person set stays until \
+              the agent says something else than before. That one weight above 0 takes the place of another is told \
+              with -d only. maxconn is not followed: the kernel would count connections that have ended a while ago. \
+              Where all servers are down or without a weight because of their agents, the fallback serves. At a \
+              start, each server stays as the kernel has it until its agent has been asked once.",
+        set: set::agent_port,
+        ..ROW
+    },
+    Directive {
+        name: "agentinterval",
+        extension: true,
+        value: ValueKind::Duration,
+        range: "100ms or more",
+        default: "checkinterval",
+        example: "2s",
+        doc: "How often the agents are asked that agentport turns on.",
+        set: |draft, value| {
+            if let Some(interval) = set::interval(draft, value) {
+                set::in_block(draft, |block, _| block.agent_interval = Some(interval));
+            }
+        },
+        ..ROW
+    },
+    Directive {
+        name: "agentsend",
+        extension: true,
+        value: ValueKind::Quoted,
+        default: "nothing",
+        example: "\"web\\n\"",
+        doc: "What an agent is sent when it is asked, before it says its line; \\n stands for a line feed.",
+        set: |draft, value| {
+            set::in_block(draft, |block, found| {
+                block.agent_send = value.quoted(false, found).unwrap_or_default();
+            })
         },
         ..ROW
     },

@@ -191,6 +191,10 @@ fn expand_service(
                     Checked::By(checks.number(check, is_unverified)?)
                 }
             },
+            agent: match block.agent_port {
+                Some(port) => Some(checks.number(agent(service, *written, port, &timing), false)?),
+                None => None,
+            },
         };
         // Of lines for one server the last counts, but one that only repeats another is that one to ldirectord.
         if seen.insert(server.clone()) {
@@ -305,6 +309,19 @@ fn check(
         fast_interval: timing.fast_interval,
         down_interval: timing.down_interval,
         timeout,
+    }
+}
+
+/// What the agent of a server is asked. It has the time of a simple check.
+fn agent(service: &Service, written: SocketAddr, port: u16, timing: &Timing) -> CheckSpec {
+    let interval = service.block.agent_interval.unwrap_or(timing.interval);
+    CheckSpec {
+        target: SocketAddr::new(written.ip(), port),
+        kind: CheckKind::Agent { send: service.block.agent_send.clone() },
+        interval,
+        fast_interval: interval,
+        down_interval: interval,
+        timeout: timing.check_timeout,
     }
 }
 

@@ -45,7 +45,7 @@ use crate::{
     checks::Checker,
     director::{Action, Director, Event, News, Notice},
     ipvs::{KernelError, Report, Table},
-    model::{Attempted, Desired, ProcessSettings, Trace},
+    model::{Attempted, CheckKind, Desired, ProcessSettings, Trace},
     sinks::{self, log::Log},
     time::Moment,
 };
@@ -317,13 +317,20 @@ impl Daemon {
     }
 
     fn take_verdict(&mut self, ended: Ended, now: Moment) {
-        let Ended { attempt, check, attempted: Attempted { verdict, trace } } = ended;
+        let Ended { attempt, check, attempted: Attempted { verdict, trace, report } } = ended;
         if let Some(end) = trace.certificate_end {
             let shown = Event::CertificateShown { attempt, end, now: clock::wall() };
             self.director.handle(shown, now);
         }
         self.attempts.record(&check, now, &verdict, trace);
-        self.director.handle(Event::CheckFinished { attempt, verdict }, now);
+        let event = match check.kind {
+            CheckKind::Agent { .. } => Event::AgentAnswered {
+                attempt,
+                answer: verdict.map(|_| report.unwrap_or_default()),
+            },
+            _ => Event::CheckFinished { attempt, verdict },
+        };
+        self.director.handle(event, now);
     }
 
     fn take_report(&mut self, report: Report) -> io::Result<()> {

@@ -169,7 +169,7 @@ impl Runner {
 /// For a person who looks for a fault.
 fn tell(task: &Task, attempted: &Attempted) {
     let (attempt, target) = (task.attempt, task.check.target);
-    let Attempted { verdict, trace } = attempted;
+    let Attempted { verdict, trace, .. } = attempted;
     let found = match verdict {
         Ok(pass) => format!("up {}", tame(&pass.detail)),
         Err(failure) => format!("down {}", tame(&failure.to_string())),
@@ -187,6 +187,7 @@ fn broken(error: &JoinError) -> Attempted {
     Attempted {
         verdict: Err(Failure { reason: Reason::Internal, detail }),
         trace: Trace::default(),
+        report: None,
     }
 }
 

@@ -5,7 +5,8 @@ use std::{fmt, net::SocketAddr, sync::Arc};
 use crate::{
     ipvs::{Job, KernelError},
     model::{
-        CertificateEnd, CheckSpec, Failure, ServerKey, ServiceKey, Settings, Share, Stage, Verdict,
+        AgentReport, CertificateEnd, CheckSpec, Failure, ServerKey, ServiceKey, Settings, Share,
+        Stage, Verdict, Weight,
     },
 };
 
@@ -23,7 +24,8 @@ impl fmt::Display for Attempt {
 /// Everything that the shell must do.
 #[derive(Clone, Debug)]
 pub enum Action {
-    /// Run a check and answer with [`super::Event::CheckFinished`].
+    /// Run a check and answer with [`super::Event::CheckFinished`], of an agent with
+    /// [`super::Event::AgentAnswered`].
     StartCheck {
         /// The number to answer with.
         attempt: Attempt,
@@ -151,9 +153,9 @@ pub enum News {
     },
     /// A check failed before enough had passed.
     PassesForgotten(Place),
-    /// Checks took a server into service.
+    /// Checks took a server into service, or its agent let it come back.
     Up(Place),
-    /// Checks took a server out of service.
+    /// Checks or its agent took a server out of service.
     Down(Place, Failure),
     /// A check of this server ended; every attempt, for monitor files and debugging.
     Checked(Place, Verdict),
@@ -168,6 +170,27 @@ pub enum News {
     },
     /// So many checks speak TLS and do not verify certificates. Told at the start and when a reload changes it.
     Unverified(usize),
+    /// A server that serves got another weight because its agent asked for it.
+    ServerReweighted(Place, Share),
+    /// The agent of a server says something else than before.
+    AgentSays {
+        /// The server.
+        place: Place,
+        /// What it says otherwise; not that the server does not work, which is [`News::Down`].
+        changed: AgentReport,
+        /// The weight that the server had of it before, while it works.
+        from: Weight,
+        /// The weight that it has of it now, while it works.
+        to: Weight,
+    },
+    /// The agent of a server cannot be asked; what it said last stays. Told once until it is back.
+    AgentLost(Place, Failure),
+    /// The agent of a server says a word that is not understood; what is understood counts. Told once until it is back.
+    AgentOdd(Place, String),
+    /// The agent of a server can be asked again, and is understood.
+    AgentBack(Place),
+    /// Checks would take a server into service, but that its agent has said that it does not work.
+    DownByAgent(Place),
     /// The fallback begins (`true`) or ends to be needed.
     FallbackNeeded(ServiceKey, bool),
     /// A server or service in the kernel is otherwise than we left it, and stays so.

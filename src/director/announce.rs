@@ -61,6 +61,7 @@ impl Director {
             (true, true) if again => News::ServerQuiescedAnew(place),
             (true, _) => News::ServerQuiesced(place),
             (false, true) => News::ServerAdded(place, share),
+            (false, false) if service.is_reweighted(server) => News::ServerReweighted(place, share),
             (false, false) => News::ServerRestored(place, share),
         }]
     }

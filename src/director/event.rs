@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::Attempt;
 use crate::{
     ipvs::{Report, Table},
-    model::{CertificateEnd, Desired, Verdict},
+    model::{AgentAnswer, CertificateEnd, Desired, Verdict},
 };
 
 /// Everything that can happen.
@@ -26,6 +26,13 @@ pub enum Event {
         end: CertificateEnd,
         /// What the clock on the wall says.
         now: Timestamp,
+    },
+    /// A check that [`super::Action::StartCheck`] began to ask an agent has ended.
+    AgentAnswered {
+        /// Which attempt, as of [`Event::CheckFinished`].
+        attempt: Attempt,
+        /// What it said, or why it could not be asked.
+        answer: AgentAnswer,
     },
     /// The job of [`super::Action::Reconcile`] has ended.
     Reconciled(Report),

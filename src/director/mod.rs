@@ -8,6 +8,7 @@
 //! answers `None`, then waits for the next event or for [`Director::poll_timeout`].
 
 mod action;
+mod agent;
 mod announce;
 mod certificates;
 mod event;
@@ -37,7 +38,8 @@ use self::{
 use crate::{
     ipvs::{Change, Job, Report, Table, Target},
     model::{
-        CertificateEnd, CheckId, CheckSpec, Checked, Desired, Drift, ServerKey, ServiceKey, Verdict,
+        AgentAnswer, AgentReport, CertificateEnd, CheckId, CheckSpec, Checked, Desired, Drift,
+        Failure, Operation, Reason, ServerKey, ServiceKey, Verdict,
     },
     time::Moment,
 };
@@ -116,6 +118,7 @@ impl Director {
             Event::CertificateShown { attempt, end, now } => {
                 self.see_certificate(attempt, end, now)
             }
+            Event::AgentAnswered { attempt, answer } => self.take_answer(attempt, &answer, now),
             Event::Reconciled(report) => self.take_report(&report, now),
             Event::Reloaded { desired, observed } => self.reload(*desired, &observed, now),
             Event::Stop => self.stop(),
@@ -154,9 +157,9 @@ impl Director {
         self.target_when(self.fresh)
     }
 
-    /// Whether a real server of this service with this key is known to work.
+    /// Whether a real server of this service with this key is known to work, and its agent lets it serve.
     pub fn is_up(&self, service: ServiceKey, server: ServerKey) -> bool {
-        self.service(service).is_some_and(|service| service.is_up(server))
+        self.service(service).is_some_and(|service| service.is_serving(server))
     }
 
     /// The checks that speak for the real server of this service with this key: one, unless the file has it twice.
@@ -226,11 +229,12 @@ impl Director {
                 Checked::AlwaysUp | Checked::Never => None,
             }
         });
-        let unknown: BTreeSet<CheckId> = unknown.collect();
+        let unasked = self.services.iter().flat_map(Service::unasked);
+        let unknown: BTreeSet<CheckId> = unknown.chain(unasked).collect();
         self.schedule.hasten(unknown, now);
         let mut paces: BTreeMap<CheckId, Pace> = BTreeMap::new();
         for &(check, service, server) in &self.users {
-            let pace = self.pace(service, server);
+            let pace = self.pace(check, service, server);
             paces.entry(check).and_modify(|known| *known = pace.max(*known)).or_insert(pace);
         }
         self.schedule.keep_pace(paces, now);
@@ -247,13 +251,32 @@ impl Director {
 
     fn take_verdict(&mut self, attempt: Attempt, verdict: &Verdict, now: Moment) {
         let Some(check) = self.schedule.finish(attempt, verdict.is_ok()) else { return };
+        self.conclude(check, now, |director, service, server| {
+            director.judge(service, server, verdict);
+        });
+    }
+
+    fn take_answer(&mut self, attempt: Attempt, answer: &AgentAnswer, now: Moment) {
+        let Some(check) = self.schedule.finish(attempt, answer.is_ok()) else { return };
+        self.conclude(check, now, |director, service, server| {
+            director.hear(service, server, answer);
+        });
+    }
+
+    /// Has what a check found taken for each server that it speaks for, and plans its next attempt.
+    fn conclude(
+        &mut self,
+        check: CheckId,
+        now: Moment,
+        take: impl Fn(&mut Director, usize, usize),
+    ) {
         let mut pace = Pace::Down;
         let mut place = self.users.partition_point(|(user, ..)| *user < check);
         while let Some(&(user, service, server)) = self.users.get(place)
             && user == check
         {
-            self.judge(index(service), index(server), verdict);
-            pace = pace.max(self.pace(service, server));
+            take(self, index(service), index(server));
+            pace = pace.max(self.pace(check, service, server));
             place = place.saturating_add(1);
         }
         self.schedule.plan_next(check, pace, now);
@@ -278,10 +301,12 @@ impl Director {
         }
     }
 
-    /// How often a server is to be checked.
-    fn pace(&self, service: u32, server: u32) -> Pace {
+    /// How often a server is to be checked by this check of it; its agent is always asked as often.
+    fn pace(&self, check: CheckId, service: u32, server: u32) -> Pace {
         let service = self.services.get(index(service));
-        service.and_then(|service| service.pace(index(server))).unwrap_or(Pace::Usual)
+        (service.filter(|service| service.is_checked_by(index(server), check)))
+            .and_then(|service| service.pace(index(server)))
+            .unwrap_or(Pace::Usual)
     }
 
     /// Takes a verdict on one server of one service.
@@ -289,6 +314,8 @@ impl Director {
         let Some(service) = self.services.get_mut(service_place) else { return };
         let outcome = service.judge(server_place, verdict);
         let Some(place) = service.place(server_place) else { return };
+        let is_down_by_agent = service.is_down_by_agent(server_place);
+        let has_agent = service.has_agent(server_place);
         let failure_count = service.config().failure_count.get();
         let rise_count = service.config().rise_count.get();
         if service.config().monitor_file.is_some() {
@@ -304,15 +331,58 @@ impl Director {
             }
             (Outcome::PassesForgotten, _) => self.publish(News::PassesForgotten(place)),
             (Outcome::CameUp, _) => {
-                self.publish(News::Up(place));
+                self.publish(match is_down_by_agent {
+                    true => News::DownByAgent(place),
+                    false => News::Up(place),
+                });
                 self.note_transition(service_place, place);
             }
             (Outcome::WentDown, Err(failure)) => {
                 self.publish(News::Down(place, failure.clone()));
                 self.note_transition(service_place, place);
             }
-            (Outcome::StaysDown, Err(failure)) => self.publish(News::Down(place, failure.clone())),
+            (Outcome::StaysDown, Err(failure)) => {
+                self.publish(News::Down(place, failure.clone()));
+                if has_agent {
+                    // It may have stayed in the kernel until this was known.
+                    self.note_transition(service_place, place);
+                }
+            }
             _ => {}
+        }
+    }
+
+    /// Takes the answer of the agent of one server of one service.
+    fn hear(&mut self, service_place: usize, server_place: usize, answer: &AgentAnswer) {
+        let Some(service) = self.services.get_mut(service_place) else { return };
+        let Some(told) = service.hear(server_place, answer) else { return };
+        let Some(place) = service.place(server_place) else { return };
+        if let (Err(failure), true) = (answer, told.missed) {
+            self.publish(News::AgentLost(place, failure.clone()));
+        }
+        if let Some(heard) = told.heard {
+            if heard.came_back {
+                self.publish(News::AgentBack(place));
+            }
+            if let Some(word) = heard.became_odd {
+                self.publish(News::AgentOdd(place, word));
+            }
+            let (from, to) = told.weights;
+            let AgentReport { admission, operation, .. } = &heard.changed;
+            let is_news = admission.is_some() || operation.is_some();
+            if is_news || (from != to && heard.changed.weight.is_some()) {
+                self.publish(News::AgentSays { place, changed: heard.changed, from, to });
+            }
+            if let Some(Operation::Down(words)) = heard.went_down {
+                let detail = format!("the agent says {words}");
+                self.publish(News::Down(place, Failure { reason: Reason::Command, detail }));
+            }
+        }
+        if told.came_up {
+            self.publish(News::Up(place));
+        }
+        if told.is_transition {
+            self.note_transition(service_place, place);
         }
     }
 
@@ -464,6 +534,9 @@ fn users(services: &[Service]) -> Vec<(CheckId, u32, u32)> {
         for (server_place, server) in (0u32..).zip(&service.config().servers) {
             if let Checked::By(check) = server.checked {
                 users.push((check, service_place, server_place));
+            }
+            if let Some(agent) = server.agent {
+                users.push((agent, service_place, server_place));
             }
         }
     }

@@ -219,6 +219,7 @@ impl Reconciler {
     /// Writes a plan. Where somebody else was here or answers were lost, the services concerned are read anew and
     /// `again` plans for the target of just those; what comes of that is final.
     fn settle(&mut self, ops: Vec<Op>, again: &dyn Fn(&Table, &Target) -> Vec<Op>) -> Done {
+        let owed = self.owed.clone();
         let mut done = self.write(ops, &BTreeSet::new());
         let contested = contested_services(&done);
         if !contested.is_empty() {
@@ -243,6 +244,10 @@ impl Reconciler {
                 let lost = is_lost(&tried.1);
                 tried.1 = Ok(());
                 lost && !planned.contains(&tried.0.piece())
+            });
+            // What was held back and is not planned once more is as it should be.
+            self.owed.retain(|piece| {
+                owed.contains(piece) || planned.contains(piece) || !read.contains(&piece.0)
             });
             let mut second = self.write(ops, &failed);
             // What is contested again is told as it is, but the mirror has to know.

@@ -70,6 +70,11 @@ pub enum CheckKind {
     },
     /// Whether it answers in its own protocol.
     Negotiate(Negotiate),
+    /// What an agent on it says of it; the answer is no verdict.
+    Agent {
+        /// What is sent to the agent first, as written; may be empty.
+        send: Vec<u8>,
+    },
     /// A negotiation, then this many connects, then a negotiation again (`checktype=N`).
     Combined {
         /// How many connects follow a negotiation that passed.
@@ -248,7 +253,7 @@ pub enum Reason {
     Mismatch,
     /// It refused the login.
     Denied,
-    /// The external program said so, or could not be run.
+    /// An external program or an agent said so, or the program could not be run.
     Command,
     /// The fault is ours: no socket, no memory.
     Internal,

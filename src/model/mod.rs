@@ -3,6 +3,7 @@
 //! The words are those of the glossary in `ARCHITECTURE.md`.
 //! `config` makes a [`Desired`] from a file; every later layer reads it and none changes it.
 
+mod agent;
 mod check;
 mod http;
 mod policy;
@@ -13,6 +14,7 @@ mod trace;
 
 use std::sync::Arc;
 
+pub use agent::{Admission, AgentAnswer, AgentReport, AgentWeight, Operation};
 pub use check::{
     Carrier, CheckId, CheckKind, CheckSpec, DnsRecord, Failure, Negotiate, Pass, ProtocolInfo,
     Reason, Secret, Stage, Verdict,

@@ -144,6 +144,8 @@ pub struct RealServer {
     pub share: Share,
     /// Who decides whether it works.
     pub checked: Checked,
+    /// Who asks its agent, if it has one: a check of [`super::CheckKind::Agent`].
+    pub agent: Option<CheckId>,
 }
 
 /// What serves when no real server does.

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use super::{CertificateEnd, Verdict};
+use super::{AgentReport, CertificateEnd, Verdict};
 
 /// What a part of an attempt is spent on, in the usual order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
@@ -123,6 +123,8 @@ pub struct Attempted {
     pub verdict: Verdict,
     /// How it went.
     pub trace: Trace,
+    /// Of an agent that answered, what it said.
+    pub report: Option<AgentReport>,
 }
 
 #[cfg(test)]

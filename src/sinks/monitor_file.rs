@@ -136,6 +136,8 @@ fn id(service: &VirtualService, server: &RealServer, check: &CheckSpec) -> Strin
         CheckKind::ExternalPerl { program, .. } => {
             (format!("external-perl:{}", program.display()), None)
         }
+        // An agent speaks beside the checks, and has no line.
+        CheckKind::Agent { .. } => ("agent".to_owned(), None),
         CheckKind::Connect => ("connect".to_owned(), None),
         // A connect check of a udp service is a ping.
         CheckKind::Ping { .. } if protocol(service.key) == "udp" => ("connect".to_owned(), None),
@@ -240,6 +242,7 @@ mod tests {
                 thresholds: Thresholds::default(),
             },
             checked: Checked::By(CheckId::new(0).unwrap()),
+            agent: None,
         };
         let negotiate = Negotiate {
             protocol: "http",

@@ -40,6 +40,21 @@ pub fn log(notice: &Notice, trace: Option<&Trace>) {
         News::Drifted(service, _) | News::Missing(service, _) => {
             tracing::warn!(%service, "{}", line(notice).unwrap_or_default());
         }
+        News::AgentLost(place, _) | News::AgentOdd(place, _) | News::DownByAgent(place) => {
+            let line = line(notice).unwrap_or_default();
+            tracing::warn!(service = %place.service, server = %place.server, "{line}");
+        }
+        // Where weights follow the load these come every few seconds.
+        News::AgentSays { place, from, to, changed }
+            if changed.is_weight() && from.get() > 0 && to.get() > 0 =>
+        {
+            let line = line(notice).unwrap_or_default();
+            tracing::debug!(service = %place.service, server = %place.server, "{line}");
+        }
+        News::ServerReweighted(place, _) => {
+            let line = line(notice).unwrap_or_default();
+            tracing::debug!(service = %place.service, server = %place.server, "{line}");
+        }
         News::ServiceAdded(service, _)
         | News::ServiceChanged(service, _)
         | News::ServicePurged(service)
@@ -55,6 +70,8 @@ pub fn log(notice: &Notice, trace: Option<&Trace>) {
         | News::FailuresForgotten(place)
         | News::SoftPass { place, .. }
         | News::PassesForgotten(place)
+        | News::AgentSays { place, .. }
+        | News::AgentBack(place)
         | News::Up(place) => {
             let line = line(notice).unwrap_or_default();
             tracing::info!(service = %place.service, server = %place.server, "{line}");
@@ -113,6 +130,39 @@ pub fn line(notice: &Notice) -> Option<String> {
                 "Check failed, server is down: {}: {}",
                 checked_place(place),
                 tame(&failure.to_string())
+            )
+        }
+        News::ServerReweighted(place, share) => format!(
+            "Reweighted {} server: {} (Weight set to {})",
+            place.role,
+            mapped(place),
+            share.weight
+        ),
+        News::AgentSays { place, changed, from, to } => {
+            let place = checked_place(place);
+            format!("Agent of real server: {place} says {changed}: weight {from} -> {to}")
+        }
+        News::AgentLost(place, failure) => {
+            format!(
+                "Agent of real server: {} cannot be asked, what it said last stays: {}",
+                checked_place(place),
+                tame(&failure.to_string())
+            )
+        }
+        News::AgentOdd(place, word) => {
+            format!(
+                "Agent of real server: {} says what is not understood, the rest counts: {}",
+                checked_place(place),
+                tame(word)
+            )
+        }
+        News::AgentBack(place) => {
+            format!("Agent of real server: {} is understood again", checked_place(place))
+        }
+        News::DownByAgent(place) => {
+            format!(
+                "Check passed, server stays down until its agent says up: {}",
+                checked_place(place)
             )
         }
         News::Drifted(service, None) => {
@@ -210,8 +260,8 @@ mod tests {
     use crate::{
         director::Role,
         model::{
-            CertificateEnd, Failure, Family, Forwarding, Reason, ServerKey, ServiceKey, Settings,
-            Share, Thresholds, Transport, Weight,
+            Admission, AgentReport, CertificateEnd, Failure, Family, Forwarding, Reason, ServerKey,
+            ServiceKey, Settings, Share, Thresholds, Transport, Weight,
         },
     };
 
@@ -362,6 +412,55 @@ mod tests {
         ];
         for (phase, news, expected) in cases {
             assert_eq!(line_of(phase, news), expected);
+        }
+    }
+
+    #[test]
+    fn what_agents_say_has_lines_of_its_own() {
+        let address = "192.0.2.1:80".parse().unwrap();
+        let place = Place {
+            service: ServiceKey::Address { transport: Transport::Tcp, address },
+            server: ServerKey("10.0.0.7:80".parse().unwrap()),
+            written: "10.0.0.7:80".parse().unwrap(),
+            role: Role::Real,
+        };
+        let share = Share {
+            forwarding: Forwarding::Route,
+            weight: Weight::ONE,
+            thresholds: Thresholds::default(),
+        };
+        let drain = AgentReport { admission: Some(Admission::Drain), ..AgentReport::default() };
+        let refused = Failure { reason: Reason::Refused, detail: "no\nway".to_owned() };
+        let from = Weight::new(100).unwrap();
+        let at = "10.0.0.7:80 (tcp:192.0.2.1:80)";
+        for (news, expected) in [
+            (
+                News::AgentSays { place, changed: drain, from, to: Weight::ZERO },
+                format!("Agent of real server: {at} says drain: weight 100 -> 0"),
+            ),
+            (
+                News::AgentLost(place, refused),
+                format!(
+                    "Agent of real server: {at} cannot be asked, what it said last stays: refused: no.way"
+                ),
+            ),
+            (
+                News::AgentOdd(place, "hello".to_owned()),
+                format!(
+                    "Agent of real server: {at} says what is not understood, the rest counts: hello"
+                ),
+            ),
+            (News::AgentBack(place), format!("Agent of real server: {at} is understood again")),
+            (
+                News::DownByAgent(place),
+                format!("Check passed, server stays down until its agent says up: {at}"),
+            ),
+            (
+                News::ServerReweighted(place, share),
+                "Reweighted real server: 10.0.0.7:80 (192.0.2.1:80) (Weight set to 1)".to_owned(),
+            ),
+        ] {
+            assert_eq!(line_of(Phase::Running, news), expected);
         }
     }
 

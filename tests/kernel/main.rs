@@ -11,6 +11,7 @@
     reason = "tests fail by panicking, also in their helpers; this is the main function of a test program"
 )]
 
+mod agent;
 mod conformance;
 mod manual;
 mod smoke;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         Some(denied) => Trial::test(name, move || lab::in_thread(denied)),
         None => lab::trial(name, move |_| run()),
     }));
+    trials.extend(agent::trials());
     trials.extend(tls::trials());
     trials.extend(manual::trials());
     lab::run(trials)

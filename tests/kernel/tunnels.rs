@@ -138,6 +138,7 @@ impl Directed {
                 written: real.0,
                 share: through(gue(6080)),
                 checked: Checked::By(CheckId::new(0).unwrap()),
+                agent: None,
             }],
             fallback: Some(Fallback { key: fallback, written: fallback.0, share: through(GRE) }),
             fallback_command: None,

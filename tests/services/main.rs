@@ -15,6 +15,7 @@ mod apache;
 mod bind;
 mod dovecot;
 mod freeradius;
+mod haproxy;
 mod inn;
 mod kamailio;
 mod nginx;
@@ -62,5 +63,6 @@ fn main() -> ExitCode {
     while !queues.is_empty() {
         queues.retain_mut(|queue| queue.next().map(|trial| trials.push(trial)).is_some());
     }
+    trials.push(haproxy::trial());
     lab::run_on_any_kernel(trials)
 }

@@ -18,7 +18,7 @@ use std::{
 use ldirectord::{
     checks::{Checker, catalogue},
     config::{self, File, NoFiles, World},
-    model::{Reason, Stage, Verdict},
+    model::{Desired, Reason, Stage, Verdict},
 };
 use libtest_mimic::Failed;
 use nix::{
@@ -299,20 +299,8 @@ impl Server {
     }
 
     fn check(&self, case: &Case) -> Verdict {
-        let catalogue = catalogue();
-        let names = FewNames::default();
-        let world = World {
-            names: &names,
-            files: &NoFiles,
-            protocols: &catalogue,
-            host_name: "director",
-            expire_quiescent_template: None,
-        };
         let text = case.lines(1, PATIENT).replace('@', &self.folder.display().to_string());
-        let loaded = config::load(File::new("ldirectord.cf", text), &world);
-        let Some(desired) = loaded.desired else {
-            panic!("{}", config::draw(&loaded.sources, &loaded.diagnostics, false))
-        };
+        let desired = desired(text);
         let [spec] = desired.checks.as_slice() else { panic!("not one check: {desired:?}") };
         // On a thread in the namespace, whose sockets are the namespace's.
         self.namespace.enter(|| {
@@ -341,6 +329,24 @@ impl Server {
         }
         text
     }
+}
+
+/// What a configuration asks for.
+pub(crate) fn desired(text: String) -> Desired {
+    let catalogue = catalogue();
+    let names = FewNames::default();
+    let world = World {
+        names: &names,
+        files: &NoFiles,
+        protocols: &catalogue,
+        host_name: "director",
+        expire_quiescent_template: None,
+    };
+    let loaded = config::load(File::new("ldirectord.cf", text), &world);
+    let Some(desired) = loaded.desired else {
+        panic!("{}", config::draw(&loaded.sources, &loaded.diagnostics, false))
+    };
+    desired
 }
 
 /// Whether a thread of the process is neither stopped nor at its end.

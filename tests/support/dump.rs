@@ -135,10 +135,16 @@ fn service(text: &mut String, service: &VirtualService, desired: &Desired) {
                 .unwrap();
         }
         match server.checked {
-            Checked::AlwaysUp => line!(text, ", always up"),
-            Checked::Never => line!(text, ", never up"),
-            Checked::By(id) => line!(text, ", check {id}: {}", check(desired.check(id).unwrap())),
+            Checked::AlwaysUp => text.push_str(", always up"),
+            Checked::Never => text.push_str(", never up"),
+            Checked::By(id) => {
+                write!(text, ", check {id}: {}", check(desired.check(id).unwrap())).unwrap();
+            }
         }
+        if let Some(id) = server.agent {
+            write!(text, ", beside it {id}: {}", check(desired.check(id).unwrap())).unwrap();
+        }
+        line!(text, "");
     }
     if let Some(fallback) = &service.fallback {
         let by = forwarding(fallback.share.forwarding);
@@ -179,6 +185,10 @@ fn check(check: &CheckSpec) -> String {
         CheckKind::ExternalPerl { program, arguments } => {
             format!("run perl {program:?} {arguments:?}")
         }
+        CheckKind::Agent { send } => match String::from_utf8_lossy(send) {
+            send if send.is_empty() => format!("agent {target}"),
+            send => format!("agent {target} {send:?}"),
+        },
         CheckKind::Negotiate(talk) => negotiate(talk, target),
         CheckKind::Combined { connects, connect_timeout, negotiate: talk } => {
             format!(

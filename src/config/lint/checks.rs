@@ -69,6 +69,7 @@ impl Whole<'_> {
             url_as_path(service, findings);
             self.body_of_get(service, findings);
             self.expected_headers(service, &mut patterns, findings);
+            agent_without_port(service, findings);
         }
     }
 
@@ -395,6 +396,19 @@ fn proxy_without_url(service: &Service, findings: &mut Findings) {
 fn scheme(request: &[u8]) -> Option<&[u8]> {
     let request = request.strip_prefix(b"/").unwrap_or(request);
     request.strip_prefix(b"http://").or_else(|| request.strip_prefix(b"https://"))
+}
+
+/// Agents of which it is said how they are asked, and not where.
+fn agent_without_port(service: &Service, findings: &mut Findings) {
+    let block = &service.block;
+    let said = |name| block.said.value(name).map(|place| (name, place));
+    if block.agent_port.is_none()
+        && let Some((name, place)) = said("agentinterval").or_else(|| said("agentsend"))
+    {
+        let fault = format!("`{name}` says nothing without `agentport`, and no agent is asked");
+        let fault = Diagnostic::warning("W0409", place, fault);
+        findings.push(fault.hint("for example: agentport = 9707"));
+    }
 }
 
 /// A ping where somebody may think that more is asked.

@@ -90,6 +90,12 @@ pub(in crate::config) fn check_port(draft: &mut Draft<'_>, value: &Value<'_>) {
     }
 }
 
+pub(in crate::config) fn agent_port(draft: &mut Draft<'_>, value: &Value<'_>) {
+    if let Some(port) = value.port(&mut draft.findings) {
+        in_block(draft, |block, _| block.agent_port = Some(port));
+    }
+}
+
 pub(in crate::config) fn request(draft: &mut Draft<'_>, value: &Value<'_>) {
     in_block(draft, |block, findings| {
         if let Some(found) = value.quoted(false, findings) {
