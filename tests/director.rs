@@ -16,6 +16,7 @@
 //! 20s   ipvsadm - tcp 203.0.113.1:80 192.0.2.11:80        somebody deletes a server (or, without one, a service)
 //! 20s   ipvsadm ~ tcp 203.0.113.1:80 192.0.2.11:80 3      somebody sets a weight
 //! 20s   deny on | deny off       the kernel refuses every change
+//! 20s   hide on | hide off       the kernel's table cannot be read
 //! == transcript
 //! ```
 #![expect(
@@ -87,28 +88,40 @@ impl config::Names for Numbers {
 
 /// A kernel in memory that several can reach.
 #[derive(Clone)]
-struct Shared(Arc<Mutex<(Memory, bool)>>);
+struct Shared(Arc<Mutex<Moody>>);
+
+/// A kernel in memory, and whether it refuses every change and every look.
+struct Moody {
+    memory: Memory,
+    denies: bool,
+    hides: bool,
+}
 
 impl Kernel for Shared {
     fn table(&mut self) -> Result<Table, KernelError> {
-        self.0.lock().unwrap().0.table()
+        let moody = &mut *self.0.lock().unwrap();
+        match moody.hides {
+            true => Err(denial("read the table")),
+            false => moody.memory.table(),
+        }
     }
 
     fn service(&mut self, key: &ServiceKey) -> Result<Option<Entry>, KernelError> {
-        self.0.lock().unwrap().0.service(key)
+        self.0.lock().unwrap().memory.service(key)
     }
 
     fn apply(&mut self, ops: &[Op]) -> Vec<Result<(), KernelError>> {
-        let (memory, denied) = &mut *self.0.lock().unwrap();
-        if !*denied {
-            return memory.apply(ops);
+        let moody = &mut *self.0.lock().unwrap();
+        match moody.denies {
+            true => ops.iter().map(|op| Err(denial(&format!("change {}", op.service())))).collect(),
+            false => moody.memory.apply(ops),
         }
-        let denial = |op: &Op| {
-            let message = format!("cannot change {}: not permitted", op.service());
-            Err(KernelError { kind: KernelErrorKind::Denied, message, hint: None })
-        };
-        ops.iter().map(denial).collect()
     }
+}
+
+fn denial(tried: &str) -> KernelError {
+    let message = format!("cannot {tried}: not permitted");
+    KernelError { kind: KernelErrorKind::Denied, message, hint: None }
 }
 
 /// A scene, read.
@@ -136,7 +149,7 @@ impl Scene {
 
     fn play(mut self) -> String {
         let memory = Memory { table: self.table.clone(), ..Memory::default() };
-        let kernel = Shared(Arc::new(Mutex::new((memory, false))));
+        let kernel = Shared(Arc::new(Mutex::new(Moody { memory, denies: false, hides: false })));
         let (start, words) = self.events.remove(0);
         assert_eq!(words, ["start"], "a scene begins with start");
         let desired = self.configs.pop_front().expect("a configuration");
@@ -181,23 +194,24 @@ impl Play {
             }
             ["quiet"] => {}
             ["reload"] => {
-                let observed = Box::new(self.kernel.0.lock().unwrap().0.table.clone());
+                let observed = Box::new(self.kernel.0.lock().unwrap().memory.table.clone());
                 let desired = Box::new(configs.pop_front().expect("another configuration"));
                 self.director.handle(Event::Reloaded { desired, observed }, at);
             }
             ["stop"] => self.director.handle(Event::Stop, at),
-            ["deny", state] => self.kernel.0.lock().unwrap().1 = *state == "on",
+            ["deny", state] => self.kernel.0.lock().unwrap().denies = *state == "on",
+            ["hide", state] => self.kernel.0.lock().unwrap().hides = *state == "on",
             ["ipvsadm", "-", kind, service] => {
-                let services = &mut self.kernel.0.lock().unwrap().0.table.services;
+                let services = &mut self.kernel.0.lock().unwrap().memory.table.services;
                 services.remove(&service_key(kind, service)).expect("a service to delete");
             }
             ["ipvsadm", "-", kind, service, server] => {
-                let services = &mut self.kernel.0.lock().unwrap().0.table.services;
+                let services = &mut self.kernel.0.lock().unwrap().memory.table.services;
                 let entry = services.get_mut(&service_key(kind, service)).expect("a service");
                 entry.servers.remove(&ServerKey(address(server))).expect("a server to delete");
             }
             ["ipvsadm", "~", kind, service, server, weight] => {
-                let services = &mut self.kernel.0.lock().unwrap().0.table.services;
+                let services = &mut self.kernel.0.lock().unwrap().memory.table.services;
                 let entry = services.get_mut(&service_key(kind, service)).expect("a service");
                 let share = entry.servers.get_mut(&ServerKey(address(server))).expect("a server");
                 share.weight = Weight::new(weight.parse().unwrap()).unwrap();

@@ -199,6 +199,10 @@ impl Rounds {
 
     /// The differences of a report that have not been told yet.
     pub(super) fn news_of_drift(&mut self, report: &Report) -> Vec<News> {
+        // Who could not look knows of no difference that is gone.
+        if report.unread.is_some() {
+            return Vec::new();
+        }
         let still: BTreeSet<&Piece> = report.drifted.iter().chain(&report.missing).collect();
         self.told.retain(|(service, server), what| {
             ![DRIFTED, MISSING].contains(&what.as_str())
