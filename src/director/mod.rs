@@ -8,6 +8,7 @@
 //! answers `None`, then waits for the next event or for [`Director::poll_timeout`].
 
 mod action;
+mod alerts;
 mod announce;
 mod event;
 mod health;
@@ -22,9 +23,11 @@ use std::{
 };
 
 pub use action::{Action, Attempt, News, Notice, Phase, Place, Role};
+pub use alerts::{Alert, Mail};
 pub use event::Event;
 
 use self::{
+    alerts::Alerts,
     health::{Outcome, Pace},
     rounds::{Round, Rounds},
     schedule::Schedule,
@@ -59,6 +62,9 @@ pub struct Director {
     drift: Drift,
     /// Of each service, whether its fallback was last told to be needed.
     fallback_told: BTreeMap<ServiceKey, bool>,
+    alerts: Alerts,
+    /// The moment of what happened last.
+    now: Moment,
     actions: VecDeque<Action>,
     end: End,
 }
@@ -90,6 +96,8 @@ impl Director {
             fresh: true,
             drift: Drift::default(),
             fallback_told: BTreeMap::new(),
+            alerts: Alerts::default(),
+            now,
             actions: VecDeque::new(),
             end: End::Far,
         };
@@ -100,6 +108,7 @@ impl Director {
 
     /// Something happened. Afterwards every `poll_` may answer otherwise.
     pub fn handle(&mut self, event: Event, now: Moment) {
+        self.now = now;
         match event {
             Event::CheckFinished { attempt, verdict } => self.take_verdict(attempt, &verdict, now),
             Event::Reconciled(report) => self.take_report(&report, now),
@@ -111,6 +120,7 @@ impl Director {
 
     /// Time has passed. To be called at the latest at [`Director::poll_timeout`]; a call too many is harmless.
     pub fn handle_timeout(&mut self, now: Moment) {
+        self.now = now;
         self.settle(now);
     }
 
@@ -121,7 +131,9 @@ impl Director {
         if self.end != End::Far {
             return None;
         }
-        [self.schedule.next_due(), self.rounds.next_timeout()].into_iter().flatten().min()
+        let timeouts =
+            [self.schedule.next_due(), self.rounds.next_timeout(), self.alerts.next_timeout()];
+        timeouts.into_iter().flatten().min()
     }
 
     /// What the shell must do next; to be called until it answers `None`.
@@ -187,6 +199,7 @@ impl Director {
         let index = &self.index;
         self.fallback_told.retain(|key, _| index.contains_key(key));
         self.users = users(&self.services);
+        self.alerts.follow(&self.services, self.now);
         self.fresh = true;
         self.rounds.note_everything();
         self.drift = desired.process.drift;
@@ -276,7 +289,10 @@ impl Director {
                 self.publish(News::Down(place, failure.clone()));
                 self.note_transition(service_place, place);
             }
-            (Outcome::StaysDown, Err(failure)) => self.publish(News::Down(place, failure.clone())),
+            (Outcome::StaysDown, Err(failure)) => {
+                self.publish(News::Down(place, failure.clone()));
+                self.tell_inaccessible(service_place, place);
+            }
             _ => {}
         }
     }
@@ -289,6 +305,14 @@ impl Director {
             self.rounds.note_server(place.service, fallback.key);
         }
         self.tell_fallback(service_place);
+    }
+
+    /// A server was never known to work: of what became of it in the kernel before nobody was told by mail.
+    fn tell_inaccessible(&mut self, service_place: usize, place: Place) {
+        let service = self.services.get(service_place);
+        if service.is_some_and(|service| service.config().alerts.post.is_some()) {
+            self.publish(News::ServerInaccessible(place));
+        }
     }
 
     fn tell_fallback(&mut self, service_place: usize) {
@@ -320,7 +344,7 @@ impl Director {
             self.disown(&round, report);
         }
         if self.end == End::Reached {
-            self.actions.push_back(Action::Finish);
+            self.finish();
         }
     }
 
@@ -359,6 +383,12 @@ impl Director {
                 }
                 if self.schedule.all_seen() && !self.rounds.is_busy() {
                     self.phase = Phase::Running;
+                }
+                while let Some(place) = self.alerts.next_reminder(now) {
+                    self.publish(News::ServerInaccessible(place));
+                }
+                while let Some(mail) = self.alerts.next_mail(now) {
+                    self.actions.push_back(Action::Send(mail));
                 }
             }
             End::Asked if !self.rounds.is_busy() => self.delete_services(),
@@ -399,7 +429,7 @@ impl Director {
             .collect();
         if leaving.is_empty() {
             self.end = End::Reached;
-            self.actions.push_back(Action::Finish);
+            self.finish();
         } else {
             self.end = End::Deleting;
             self.rounds.begin_last();
@@ -407,8 +437,25 @@ impl Director {
         }
     }
 
+    fn finish(&mut self) {
+        while let Some(mail) = self.alerts.last_mail(self.now) {
+            self.actions.push_back(Action::Send(mail));
+        }
+        self.actions.push_back(Action::Finish);
+    }
+
     fn publish(&mut self, news: News) {
-        self.actions.push_back(Action::Publish(Notice { phase: self.phase, news }));
+        let notice = Notice { phase: self.phase, news };
+        let key = match &notice.news {
+            News::ServerPurged(service, _) => Some(service),
+            news => news.place().map(|place| &place.service),
+        };
+        if let Some(place) = key.and_then(|key| self.index.get(key))
+            && let Some(service) = self.services.get(*place)
+        {
+            self.alerts.hear(&notice, service, self.now);
+        }
+        self.actions.push_back(Action::Publish(notice));
     }
 
     /// What must hold after every call; costs as much as everything there is, so only where tests run.

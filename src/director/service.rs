@@ -100,6 +100,11 @@ impl Service {
         self.up == 0
     }
 
+    /// How many real servers work.
+    pub(super) fn up(&self) -> usize {
+        self.up
+    }
+
     /// Takes a verdict on the server at this place of the configuration.
     pub(super) fn judge(&mut self, place: usize, verdict: &Verdict) -> Outcome {
         let Some(health) = self.health.get_mut(place) else { return Outcome::Same };
@@ -161,6 +166,12 @@ impl Service {
     /// The real servers that work.
     pub(super) fn working(&self) -> impl Iterator<Item = &RealServer> {
         self.config.servers.iter().zip(&self.health).filter(|(_, h)| h.is_up()).map(|(s, _)| s)
+    }
+
+    /// Whether a real server with this key has not been checked yet, and none with it works.
+    pub(super) fn is_unknown(&self, key: ServerKey) -> bool {
+        let is_unknown = |place| self.health.get(place) == Some(&Health::Unknown);
+        !self.is_up(key) && self.with_key(key).any(|(place, _)| is_unknown(place))
     }
 
     /// The real servers that have not been checked yet.
