@@ -4,8 +4,8 @@ use lettre::{
     Address, Message,
     address::Envelope,
     message::{
-        Mailbox, Mailboxes,
-        header::{ContentType, HeaderName, HeaderValue},
+        Body, Mailbox, Mailboxes, MessageBuilder,
+        header::{ContentTransferEncoding, ContentType, HeaderName, HeaderValue},
     },
 };
 
@@ -47,17 +47,30 @@ impl Sender {
             Envelope::new(Some(from.email.clone()), to).map_err(|error| lasting(&error))?;
         let mut builder = Message::builder()
             .from(from)
-            .subject(letter.subject.clone())
             .date_now()
             .message_id(None)
             // RFC 3834, section 5.1: nobody's holiday notice answers.
-            .raw_header(raw("Auto-Submitted", "auto-generated"))
+            .raw_header(as_it_is("Auto-Submitted", "auto-generated"))
             .header(ContentType::TEXT_PLAIN)
             .envelope(envelope);
-        for mailbox in recipients {
-            builder = builder.to(mailbox);
+        // Filters look for a line as ldirectord writes it: as long as it is, and not encoded where it need not be.
+        builder = match is_plain(&letter.subject) {
+            true => builder.raw_header(as_it_is("Subject", &letter.subject)),
+            false => builder.subject(letter.subject.clone()),
+        };
+        if is_plain(&post.recipients) {
+            builder = builder.raw_header(as_it_is("To", &post.recipients));
+        } else {
+            builder = recipients.into_iter().fold(builder, MessageBuilder::to);
         }
-        builder.body(letter.text.clone()).map_err(|error| lasting(&error))
+        let text = letter.text.replace('\n', "\r\n");
+        let body = match text.split("\r\n").all(is_plain) {
+            true => {
+                Body::dangerous_pre_encoded(text.into_bytes(), ContentTransferEncoding::SevenBit)
+            }
+            false => Body::new(text),
+        };
+        builder.body(body).map_err(|error| lasting(&error))
     }
 
     /// The addresses of `emailalert`.
@@ -86,8 +99,15 @@ fn no_address(written: &str, error: &dyn std::fmt::Display) -> Fault {
     Fault::lasting(format!("`{written}` is no mail address: {error}"))
 }
 
-fn raw(name: &'static str, value: &str) -> HeaderValue {
-    HeaderValue::new(HeaderName::new_from_ascii_str(name), value.to_owned())
+/// Whether this can be a header field or a line as it is (RFC 5322, sections 2.1.1 and 2.2).
+fn is_plain(text: &str) -> bool {
+    text.len() < 900 && text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic())
+}
+
+/// A field with a text that is plain.
+fn as_it_is(name: &'static str, text: &str) -> HeaderValue {
+    let name = HeaderName::new_from_ascii_str(name);
+    HeaderValue::dangerous_new_pre_encoded(name, text.to_owned(), text.to_owned())
 }
 
 #[cfg(test)]
@@ -138,6 +158,28 @@ mod tests {
             assert!(text.contains(line), "{line:?} in {text}");
         }
         assert!(text.contains("Subject: =?utf-8?"), "{text}");
+        let long = "x".repeat(200);
+        let plain = Letter {
+            subject: format!("Deleted {long}"),
+            logged: String::new(),
+            text: format!("Log-Message: {long}\n"),
+        };
+        let sender = Sender { host: "director".to_owned(), user: "root".to_owned() };
+        let post = Post {
+            recipients: "root, a@example.org".to_owned(),
+            from: None,
+            server: None,
+            digest_above: 0,
+        };
+        let text = sender.message(&post, &plain).unwrap().formatted();
+        let text = String::from_utf8(text).unwrap();
+        for line in [
+            format!("\r\nSubject: Deleted {long}\r\n"),
+            "\r\nTo: root, a@example.org\r\n".to_owned(),
+            format!("\r\n\r\nLog-Message: {long}\r\n"),
+        ] {
+            assert!(text.contains(&line), "{line:?} in {text}");
+        }
         let named = message("a@example.org", Some("LVS <lvs@example.org>")).unwrap();
         assert_eq!(named.envelope().from().unwrap().to_string(), "lvs@example.org");
     }
