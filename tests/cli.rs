@@ -41,6 +41,7 @@ fn usage_is_printed_for_words_that_make_no_sense() {
     Usage: ldirectord [-d|--debug] [--table kernel|memory] [--] [CONFIG] COMMAND
            ldirectord validate [--strict] [--json] [FILE]
            ldirectord explain [CODE|DIRECTIVE|SERVICE ...]
+           ldirectord alert test [CONFIG]
            ldirectord -h|-?|--help | -v|--version
 
     Commands:
@@ -53,6 +54,7 @@ fn usage_is_printed_for_words_that_make_no_sense() {
       status        Say whether it runs
       validate      Say what is wrong or doubtful in a file
       explain       Say what a code, a directive or a service means
+      alert test    Send the mails that CONFIG asks for, to try them
 
     Options:
       -d, --debug           Stay in the foreground and log in detail to standard error
@@ -107,6 +109,7 @@ fn help_wins_over_version() {
     Usage: ldirectord [-d|--debug] [--table kernel|memory] [--] [CONFIG] COMMAND
            ldirectord validate [--strict] [--json] [FILE]
            ldirectord explain [CODE|DIRECTIVE|SERVICE ...]
+           ldirectord alert test [CONFIG]
            ldirectord -h|-?|--help | -v|--version
 
     Commands:
@@ -121,6 +124,7 @@ fn help_wins_over_version() {
                     ldirectord validate --help says more
       explain       Say what a code of validate, a directive or a service means; without a word
                     everything is listed
+      alert test    Send everybody whom CONFIG wants to be mailed a mail, and say what came of it
 
     CONFIG is looked for as /etc/ha.d/CONFIG, /etc/ha.d/conf/CONFIG and CONFIG, and is
     ldirectord.cf when it is not given.
@@ -781,7 +785,7 @@ fn explain_knows_codes_directives_and_services() {
     `recieve` is no code, directive or service
     hint: did you mean receive?
     `mail` is no code, directive or service
-    hint: did you mean emailalert, emailalertfrom, emailalertfreq, emailalertstatus?
+    hint: did you mean emailalert, emailalertfrom, emailalertfreq, emailalertstatus, emaildigest?
     `E9999` is no code, directive or service
     hint: `ldirectord explain` lists everything
     ");

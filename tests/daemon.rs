@@ -8,7 +8,6 @@ mod site;
 use std::{
     fs,
     io::{Read as _, Write as _},
-    net::TcpListener,
     net::{SocketAddr, TcpListener},
     os::unix::fs::PermissionsExt as _,
     path::PathBuf,

@@ -296,6 +296,24 @@ impl Play {
                         self.write(at, &format!("log    {line} ({})", notice.phase));
                     }
                 }
+                Action::Send(mail) => {
+                    let lines = mail.alerts.iter().map(|alert| {
+                        let down = alert.down_since.map(|since| format!(", down since {since}"));
+                        let (working, of) = alert.working;
+                        let fallback = alert.fallback.map(|_| " and the fallback");
+                        format!(
+                            "{}{}, serving {working} of {of}{}",
+                            sinks::notice::line(&alert.notice).unwrap(),
+                            down.unwrap_or_default(),
+                            fallback.unwrap_or_default()
+                        )
+                    });
+                    let lines: Vec<_> = lines.collect();
+                    self.write(
+                        at,
+                        &format!("mail   {}: {}", mail.post.recipients, lines.join("; ")),
+                    );
+                }
                 Action::Finish => {
                     assert!(!std::mem::replace(&mut self.finished, true), "finished twice");
                     self.write(at, "finish");

@@ -23,16 +23,16 @@ use std::{
 use fastrand::Rng;
 use jiff::Timestamp;
 use ldirectord::{
-    director::{Action, Attempt, Director, Event, News},
+    director::{Action, Attempt, Director, Event, News, Notice},
     ipvs::{
         Entry, Job, Kernel, KernelError, KernelErrorKind, Op, Piece, Reconciler, Table, Wanted,
         memory::Memory, plan,
     },
     model::{
-        Admission, AgentAnswer, AgentReport, AgentWeight, AlertPolicy, CertificateEnd, CheckId,
-        CheckKind, CheckSpec, Checked, Desired, Drift, Failure, Fallback, Forwarding, Operation,
-        Pass, ProcessSettings, Quiesce, RealServer, Reason, Scheduler, ServerKey, ServiceKey,
-        Settings, Share, Thresholds, Transport, Verdict, VirtualService, Weight,
+        Admission, AgentAnswer, AgentReport, AgentWeight, AlertPhases, AlertPolicy, CertificateEnd,
+        CheckId, CheckKind, CheckSpec, Checked, Desired, Drift, Failure, Fallback, Forwarding,
+        Operation, Pass, Post, ProcessSettings, Quiesce, RealServer, Reason, Scheduler, ServerKey,
+        ServiceKey, Settings, Share, Thresholds, Transport, Verdict, VirtualService, Weight,
     },
     time::Moment,
 };
@@ -242,6 +242,8 @@ struct Simulation {
     /// What was told to be missing, and what of it has been missing ever since.
     told_missing: BTreeSet<Piece>,
     still_missing: BTreeSet<Piece>,
+    /// What a mail may tell of, and when it happened.
+    untold: Vec<(Moment, Notice)>,
 }
 
 impl Simulation {
@@ -277,6 +279,7 @@ impl Simulation {
             faulty: faults > 0,
             told_missing: BTreeSet::new(),
             still_missing: BTreeSet::new(),
+            untold: Vec::new(),
             kernel,
             rng,
             loud,
@@ -350,25 +353,44 @@ impl Simulation {
                     }
                     assert!(self.job.replace(*job).is_none(), "two jobs at once");
                 }
-                Action::Publish(notice) => match notice.news {
-                    News::Up(place) => {
-                        let key = (place.service, place.written);
-                        let agent = self.agents.get(&key);
-                        assert!(!agent.is_some_and(AgentShadow::is_down), "up against its agent");
-                        match (&self.shadow[&key], agent) {
-                            (Shadow::Works(0), _) => {}
-                            // It fails now and then, and its agent lets it come back.
-                            (Shadow::Works(_), Some(_)) => {}
-                            _ => panic!("up without a pass"),
+                Action::Publish(notice) => {
+                    self.untold.push((self.now, notice.clone()));
+                    match notice.news {
+                        News::Up(place) => {
+                            let key = (place.service, place.written);
+                            let agent = self.agents.get(&key);
+                            let is_down = agent.is_some_and(AgentShadow::is_down);
+                            assert!(!is_down, "up against its agent");
+                            match (&self.shadow[&key], agent) {
+                                (Shadow::Works(0), _) => {}
+                                // It fails now and then, and its agent lets it come back.
+                                (Shadow::Works(_), Some(_)) => {}
+                                _ => panic!("up without a pass"),
+                            }
                         }
+                        News::Missing(service, server) => {
+                            self.told_missing.insert((service, server));
+                            let news = self.still_missing.insert((service, server));
+                            assert!(news, "told twice that {server:?} of {service} is missing");
+                        }
+                        _ => {}
                     }
-                    News::Missing(service, server) => {
-                        self.told_missing.insert((service, server));
-                        let news = self.still_missing.insert((service, server));
-                        assert!(news, "told twice that {server:?} of {service} is missing");
+                }
+                Action::Send(mail) => {
+                    assert!(!mail.alerts.is_empty(), "a mail of nothing");
+                    for alert in mail.alerts {
+                        let (told, at) = (alert.notice, alert.at);
+                        let place =
+                            self.untold.iter().position(|known| *known == (at, told.clone()));
+                        self.untold.remove(place.expect("what was published, and once"));
+                        // A mail waits for others at most until a flood is over.
+                        let latest = at.after(Post::DIGEST_WITHIN + Duration::from_secs(2));
+                        assert!(
+                            !self.punctual || self.now <= latest,
+                            "{told:?} at {at} is told late"
+                        );
                     }
-                    _ => {}
-                },
+                }
                 Action::Finish => self.finished = true,
             }
         }
@@ -592,6 +614,7 @@ impl Simulation {
 
     /// No more faults, no more verdicts: everything that was asked for gets done.
     fn quiet_down(&mut self) {
+        self.punctual = false;
         self.kernel.0.lock().unwrap().faults = 0;
         for _ in 0..8 {
             while self.job.is_some() {
@@ -797,6 +820,18 @@ fn random_desired(rng: &mut Rng) -> Desired {
     Desired { services, checks, process, ..Desired::default() }
 }
 
+fn random_alerts(rng: &mut Rng) -> AlertPolicy {
+    let post = |name: &str, digest_above| {
+        let recipients = name.to_owned();
+        Some(Arc::new(Post { recipients, from: None, server: None, digest_above }))
+    };
+    AlertPolicy {
+        post: rng.choice([None, post("one", 2), post("two", 0), post("three", 20)]).unwrap(),
+        repeat_after: Duration::from_secs(rng.choice([0, 0, 1, 7]).unwrap()),
+        phases: rng.choice([AlertPhases::ALL, AlertPhases::NONE]).unwrap(),
+    }
+}
+
 fn random_service(rng: &mut Rng, number: u8, checks: &mut Vec<Arc<CheckSpec>>) -> VirtualService {
     let mut servers: Vec<RealServer> = Vec::new();
     for _ in 0..rng.u8(..6) {
@@ -860,6 +895,6 @@ fn random_service(rng: &mut Rng, number: u8, checks: &mut Vec<Arc<CheckSpec>>) -
         monitor_file: None,
         name: None,
         comment: None,
-        alerts: AlertPolicy::default(),
+        alerts: random_alerts(rng),
     }
 }

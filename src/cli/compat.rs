@@ -26,6 +26,7 @@ pub(super) const USAGE: &str = "\
 Usage: ldirectord [-d|--debug] [--table kernel|memory] [--] [CONFIG] COMMAND
        ldirectord validate [--strict] [--json] [FILE]
        ldirectord explain [CODE|DIRECTIVE|SERVICE ...]
+       ldirectord alert test [CONFIG]
        ldirectord -h|-?|--help | -v|--version
 
 Commands:
@@ -38,6 +39,7 @@ Commands:
   status        Say whether it runs
   validate      Say what is wrong or doubtful in a file
   explain       Say what a code, a directive or a service means
+  alert test    Send the mails that CONFIG asks for, to try them
 
 Options:
   -d, --debug           Stay in the foreground and log in detail to standard error
@@ -55,6 +57,7 @@ configuration file and checks the real servers behind each virtual service.
 Usage: ldirectord [-d|--debug] [--table kernel|memory] [--] [CONFIG] COMMAND
        ldirectord validate [--strict] [--json] [FILE]
        ldirectord explain [CODE|DIRECTIVE|SERVICE ...]
+       ldirectord alert test [CONFIG]
        ldirectord -h|-?|--help | -v|--version
 
 Commands:
@@ -69,6 +72,7 @@ Commands:
                 ldirectord validate --help says more
   explain       Say what a code of validate, a directive or a service means; without a word
                 everything is listed
+  alert test    Send everybody whom CONFIG wants to be mailed a mail, and say what came of it
 
 CONFIG is looked for as /etc/ha.d/CONFIG, /etc/ha.d/conf/CONFIG and CONFIG, and is
 ldirectord.cf when it is not given.

@@ -9,11 +9,14 @@ use std::{ffi::OsString, path::PathBuf};
 use clap::{Args, Parser, Subcommand};
 
 /// The names, to tell them from the names of configurations before anything is read.
-const NAMES: &[&str] = &["explain", "validate"];
+const NAMES: &[&str] = &["alert", "explain", "validate"];
 
 /// A subcommand of ours.
 #[derive(Clone, PartialEq, Eq, Debug, Subcommand)]
 pub(super) enum Command {
+    /// Send the mails that a configuration asks for, to try them
+    #[command(subcommand, override_usage = "ldirectord alert test [CONFIG]")]
+    Alert(Alert),
     /// Say what is wrong or doubtful in a configuration; change nothing
     #[command(after_help = VALIDATE, override_usage = "ldirectord validate [--strict] [--json] [FILE]")]
     Validate(Validate),
@@ -23,6 +26,18 @@ pub(super) enum Command {
         /// Codes (E0201), directives (checktimeout) or services (http); without any, all are listed
         #[arg(value_name = "CODE|DIRECTIVE|SERVICE")]
         words: Vec<String>,
+    },
+}
+
+/// The words of `alert`.
+#[derive(Clone, PartialEq, Eq, Debug, Subcommand)]
+pub(super) enum Alert {
+    /// Send everybody whom the configuration names a mail, and say what came of it
+    #[command(after_help = ALERT_TEST, override_usage = "ldirectord alert test [CONFIG]")]
+    Test {
+        /// As CONFIG of a start, by default ldirectord.cf
+        #[arg(value_name = "CONFIG")]
+        file: Option<PathBuf>,
     },
 }
 
@@ -55,6 +70,11 @@ Examples:
   ldirectord validate
   ldirectord validate --strict ldirectord.cf.new
   git show main:ldirectord.cf | ldirectord validate --json - | jq -r '.diagnostics[].message'";
+
+const ALERT_TEST: &str = "\
+That a mail was taken says that the mail server or sendmail has it, not that it arrived.
+
+Exit codes: 0 every mail was taken, 1 one was not or nobody is mailed, 2 the file has errors.";
 
 const EXPLAIN: &str = "\
 Exit codes: 0 all words are known, 1 one is not.

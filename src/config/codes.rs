@@ -438,6 +438,11 @@ pub const CODES: &[(&str, &str)] = &[
         "A section of the credentials file has `login`, `passwd`, `secret` and `database`, each once at most, and \
          nothing else.",
     ),
+    (
+        "E0506",
+        "`smtpcredentials` names a login that the mail server is told, and the password would travel for everybody on \
+         the way to read. With `smtptls = starttls` (port 587) or `smtptls = yes` (port 465) it travels over TLS.",
+    ),
     ("W0001", "The file has so many doubtful places that the rest of them are not shown."),
     (
         "W0002",

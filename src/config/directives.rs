@@ -1268,6 +1268,23 @@ pub const DIRECTIVES: &[Directive] = &[
         ..ROW
     },
     Directive {
+        name: "emaildigest",
+        extension: true,
+        scope: Scope::Both,
+        value: ValueKind::Count,
+        range: "a whole number, 0 for never",
+        default: "20",
+        example: "5",
+        doc: "How many of these mails are sent one by one within 10 seconds; what is beyond becomes one mail with a line \
+              for each, so that a start, a reload or the loss of a rack is not thousands of mails.",
+        set: |draft, value| {
+            if let Some(count) = value.count(&mut draft.findings) {
+                draft.common().email_digest = Some(count);
+            }
+        },
+        ..ROW
+    },
+    Directive {
         name: "smtp",
         scope: Scope::Both,
         value: ValueKind::Special("a host name or address"),
@@ -1276,6 +1293,41 @@ pub const DIRECTIVES: &[Directive] = &[
         doc: "The mail server that these mails are handed to.",
         says: Says::Same("invalid SMTP server address"),
         set: set::smtp,
+        ..ROW
+    },
+    Directive {
+        name: "smtpport",
+        extension: true,
+        scope: Scope::Both,
+        value: ValueKind::Count,
+        range: "1 to 65535",
+        default: "25; with smtptls=yes 465",
+        example: "587",
+        doc: "The port of the mail server.",
+        set: set::smtp_port,
+        ..ROW
+    },
+    Directive {
+        name: "smtptls",
+        extension: true,
+        scope: Scope::Both,
+        value: ValueKind::Word(set::SMTP_TLS),
+        default: "no",
+        example: "starttls",
+        doc: "Whether the mail server is spoken to with TLS: from the start (yes), after STARTTLS, which it must then offer, \
+              or not at all. Its certificate must be one that this system trusts, for the name that smtp has.",
+        set: set::smtp_tls,
+        ..ROW
+    },
+    Directive {
+        name: "smtpcredentials",
+        extension: true,
+        scope: Scope::Both,
+        value: ValueKind::Text,
+        default: "none",
+        example: "mail",
+        doc: "The section of the credentials file whose login and passwd the mail server is told. Needs smtptls.",
+        set: set::smtp_credentials,
         ..ROW
     },
     Directive {

@@ -10,8 +10,8 @@ use std::{
 use super::{Named, diagnostic::Findings, said::Said, value::Value};
 use crate::{
     model::{
-        AlertPhases, DnsRecord, Drift, Forwarding, HttpMethod, HttpSettings, LogTarget, Mask,
-        SchedulerFlags, TlsEngine, Weight,
+        AlertPhases, DnsRecord, Drift, Forwarding, HttpMethod, HttpSettings, LogTarget, Login,
+        Mask, SchedulerFlags, SmtpTls, TlsEngine, Weight,
     },
     pattern::{Pattern, PatternError},
 };
@@ -109,8 +109,15 @@ pub(super) struct Common {
     pub(super) email: Option<String>,
     pub(super) email_repeat_s: Option<u32>,
     pub(super) email_phases: Option<AlertPhases>,
+    pub(super) email_digest: Option<u32>,
     pub(super) smtp: Option<String>,
     pub(super) start_tls: Option<bool>,
+    pub(super) smtp_port: Option<u16>,
+    pub(super) smtp_tls: Option<SmtpTls>,
+    /// The section of the credentials file, and where it is named.
+    pub(super) smtp_credentials: Option<(String, Range<usize>)>,
+    /// What that section has.
+    pub(super) smtp_login: Option<Login>,
     pub(super) tls_verify: Option<bool>,
     pub(super) tls_engine: Option<TlsEngine>,
     pub(super) authorities: Option<PathBuf>,

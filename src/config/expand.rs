@@ -23,9 +23,9 @@ use super::{
 };
 use crate::model::{
     AlertPhases, AlertPolicy, CheckId, CheckKind, CheckSpec, Checked, ClientIdentity, Desired,
-    Fallback, Family, Forwarding, Mask, Negotiate, Persistence, ProcessSettings, Quiesce,
-    RealServer, Scheduler, Secret, ServerKey, ServiceKey, Settings, Share, Thresholds, TlsSettings,
-    Transport, Tunnel, VirtualService, Weight,
+    Fallback, Family, Forwarding, MailServer, Mask, Negotiate, Persistence, Post, ProcessSettings,
+    Quiesce, RealServer, Scheduler, Secret, ServerKey, ServiceKey, Settings, Share, SmtpTls,
+    Thresholds, TlsSettings, Transport, Tunnel, VirtualService, Weight,
 };
 
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -145,6 +145,10 @@ pub(super) fn timing(own: &Common, globals: &Globals) -> Timing {
 /// The port of generic UDP encapsulation, as IANA has assigned it.
 const GUE_PORT: u16 = 6080;
 
+/// Where mail servers take mail, and where they do so over TLS (RFC 8314, section 3.3).
+const SMTP_PORT: u16 = 25;
+const SMTPS_PORT: u16 = 465;
+
 /// How packets are wrapped for servers that are reached by `ipip`.
 fn tunnel(own: &Common, all: &Common) -> Tunnel {
     match own.tunnel_type.or(all.tunnel_type) {
@@ -220,11 +224,9 @@ fn expand_service(
         rise_count: count(own.rise_count, all.rise_count),
         clean_stop: own.clean_stop.or(all.clean_stop).unwrap_or(true),
         alerts: AlertPolicy {
-            recipients: own.email.clone().or_else(|| all.email.clone()),
-            from: globals.email_from.clone(),
+            post: post(own, globals).map(Arc::new),
             repeat_after: seconds(own.email_repeat_s.or(all.email_repeat_s).unwrap_or(0)),
             phases: own.email_phases.or(all.email_phases).unwrap_or(AlertPhases::ALL),
-            smtp: own.smtp.clone().or_else(|| all.smtp.clone()),
         },
         monitor_file: block.monitor_file.clone().map(path),
         name: block.name.clone().filter(|text| !text.is_empty()),
@@ -258,6 +260,30 @@ fn fallback(service: &Service, spare: Spare) -> Fallback {
             thresholds: Thresholds::default(),
         },
     }
+}
+
+/// Who is mailed about a service and how.
+fn post(own: &Common, globals: &Globals) -> Option<Post> {
+    let all = &globals.common;
+    Some(Post {
+        recipients: own.email.clone().or_else(|| all.email.clone())?,
+        from: globals.email_from.clone(),
+        server: mail_server(own, all),
+        digest_above: own.email_digest.or(all.email_digest).unwrap_or(Post::DIGEST_ABOVE),
+    })
+}
+
+/// The mail server that mails about a service are handed to.
+fn mail_server(own: &Common, all: &Common) -> Option<MailServer> {
+    let host = own.smtp.clone().or_else(|| all.smtp.clone())?;
+    let tls = own.smtp_tls.or(all.smtp_tls).unwrap_or_default();
+    let usual = if tls == SmtpTls::Always { SMTPS_PORT } else { SMTP_PORT };
+    Some(MailServer {
+        host,
+        port: own.smtp_port.or(all.smtp_port).unwrap_or(usual),
+        tls,
+        login: own.smtp_login.clone().or_else(|| all.smtp_login.clone()),
+    })
 }
 
 /// What a server is asked.

@@ -396,11 +396,11 @@ impl<'w> Resolver<'w> {
     /// The file ends.
     pub(super) fn finish(
         mut self,
-        globals: Globals,
+        mut globals: Globals,
         credentials: Option<&Credentials>,
         findings: &mut Findings,
     ) -> Config {
-        access::complete(&mut self.services, &globals, credentials, findings);
+        access::complete(&mut self.services, &mut globals, credentials, findings);
         let spare = |text: &Option<FallbackText>, family, findings: &mut Findings| {
             text.as_ref().and_then(|text| self.spare(text, family, None, findings))
         };

@@ -195,6 +195,11 @@ impl Value<'_> {
         self.not_zero(digits, Some(1), findings)
     }
 
+    /// **D** from 0.
+    pub(super) fn count(&self, findings: &mut Findings) -> Option<u32> {
+        self.digits(findings).map(|digits| digits.number)
+    }
+
     /// **D** non-zero with a unit, which is seconds where there is none. For `00` stand the seconds of `instead`;
     /// where there are none it is as wrong as `0`.
     pub(super) fn duration(

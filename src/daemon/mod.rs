@@ -23,6 +23,7 @@ mod signals;
 use std::{
     io::{self, Write as _},
     path::PathBuf,
+    sync::Arc,
     time::Duration,
 };
 
@@ -30,7 +31,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::task::JoinHandle;
 
 use self::{
-    attempts::Attempts,
+    attempts::{Attempts, Record},
     clock::Clock,
     hooks::Hooks,
     load::{Purpose, Reading},
@@ -43,15 +44,22 @@ use self::{
 };
 use crate::{
     checks::Checker,
-    director::{Action, Director, Event, News, Notice},
+    director::{Action, Director, Event, Mail, News, Notice},
     ipvs::{KernelError, Report, Table},
     model::{Attempted, CheckKind, Desired, ProcessSettings, Trace},
-    sinks::{self, log::Log},
+    sinks::{
+        self,
+        log::Log,
+        mail::{LastCheck, Letter, Mailer, Sender, World},
+    },
     time::Moment,
 };
 
 /// How long the end may take before it is given up, so that a kernel that does not answer keeps nobody from leaving.
 const STOP_LIMIT: Duration = Duration::from_secs(8);
+
+/// How long the end waits for the last mails.
+const MAIL_LIMIT: Duration = Duration::from_secs(5);
 
 /// How many file descriptors we ask for, at most: what 2,000 checks at a time take, twice over.
 const FILES: u64 = 8_192;
@@ -137,6 +145,7 @@ struct Daemon {
     attempts: Attempts,
     hooks: Hooks,
     outlets: Outlets,
+    mailer: Mailer,
     watch: Watch,
     look_at: Moment,
     process: ProcessSettings,
@@ -199,6 +208,7 @@ impl Daemon {
             runner,
             attempts,
             outlets,
+            mailer: Mailer::new(Sender::here()),
             process,
             config,
             log,
@@ -261,6 +271,7 @@ impl Daemon {
             Action::CancelCheck(attempt) => self.runner.cancel(attempt),
             Action::Reconcile(job) => self.kernel.run(job),
             Action::Publish(notice) => self.publish(&notice),
+            Action::Send(mail) => self.send(&mail),
             Action::Finish => return true,
         }
         false
@@ -279,6 +290,21 @@ impl Daemon {
             _ => {}
         }
         sinks::notice::log(notice, self.attempt_behind(notice));
+    }
+
+    fn send(&mut self, mail: &Mail) {
+        let world = World { host: self.mailer.host(), now: self.clock.now(), wall: clock::wall() };
+        let letter = Letter::write(mail, &world, |alert| {
+            alert.down_since?;
+            let place = alert.notice.news.place()?;
+            let checks = self.director.checks_of(place.service, place.server);
+            let mut failed = checks.filter_map(|check| {
+                self.attempts.of(check).find(|record| record.failure.is_some())
+            });
+            let Record { at, failure, trace } = failed.next()?;
+            Some(LastCheck { failure: failure.as_deref()?, trace, at: *at })
+        });
+        self.mailer.send(Arc::clone(&mail.post), letter);
     }
 
     /// How the attempt went that took a server out of service.
@@ -347,6 +373,7 @@ impl Daemon {
     }
 
     fn end(&mut self) -> io::Result<()> {
+        self.mailer.finish(MAIL_LIMIT);
         if let Some(stopping) = self.stopping {
             tracing::info!("Linux Director Daemon terminated on signal: {}", stopping.signal);
         }

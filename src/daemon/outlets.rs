@@ -53,12 +53,10 @@ impl Outlets {
 /// The directives of this configuration that are understood and not acted on.
 fn without_effect(desired: &Desired) -> BTreeSet<&'static str> {
     let process = &desired.process;
-    let mails = desired.services.iter().any(|service| service.alerts.recipients.is_some());
     [
         (!process.execute.is_empty(), "execute"),
         (process.maintenance_dir.is_some(), "maintenancedir"),
         (process.status_listen.is_some(), "statuslisten"),
-        (mails, "emailalert"),
     ]
     .into_iter()
     .filter_map(|(is_set, directive)| is_set.then_some(directive))

@@ -2,6 +2,7 @@
 
 use std::{fmt, net::SocketAddr, sync::Arc};
 
+use super::alerts::Mail;
 use crate::{
     ipvs::{Job, KernelError},
     model::{
@@ -40,6 +41,8 @@ pub enum Action {
     Reconcile(Box<Job>),
     /// Tell whoever listens.
     Publish(Notice),
+    /// Send a mail.
+    Send(Mail),
     /// Everything is done; end the process. Only after [`super::Event::Stop`].
     Finish,
 }
@@ -129,6 +132,8 @@ pub enum News {
     ServerQuiescedAnew(Place),
     /// A server was deleted from the kernel because it is down, or is a fallback that is no longer needed.
     ServerDeleted(Place),
+    /// A real server is down: still, or since the start.
+    ServerInaccessible(Place),
     /// A server that the file does not have, or that leaves with its service, was deleted.
     ServerPurged(ServiceKey, SocketAddr),
     /// A check failed, and not often enough yet to take the server down.
@@ -199,4 +204,19 @@ pub enum News {
     Missing(ServiceKey, Option<ServerKey>),
     /// Something that should be in the kernel could not be put there. Told once until it changes.
     KernelFault(KernelError),
+}
+
+impl News {
+    /// The server that was put into the kernel or taken out of it, or should be there.
+    pub fn place(&self) -> Option<&Place> {
+        match self {
+            News::ServerAdded(place, _)
+            | News::ServerRestored(place, _)
+            | News::ServerQuiesced(place)
+            | News::ServerQuiescedAnew(place)
+            | News::ServerDeleted(place)
+            | News::ServerInaccessible(place) => Some(place),
+            _ => None,
+        }
+    }
 }

@@ -9,6 +9,7 @@
 
 mod action;
 mod agent;
+mod alerts;
 mod announce;
 mod certificates;
 mod event;
@@ -26,9 +27,11 @@ use std::{
 use jiff::Timestamp;
 
 pub use action::{Action, Attempt, News, Notice, Phase, Place, Role};
+pub use alerts::{Alert, Mail};
 pub use event::Event;
 
 use self::{
+    alerts::Alerts,
     certificates::Certificates,
     health::{Outcome, Pace},
     rounds::{Round, Rounds},
@@ -70,6 +73,9 @@ pub struct Director {
     certificates: Certificates,
     /// How many checks were last told not to verify certificates.
     unverified_told: usize,
+    alerts: Alerts,
+    /// The moment of what happened last.
+    now: Moment,
     actions: VecDeque<Action>,
     end: End,
 }
@@ -103,6 +109,8 @@ impl Director {
             fallback_told: BTreeMap::new(),
             certificates: Certificates::default(),
             unverified_told: 0,
+            alerts: Alerts::default(),
+            now,
             actions: VecDeque::new(),
             end: End::Far,
         };
@@ -113,6 +121,7 @@ impl Director {
 
     /// Something happened. Afterwards every `poll_` may answer otherwise.
     pub fn handle(&mut self, event: Event, now: Moment) {
+        self.now = now;
         match event {
             Event::CheckFinished { attempt, verdict } => self.take_verdict(attempt, &verdict, now),
             Event::CertificateShown { attempt, end, now } => {
@@ -128,6 +137,7 @@ impl Director {
 
     /// Time has passed. To be called at the latest at [`Director::poll_timeout`]; a call too many is harmless.
     pub fn handle_timeout(&mut self, now: Moment) {
+        self.now = now;
         self.settle(now);
     }
 
@@ -138,7 +148,9 @@ impl Director {
         if self.end != End::Far {
             return None;
         }
-        [self.schedule.next_due(), self.rounds.next_timeout()].into_iter().flatten().min()
+        let timeouts =
+            [self.schedule.next_due(), self.rounds.next_timeout(), self.alerts.next_timeout()];
+        timeouts.into_iter().flatten().min()
     }
 
     /// What the shell must do next; to be called until it answers `None`.
@@ -206,6 +218,7 @@ impl Director {
         self.users = users(&self.services);
         self.certificates.follow(&desired.checks.iter().map(|check| check.target).collect());
         self.tell_unverified(desired.unverified);
+        self.alerts.follow(&self.services, self.now);
         self.fresh = true;
         self.rounds.note_everything();
         self.drift = desired.process.drift;
@@ -343,6 +356,7 @@ impl Director {
             }
             (Outcome::StaysDown, Err(failure)) => {
                 self.publish(News::Down(place, failure.clone()));
+                self.tell_inaccessible(service_place, place);
                 if has_agent {
                     // It may have stayed in the kernel until this was known.
                     self.note_transition(service_place, place);
@@ -396,6 +410,14 @@ impl Director {
         self.tell_fallback(service_place);
     }
 
+    /// A server was never known to work: of what became of it in the kernel before nobody was told by mail.
+    fn tell_inaccessible(&mut self, service_place: usize, place: Place) {
+        let service = self.services.get(service_place);
+        if service.is_some_and(|service| service.config().alerts.post.is_some()) {
+            self.publish(News::ServerInaccessible(place));
+        }
+    }
+
     fn tell_fallback(&mut self, service_place: usize) {
         let Some(service) = self.services.get(service_place) else { return };
         let (key, needed) = (service.config().key, service.needs_fallback());
@@ -425,7 +447,7 @@ impl Director {
             self.disown(&round, report);
         }
         if self.end == End::Reached {
-            self.actions.push_back(Action::Finish);
+            self.finish();
         }
     }
 
@@ -464,6 +486,12 @@ impl Director {
                 }
                 if self.schedule.all_seen() && !self.rounds.is_busy() {
                     self.phase = Phase::Running;
+                }
+                while let Some(place) = self.alerts.next_reminder(now) {
+                    self.publish(News::ServerInaccessible(place));
+                }
+                while let Some(mail) = self.alerts.next_mail(now) {
+                    self.actions.push_back(Action::Send(mail));
                 }
             }
             End::Asked if !self.rounds.is_busy() => self.delete_services(),
@@ -504,7 +532,7 @@ impl Director {
             .collect();
         if leaving.is_empty() {
             self.end = End::Reached;
-            self.actions.push_back(Action::Finish);
+            self.finish();
         } else {
             self.end = End::Deleting;
             self.rounds.begin_last();
@@ -512,8 +540,25 @@ impl Director {
         }
     }
 
+    fn finish(&mut self) {
+        while let Some(mail) = self.alerts.last_mail(self.now) {
+            self.actions.push_back(Action::Send(mail));
+        }
+        self.actions.push_back(Action::Finish);
+    }
+
     fn publish(&mut self, news: News) {
-        self.actions.push_back(Action::Publish(Notice { phase: self.phase, news }));
+        let notice = Notice { phase: self.phase, news };
+        let key = match &notice.news {
+            News::ServerPurged(service, _) => Some(service),
+            news => news.place().map(|place| &place.service),
+        };
+        if let Some(place) = key.and_then(|key| self.index.get(key))
+            && let Some(service) = self.services.get(*place)
+        {
+            self.alerts.hear(&notice, service, self.now);
+        }
+        self.actions.push_back(Action::Publish(notice));
     }
 
     /// What must hold after every call; costs as much as everything there is, so only where tests run.

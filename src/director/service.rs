@@ -148,6 +148,11 @@ impl Service {
         self.serving == 0
     }
 
+    /// How many real servers serve.
+    pub(super) fn serving_count(&self) -> usize {
+        self.serving
+    }
+
     /// Takes a verdict on the server at this place of the configuration.
     pub(super) fn judge(&mut self, place: usize, verdict: &Verdict) -> Outcome {
         let before = self.serves(place);
@@ -272,6 +277,12 @@ impl Service {
             .enumerate()
             .filter(|(place, _)| self.serves(*place))
             .map(|(_, s)| s)
+    }
+
+    /// Whether a real server with this key has not been checked yet, and none with it works.
+    pub(super) fn is_unknown(&self, key: ServerKey) -> bool {
+        let is_unknown = |place| self.health.get(place) == Some(&Health::Unknown);
+        !self.is_serving(key) && self.with_key(key).any(|(place, _)| is_unknown(place))
     }
 
     /// The real servers that have not been checked yet.

@@ -148,7 +148,7 @@ impl fmt::Display for DnsRecord {
 }
 
 /// A password or the like: compared and used, never printed.
-#[derive(Clone, PartialEq, Eq, Hash, Default)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Secret(pub String);
 
 impl fmt::Debug for Secret {

@@ -20,7 +20,10 @@ pub use check::{
     Reason, Secret, Stage, Verdict,
 };
 pub use http::{HttpHeader, HttpMethod, HttpSettings};
-pub use policy::{AlertPhases, AlertPolicy, Drift, LogTarget, ProcessSettings, Quiesce};
+pub use policy::{
+    AlertPhases, AlertPolicy, Drift, LogTarget, Login, MailServer, Post, ProcessSettings, Quiesce,
+    SmtpTls,
+};
 pub use server::{
     Checked, Fallback, Forwarding, RealServer, ServerKey, Share, Thresholds, Tunnel, Weight,
 };

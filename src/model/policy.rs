@@ -1,6 +1,8 @@
 //! What to do when: with a server that is down, with the process itself.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use super::Secret;
 
 /// What becomes of a server that is down.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
@@ -57,31 +59,76 @@ impl AlertPhases {
         AlertPhases { starting: false, running: false, stopping: false, reloading: false };
 }
 
-/// Who is mailed about a service, when and how.
+/// Who is mailed about a service, and when.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AlertPolicy {
-    /// The addresses as written, commas and all; `None` mails nobody (`emailalert`).
-    pub recipients: Option<String>,
-    /// The address in the From header as written (`emailalertfrom`).
-    pub from: Option<String>,
+    /// Who is mailed and how; `None` mails nobody (`emailalert`). Services that say the same share it.
+    pub post: Option<Arc<Post>>,
     /// How often a mail about a server that stays down is repeated; zero never (`emailalertfreq`).
     pub repeat_after: Duration,
     /// When mails are sent at all (`emailalertstatus`).
     pub phases: AlertPhases,
-    /// The mail server to speak to; `None` hands mails to the local `sendmail` (`smtp`).
-    pub smtp: Option<String>,
 }
 
 impl Default for AlertPolicy {
     fn default() -> Self {
-        AlertPolicy {
-            recipients: None,
-            from: None,
-            repeat_after: Duration::ZERO,
-            phases: AlertPhases::ALL,
-            smtp: None,
-        }
+        AlertPolicy { post: None, repeat_after: Duration::ZERO, phases: AlertPhases::ALL }
     }
+}
+
+/// Who is mailed and how.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Post {
+    /// The addresses as written, commas and all (`emailalert`).
+    pub recipients: String,
+    /// The address in the From header as written; `None` is the user at this host (`emailalertfrom`).
+    pub from: Option<String>,
+    /// The mail server to speak to; `None` hands mails to the local `sendmail`.
+    pub server: Option<MailServer>,
+    /// How many mails within [`Post::DIGEST_WITHIN`] are sent one by one; what is beyond becomes one mail. Zero is no
+    /// limit (`emaildigest`).
+    pub digest_above: u32,
+}
+
+impl Post {
+    /// The time in which mails are counted.
+    pub const DIGEST_WITHIN: Duration = Duration::from_secs(10);
+    /// How many mails are sent one by one where nothing is said.
+    pub const DIGEST_ABOVE: u32 = 20;
+}
+
+/// A mail server.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct MailServer {
+    /// Its name or address (`smtp`).
+    pub host: String,
+    /// Its port (`smtpport`).
+    pub port: u16,
+    /// Whether it is spoken to with TLS (`smtptls`).
+    pub tls: SmtpTls,
+    /// What it is told of who we are (`smtpcredentials`).
+    pub login: Option<Login>,
+}
+
+/// Whether a mail server is spoken to with TLS.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub enum SmtpTls {
+    /// No.
+    #[default]
+    Never,
+    /// After `STARTTLS`.
+    Starttls,
+    /// From the first byte.
+    Always,
+}
+
+/// A name and the password to it.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Login {
+    /// The name.
+    pub name: String,
+    /// The password.
+    pub passwd: Secret,
 }
 
 /// Where log lines go.

@@ -1,11 +1,13 @@
-//! Where the outside listens: the log and the monitor file.
+//! Where the outside listens: the log, the monitor file and mail.
 //!
 //! In go [`crate::director::Notice`]s and `tracing` events, out come lines. Nothing here decides anything, and nothing
 //! that a sink does can hold up the director: a line goes into a queue, and a line too many is dropped and counted.
 //!
-//! The log hears everything, a monitor file only checks, a program only of the fallback: no trait joins them.
+//! The log hears everything, a monitor file only of checks, a program only of the fallback, and which mails are due
+//! is a decision of the director's: no trait joins them.
 
 pub mod log;
+pub mod mail;
 pub mod monitor_file;
 pub mod notice;
 

@@ -66,6 +66,7 @@ pub fn log(notice: &Notice, trace: Option<&Trace>) {
         | News::ServerQuiesced(place)
         | News::ServerQuiescedAnew(place)
         | News::ServerDeleted(place)
+        | News::ServerInaccessible(place)
         | News::SoftFailure { place, .. }
         | News::FailuresForgotten(place)
         | News::SoftPass { place, .. }
@@ -109,6 +110,9 @@ pub fn line(notice: &Notice) -> Option<String> {
             format!("Readd Quiescent {} server: {} (Weight set to 0)", place.role, mapped(place))
         }
         News::ServerDeleted(place) => format!("Deleted {} server: {}", place.role, mapped(place)),
+        News::ServerInaccessible(place) => {
+            format!("Inaccessible real server: {} ({})", place.written, place.service.plain())
+        }
         News::ServerPurged(service, server) => {
             format!("Purged real server ({occasion}): {server} ({})", service.plain())
         }

@@ -174,7 +174,7 @@ impl Directed {
                     done(&report);
                     self.director.handle(Event::Reconciled(report), Moment::START);
                 }
-                Action::CancelCheck(_) | Action::Publish(_) | Action::Finish => {}
+                Action::CancelCheck(_) | Action::Publish(_) | Action::Send(_) | Action::Finish => {}
             }
         }
     }

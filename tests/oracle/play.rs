@@ -15,6 +15,9 @@ use crate::{
 };
 
 /// How often both stages are looked at.
+/// How long mails may take to come.
+const MAIL_LIMIT: Duration = Duration::from_secs(20);
+
 const LOOK: Duration = Duration::from_millis(200);
 /// A step of the reference that takes longer is a fault of the scene.
 const REFERENCE_LIMIT: Duration = Duration::from_secs(300);
@@ -192,6 +195,9 @@ fn compare_step(
             return Err(format!("--- ldirectord logged\n{theirs:#?}\n--- we logged\n{ours:#?}"));
         }
     }
+    if step.actions.iter().any(|action| matches!(action, Action::CompareMail)) {
+        compare_mails(reference, ours)?;
+    }
     Ok(())
 }
 
@@ -229,6 +235,22 @@ pub fn record(scene: &Scene, certificate: &Certificate) -> Result<String, String
     }
     _ = write!(text, "--- the end of the log\n{}", end_of_log(&reference));
     Ok(text)
+}
+
+/// A mail of ours waits a second for others, and a program takes its time.
+fn compare_mails(reference: &Stage, ours: &Stage) -> Result<(), String> {
+    let started = Instant::now();
+    loop {
+        let (theirs, our) = (reference.mails(), ours.mails());
+        if theirs == our && !theirs.is_empty() {
+            return Ok(());
+        }
+        if started.elapsed() > MAIL_LIMIT {
+            let (theirs, our) = (theirs.join("\n\n"), our.join("\n\n"));
+            return Err(format!("--- ldirectord mailed\n{theirs}\n--- we mailed\n{our}"));
+        }
+        thread::sleep(LOOK);
+    }
 }
 
 fn compare_ends(theirs: &Ended, ours: &Ended) -> Result<(), String> {

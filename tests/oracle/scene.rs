@@ -52,6 +52,8 @@
 //! | `passes N` | from here on a table counts as settled when N check passes changed nothing (2 when not said) |
 //! | `stalled`, `running` | from here on ldirectord makes no check passes any more; it does again |
 //! | `mark-log` | log lines up to here do not count in the next `compare-log` |
+//! | `mark-mail` | mails up to here do not count in the next `compare-mail` |
+//! | `compare-mail` | the mails since the mark are the same, but for what ours says beyond ldirectord's lines; the scene has a `sendmail` that leaves them in `/run/mails` |
 //! | `compare-log` | the set of messages about changes of servers since the mark is the same |
 //!
 //! After every line both tables (`ipvsadm -Sn`, sorted) must settle to the same text, and both pid files must
@@ -121,6 +123,8 @@ pub enum Action {
     Stalled(bool),
     MarkLog,
     CompareLog,
+    MarkMail,
+    CompareMail,
 }
 
 /// The file that both programs read.
@@ -354,6 +358,8 @@ fn action(text: &str) -> Result<Action, String> {
         "running" => Action::Stalled(false),
         "mark-log" => Action::MarkLog,
         "compare-log" => Action::CompareLog,
+        "mark-mail" => Action::MarkMail,
+        "compare-mail" => Action::CompareMail,
         _ => return Err(format!("unknown action {verb}")),
     })
 }

@@ -8,7 +8,7 @@ use std::{
     fs,
     io::Read as _,
     net::SocketAddr,
-    path::Path,
+    path::{Path, PathBuf},
     sync::mpsc::Receiver,
     thread,
     time::{Duration, Instant, SystemTime},
@@ -83,6 +83,11 @@ impl Stage {
         self.0.begin(|_| log()).recv().unwrap_or_default()
     }
 
+    /// The mails since the mark, as filters see them.
+    pub fn mails(&self) -> Vec<String> {
+        self.0.begin(|inside| inside.mails()).recv().unwrap_or_default()
+    }
+
     /// The messages about changes of servers since the mark.
     pub fn changes(&self) -> BTreeSet<String> {
         self.0.begin(|inside| inside.changes()).recv().unwrap_or_default()
@@ -100,6 +105,8 @@ struct Inside {
     config_time: SystemTime,
     /// Lines of the log that are not looked at any more.
     log_mark: usize,
+    /// Mails that are not looked at any more.
+    old_mails: BTreeSet<PathBuf>,
 }
 
 impl Inside {
@@ -123,6 +130,7 @@ impl Inside {
             scene: scene.clone(),
             config_time: SystemTime::now() - Duration::from_secs(3600),
             log_mark: 0,
+            old_mails: BTreeSet::new(),
         };
         inside.write_config()?;
         Ok(inside)
@@ -209,7 +217,11 @@ impl Inside {
                     }
                 }
                 Action::MarkLog => self.log_mark = log().len(),
-                Action::Passes(_) | Action::Stalled(_) | Action::CompareLog => {}
+                Action::MarkMail => self.old_mails = mails().into_iter().collect(),
+                Action::Passes(_)
+                | Action::Stalled(_)
+                | Action::CompareLog
+                | Action::CompareMail => {}
             }
         }
         Ok(ended)
@@ -274,6 +286,29 @@ impl Inside {
             .collect())
     }
 
+    /// What filters match of each mail: the header fields that ldirectord writes, and its lines of the text.
+    fn mails(&self) -> Vec<String> {
+        let new = mails().into_iter().filter(|file| !self.old_mails.contains(file));
+        let mut texts: Vec<String> = new
+            .map(|file| {
+                let text = fs::read_to_string(file).unwrap_or_default().replace('\r', "");
+                let (header, body) = text.split_once("\n\n").unwrap_or((&text, ""));
+                let fields = ["From:", "To:", "Subject:"];
+                let mut lines: Vec<&str> = header
+                    .lines()
+                    .filter(|line| fields.iter().any(|field| line.starts_with(field)))
+                    .collect();
+                lines.sort_unstable();
+                // Ours goes on where ldirectord's ends.
+                let own = body.split_once("\nVirtual service: ").map_or(body, |(own, _)| own);
+                lines.extend(own.trim_end().lines());
+                lines.join("\n")
+            })
+            .collect();
+        texts.sort_unstable();
+        texts
+    }
+
     fn changes(&self) -> BTreeSet<String> {
         const OF_SERVERS: [&str; 8] = [
             "Added ",
@@ -290,6 +325,12 @@ impl Inside {
         changes.retain(|message| !message.contains("192.0.2.254:1"));
         changes
     }
+}
+
+/// The mails that `sendmail` was given.
+fn mails() -> Vec<PathBuf> {
+    let files = fs::read_dir("/run/mails").into_iter().flatten().flatten();
+    files.map(|entry| entry.path()).filter(|path| path.extension().is_none()).collect()
 }
 
 /// `/proc/net/ip_vs` in one read: where a second one goes on the kernel counts the services of other namespaces

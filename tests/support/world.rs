@@ -89,6 +89,10 @@ secret =
 
 [ other ]
 login = other
+
+[mail]
+login = lvs
+passwd = open sesame
 ";
 
 /// The world around a test: these names, most protocols, and one file.

@@ -3,6 +3,7 @@
 //! Every command of ldirectord's reads the whole configuration first, as tools expect: exit code 2 means that it has an
 //! error. A daemon that runs is not touched by that, nor is its pid file.
 
+mod alert;
 mod explain;
 mod reload;
 mod start;
@@ -33,6 +34,7 @@ use crate::{
 /// Does a subcommand of ours.
 pub(super) fn own(command: &own::Command) -> Exit {
     match command {
+        own::Command::Alert(own::Alert::Test { file }) => alert::test(file.as_deref()),
         own::Command::Validate(words) => validate::run(words),
         own::Command::Explain { words } => explain::run(words),
     }

@@ -6,7 +6,11 @@ use std::{
 };
 
 use super::Whole;
-use crate::config::{Diagnostic, diagnostic::Findings, said::Said};
+use crate::config::{
+    Diagnostic,
+    diagnostic::Findings,
+    said::{Mention, Said},
+};
 
 /// The bit of a file's mode that lets everybody read it.
 ///
@@ -102,8 +106,12 @@ impl Whole<'_> {
         }
         let all = std::iter::once(&globals.said);
         let all = all.chain(self.services().map(|service| &service.block.said));
-        let of_mails = ["emailalertfreq", "emailalertfrom", "emailalertstatus", "smtp"];
-        let first = all.flat_map(Said::iter).find(|mention| of_mails.contains(&mention.name));
+        let is_of_mail = |mention: &&Mention| {
+            mention.name.starts_with("emailalert")
+                || mention.name == "emaildigest"
+                || mention.name.starts_with("smtp")
+        };
+        let first = all.flat_map(Said::iter).find(is_of_mail);
         if let Some(mention) = first {
             findings.push(
                 Diagnostic::advice(

@@ -9,7 +9,7 @@ use crate::{
         draft::Draft,
         value::{Value, first_run, shown, slice},
     },
-    model::{AlertPhases, Drift, LogTarget},
+    model::{AlertPhases, Drift, LogTarget, SmtpTls},
 };
 
 pub(in crate::config) const EMAIL_STATUSES: &[&str] =
@@ -187,4 +187,29 @@ pub(in crate::config) fn smtp(draft: &mut Draft<'_>, value: &Value<'_>) {
     };
     ignored(value, run.end..value.text.len(), &mut draft.findings);
     draft.common().smtp = Some(shown(slice(&value.text, run)).into_owned());
+}
+
+pub(in crate::config) fn smtp_port(draft: &mut Draft<'_>, value: &Value<'_>) {
+    if let Some(port) = value.port(&mut draft.findings) {
+        draft.common().smtp_port = Some(port);
+    }
+}
+
+pub(in crate::config) const SMTP_TLS: &[&str] = &["no", "starttls", "yes"];
+
+pub(in crate::config) fn smtp_tls(draft: &mut Draft<'_>, value: &Value<'_>) {
+    if let Some(word) = choice(draft, value, SMTP_TLS) {
+        draft.common().smtp_tls = Some(match word {
+            "starttls" => SmtpTls::Starttls,
+            "yes" => SmtpTls::Always,
+            _ => SmtpTls::Never,
+        });
+    }
+}
+
+pub(in crate::config) fn smtp_credentials(draft: &mut Draft<'_>, value: &Value<'_>) {
+    let found = value.quoted_or_rest(&mut draft.findings);
+    if let Some(name) = found.and_then(|bytes| value.utf8(bytes, &mut draft.findings)) {
+        draft.common().smtp_credentials = Some((name.trim().to_owned(), value.span()));
+    }
 }

@@ -1,0 +1,142 @@
+//! A mail server, spoken to directly.
+
+use std::{
+    fmt, io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use lettre::{
+    Message,
+    transport::smtp::{
+        Error,
+        authentication::{Credentials, Mechanism},
+        client::{AsyncSmtpConnection, AsyncTokioStream, TlsParameters},
+        extension::ClientId,
+    },
+};
+use rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::ServerName};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
+use tokio_rustls::TlsConnector;
+
+use super::{Fault, envelope::Sender};
+use crate::model::{Login, MailServer, SmtpTls};
+
+/// How much a mail server may say, in bytes, TLS included.
+const LONGEST: u64 = 256 * 1024;
+
+/// How a login is told, the better first; over TLS only.
+const MECHANISMS: [Mechanism; 2] = [Mechanism::Plain, Mechanism::Login];
+
+/// Sends one message over a connection of its own.
+pub(super) async fn send(
+    server: &MailServer,
+    sender: &Sender,
+    message: &Message,
+) -> Result<(), Fault> {
+    let fault = |error: Error| fault(&server.host, &error);
+    let hello = ClientId::Domain(sender.host.clone());
+    let stream = connect(server).await?;
+    let mut connection =
+        AsyncSmtpConnection::connect_with_transport(stream, &hello).await.map_err(fault)?;
+    if server.tls == SmtpTls::Starttls {
+        let parameters = TlsParameters::new_rustls(server.host.clone()).map_err(fault)?;
+        connection.starttls(parameters, &hello).await.map_err(fault)?;
+    }
+    if let Some(Login { name, passwd }) = &server.login {
+        let credentials = Credentials::new(name.clone(), passwd.0.clone());
+        connection.auth(&MECHANISMS, &credentials).await.map_err(fault)?;
+    }
+    connection.send(message.envelope(), &message.formatted()).await.map_err(fault)?;
+    // It has the message; how it says good-bye is no matter.
+    let _goodbye = connection.quit().await;
+    Ok(())
+}
+
+async fn connect(server: &MailServer) -> Result<Box<dyn AsyncTokioStream>, Fault> {
+    let MailServer { host, port, .. } = server;
+    let cannot = |error: &dyn fmt::Display| {
+        Fault::passing(format!("cannot connect to {host}:{port}: {error}"))
+    };
+    let stream =
+        TcpStream::connect((host.as_str(), *port)).await.map_err(|error| cannot(&error))?;
+    let stream = Bounded { peer: stream.peer_addr(), stream, left: LONGEST };
+    if server.tls != SmtpTls::Always {
+        return Ok(Box::new(stream));
+    }
+    let name = ServerName::try_from(host.clone()).map_err(|error| cannot(&error))?;
+    let connector = connector().map_err(|error| cannot(&error))?;
+    let peer = stream.peer_addr();
+    let stream = connector.connect(name, stream).await.map_err(|error| cannot(&error))?;
+    Ok(Box::new(Bounded { peer, stream, left: LONGEST }))
+}
+
+/// TLS from the first byte, with whom this system trusts.
+fn connector() -> Result<TlsConnector, rustls::Error> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+/// What an error means; an answer that says so is final.
+fn fault(server: &str, error: &Error) -> Fault {
+    Fault { text: format!("{server}: {error}"), may_pass: !error.is_permanent() }
+}
+
+/// A connection that fails after so many bytes.
+#[derive(Debug)]
+struct Bounded<S> {
+    stream: S,
+    peer: io::Result<SocketAddr>,
+    left: u64,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Bounded<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
+        let count = u64::try_from(buffer.filled().len().saturating_sub(before)).unwrap_or(u64::MAX);
+        match self.left.checked_sub(count) {
+            Some(left) => self.left = left,
+            None => return Poll::Ready(Err(io::Error::other("it says more than 256 KiB"))),
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Bounded<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Send + Sync + Unpin + fmt::Debug> AsyncTokioStream for Bounded<S> {
+    fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.peer.as_ref().copied().map_err(|error| error.kind().into())
+    }
+}
