@@ -627,7 +627,7 @@ pub const CODES: &[(&str, &str)] = &[
          often a sign such as ^ or $ was meant for itself and needs a \\ before it.",
     ),
     (
-        "W0409",
+        "W0411",
         "A service says starttls=yes and is asked in a protocol in which TLS cannot begin, or for which this program does not \
          know how. The check works as if the line were not there: login and password go in the clear. Some services have a \
          name of their own over TLS, such as https for http.",

@@ -148,7 +148,7 @@ impl Whole<'_> {
         let can = self.world.protocols.iter().filter(|known| known.carrier == Carrier::StartTls);
         let can: Vec<&str> = can.map(|known| known.name).collect();
         let hint = format!("`starttls` is for {}; take it out", listed(&can));
-        findings.push(Diagnostic::warning("W0409", place, fault).hint(hint));
+        findings.push(Diagnostic::warning("W0411", place, fault).hint(hint));
     }
 
     /// Directives that the check makes no use of.
