@@ -255,11 +255,17 @@ impl<'a> Link<'a> {
         opened.map(|()| second)
     }
 
+    /// Connects now, if that has not been done.
+    pub(super) async fn ready(&mut self) -> Result<(), Failure> {
+        match self.stream {
+            Some(_) => Ok(()),
+            None => self.open().await,
+        }
+    }
+
     /// Connects now, if that has not been done; says what our own address is.
     pub(super) async fn connect(&mut self) -> Result<SocketAddr, Failure> {
-        if self.stream.is_none() {
-            self.open().await?;
-        }
+        self.ready().await?;
         self.own_address()
     }
 
@@ -370,9 +376,7 @@ impl<'a> Link<'a> {
     /// The connection, for a library that speaks the protocol. At the deadline, and when more than so many bytes were
     /// read, it fails.
     pub(super) async fn stream(&mut self, limit: u64) -> Result<Bounded<'_>, Failure> {
-        if self.stream.is_none() {
-            self.open().await?;
-        }
+        self.ready().await?;
         self.progress.begin(Wait::Receive(0));
         let Link { stream: Some(stream), progress, deadline, .. } = self else {
             return Err(self.closed());
@@ -383,9 +387,7 @@ impl<'a> Link<'a> {
 
     /// Sends all of this.
     pub(super) async fn send(&mut self, bytes: &[u8]) -> Result<(), Failure> {
-        if self.stream.is_none() {
-            self.open().await?;
-        }
+        self.ready().await?;
         self.progress.begin(Wait::Send);
         self.in_time()?;
         let Some(stream) = &mut self.stream else { return Err(self.closed()) };
@@ -407,9 +409,7 @@ impl<'a> Link<'a> {
 
     /// Reads more; `false` when there will be no more.
     pub(super) async fn fill(&mut self) -> Result<bool, Failure> {
-        if self.stream.is_none() {
-            self.open().await?;
-        }
+        self.ready().await?;
         self.progress.recorder.enter(Phase::Receive);
         if !matches!(self.progress.wait, Wait::Receive(_)) {
             self.progress.begin(Wait::Receive(0));

@@ -293,6 +293,14 @@ pub const CODES: &[(&str, &str)] = &[
          \x20 expectheader = \"X-Health: ^ok$\"",
     ),
     (
+        "E0216",
+        "The text of `send` stands in double quotes, and a backslash in it begins an escape: \\r, \\n, \\t and \\0 are carriage \
+         return, line feed, tab and the byte 0, \\\\ is a backslash and \\\" a quote, and \\x with two hexadecimal digits is any \
+         byte. The text ends at the first quote without a backslash, and only a comment may follow.\n\n\
+         \x20 send = \"PING\\r\\n\"\n\
+         \x20 send = \"\\x00\\x1f\"",
+    ),
+    (
         "E0301",
         "A virtual service is an IPv4 address or a name with a port, in `virtual6` an IPv6 address in brackets with \
          a port, or the number of a firewall mark.\n\n\
@@ -405,6 +413,15 @@ pub const CODES: &[(&str, &str)] = &[
         "A file that TLS is to be spoken with cannot be used: it cannot be read, has nothing of its kind in PEM, or a \
          key is not that of its certificate; or a name is none that a certificate could have. Every check with it \
          would fail, so the file is refused when it is read.",
+    ),
+    (
+        "E0406",
+        "A check with `service = udp` sends one datagram and looks for one pattern in each that comes back: there is no \
+         order among datagrams in which steps could be taken. Take the further lines out. What can be asked over TCP may \
+         have many steps, and a program of your own (checktype=external) may do anything.\n\n\
+         \x20 service = udp\n\
+         \x20 send = \"status\"\n\
+         \x20 expect = \"^ok\"",
     ),
     (
         "E0501",
@@ -613,13 +630,21 @@ pub const CODES: &[(&str, &str)] = &[
     (
         "W0407",
         "A database is asked the statement of `request` after a login, and needs both. As in ldirectord no server can pass \
-         such a check without.",
+         such a check without. A udp check needs the datagram that it is to `send`.",
     ),
     (
         "W0408",
         "The pattern demands what cannot be: text before the beginning (`a^b`) or behind the end (`$x`), a word that begins \
          inside of a word (`x\\by`), a character that is none. No answer ever matches, so no server is taken into service. Most \
          often a sign such as ^ or $ was meant for itself and needs a \\ before it.",
+    ),
+    (
+        "W0409",
+        "The clients of the virtual service come over one of TCP and UDP, and the check asks over the other: a server may \
+         answer there while what the clients need is dead, or the reverse. Write the service that asks as the clients do. \
+         With `checkport` it is understood that something else than what the clients use is asked, and nothing is said.\n\n\
+         \x20 protocol = udp\n\
+         \x20 service = udp",
     ),
     (
         "W0501",

@@ -11,7 +11,7 @@ use super::{Named, diagnostic::Findings, said::Said, value::Value};
 use crate::{
     model::{
         AlertPhases, DnsRecord, Drift, Forwarding, HttpMethod, HttpSettings, LogTarget, Mask,
-        SchedulerFlags, TlsEngine, Weight,
+        SchedulerFlags, Step, TlsEngine, Weight,
     },
     pattern::{Pattern, PatternError},
 };
@@ -158,6 +158,8 @@ pub(super) struct Block {
     pub(super) receive: Option<Pattern>,
     pub(super) method: HttpMethod,
     pub(super) http: HttpSettings,
+    /// The steps of a conversation, each with where it stands.
+    pub(super) steps: Vec<(Step, Range<usize>)>,
     pub(super) dns_record: Option<DnsRecord>,
     pub(super) virtual_host: Option<String>,
     pub(super) tls_name: Option<String>,
@@ -248,6 +250,7 @@ impl Block {
             receive: None,
             method: HttpMethod::Get,
             http: HttpSettings::default(),
+            steps: Vec::new(),
             dns_record: None,
             virtual_host: None,
             tls_name: None,

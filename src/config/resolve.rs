@@ -17,6 +17,7 @@ use super::{
     directives::{EXTENSIONS, SERVICES},
     draft::{Block, CheckType, FallbackText, Globals, ServerText, VirtualText},
     names::Lookup,
+    steps,
 };
 use crate::model::{Carrier, Family, Forwarding, Mask, SchedulerFlags, ServiceKey, Transport};
 
@@ -162,6 +163,7 @@ impl<'w> Resolver<'w> {
         warn_of_limits(&block, findings);
         warn_of_twins(&block, &servers, &key, findings);
         warn_of_port_zero(&block, &servers, protocol, findings);
+        steps::warn_of_transport(&block, transport, protocol, findings);
         let over_tls = (self.world.protocols.iter())
             .any(|known| known.name == protocol && known.carrier == Carrier::Tls);
         self.services.push(Service {
@@ -352,6 +354,10 @@ impl<'w> Resolver<'w> {
         }
         let of_all = block.servers.iter().any(|server| server.own.is_none());
         let inert = match protocol {
+            "udp" => {
+                steps::one_datagram(&block.steps, findings);
+                return;
+            }
             "dns" if block.receive.is_none() && of_all => {
                 let fault = "any address or name will do as an answer of `dns` servers";
                 findings.push(

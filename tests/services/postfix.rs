@@ -12,8 +12,23 @@ pub(crate) const SERVICE: Service = Service {
         Trial::up("submission", 587, &["service=submission"]),
         Trial::down("smtp that wants nobody", 2501, Reason::Protocol, &["service=smtp"]),
         Trial::down("smtp that takes no hello", 2502, Reason::Protocol, &["service=smtp"]),
+        Trial::up("tcp in steps", 25, &STEPS).unknown_to_ldirectord(),
+        Trial::down("tcp in steps, goodbye too soon", 25, Reason::Mismatch, &TOO_SOON)
+            .unknown_to_ldirectord(),
     ],
 };
+
+/// A greeting, a hello and a goodbye.
+const STEPS: [&str; 6] = [
+    "service=tcp",
+    "expect=\"^220 lab.example.net \"",
+    "send=\"EHLO director.example.net\\r\\n\"",
+    "expect=\"(?m)^250 .*\\n\"",
+    "send=\"QUIT\\r\\n\"",
+    "expect=\"^221 .*Bye\\r\\n\"",
+];
+const TOO_SOON: [&str; 4] =
+    ["service=tcp", "expect=\"^220 \"", "send=\"QUIT\\r\\n\"", "expect=\"(?m)^250 \""];
 
 const MAIN: &str = "
 compatibility_level = 3.6
