@@ -169,6 +169,12 @@ impl<'a> Link<'a> {
         }
     }
 
+    /// An answer is waited for that does not come by this link.
+    #[cfg(feature = "oracle")]
+    pub(super) fn wait_elsewhere(&mut self) {
+        self.progress.begin(Wait::Receive(0));
+    }
+
     /// What is waited for, or was when the last operation ended.
     pub(super) fn timeout(&self) -> Failure {
         let (peer, allowed) = (self.peer, self.allowed);

@@ -384,9 +384,9 @@ pub const CODES: &[(&str, &str)] = &[
     ),
     (
         "E0401",
-        "The check speaks a protocol that ldirectord knows and this version does not yet. The file is refused, so \
-         that no server is silently unchecked. Until then, ask only whether the servers accept connections, or have \
-         a program of your own ask them.\n\n\
+        "The check speaks a protocol that this program can be built with and was not: oracle, for which a driver comes in \
+         that few need. The file is refused, so that no server is silently unchecked. Build the program with it (make build \
+         FEATURES=oracle), ask only whether the servers accept connections, or have a program of your own ask them.\n\n\
          \x20 checktype = connect\n\n\
          \x20 checktype = external\n\
          \x20 checkcommand = /usr/local/lib/ldirectord/check",
@@ -629,8 +629,8 @@ pub const CODES: &[(&str, &str)] = &[
     ),
     (
         "W0407",
-        "A database is asked the statement of `request` after a login, and needs both. As in ldirectord no server can pass \
-         such a check without. A udp check needs the datagram that it is to `send`.",
+        "A database is asked the statement of `request` after a login, and needs both, and oracle the SID of its instance in \
+         `database`. As in ldirectord no server can pass such a check without. A udp check needs the datagram that it is to `send`.",
     ),
     (
         "W0408",

@@ -345,8 +345,9 @@ impl<'w> Resolver<'w> {
                 Diagnostic::error(
                     "E0401",
                     span,
-                    format!("ldirectord can check `{protocol}`, this version cannot yet"),
+                    format!("this program was built without the check of `{protocol}`"),
                 )
+                .hint(format!("make build FEATURES={protocol} builds one with it"))
                 .hint("checktype=connect asks whether the servers accept connections")
                 .hint("checktype=external asks a program of your own (checkcommand)"),
             );

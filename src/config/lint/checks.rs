@@ -318,6 +318,7 @@ const NEEDED: &[(&str, &str, &str)] = &[
     ("mysql", "request", "request=\"select 1\""),
     ("oracle", "login", "login=\"monitor\""),
     ("oracle", "request", "request=\"select 1 from dual\""),
+    ("oracle", "database", "database=\"ORCL\""),
     ("pgsql", "login", "login=\"monitor\""),
     ("pgsql", "request", "request=\"select 1\""),
     ("udp", "send", "send=\"ping\""),
@@ -332,6 +333,7 @@ fn incomplete(service: &Service, findings: &mut Findings) {
     let of_all = block.servers.iter().any(|server| server.own.is_none());
     let lacks = |name: &str| match name {
         "login" => block.access.login.is_empty() && block.credentials.is_none(),
+        "database" => block.access.database.is_empty() && block.credentials.is_none(),
         "receive" => of_all && block.receive.is_none(),
         "send" => !block.steps.iter().any(|(step, _)| matches!(step, Step::Send(_))),
         _ => of_all && block.request.is_none(),
