@@ -64,168 +64,156 @@ struct Case {
     expected: &'static str,
 }
 
+impl Case {
+    /// One whose listener does not let us wait.
+    const fn quick(name: &'static str, serve: fn(TcpStream), expected: &'static str) -> Case {
+        Case { name, timeout: LONG, serve, expected }
+    }
+
+    /// One whose listener does.
+    const fn slow(name: &'static str, serve: fn(TcpStream), expected: &'static str) -> Case {
+        Case { timeout: SHORT, ..Case::quick(name, serve, expected) }
+    }
+}
+
 const CASES: &[Case] = &[
-    Case {
-        name: "no such SID",
-        timeout: LONG,
-        serve: |stream| {
+    Case::quick(
+        "no such SID",
+        |stream| {
             refuse(
                 stream,
                 "(DESCRIPTION=(TMP=)(VSNNUM=0)(ERR=12505)(ERROR_STACK=(ERROR=(CODE=12505)(EMFI=4))))",
             )
         },
-        expected: "protocol: ORA-12505: the listener at @ knows no SID ORCL",
-    },
-    Case {
-        name: "no such service",
-        timeout: LONG,
-        serve: |stream| refuse(stream, "(DESCRIPTION=(ERR=12514))"),
-        expected: "protocol: ORA-12514: the listener at @ knows no such service",
-    },
-    Case {
-        name: "nobody is free",
-        timeout: LONG,
-        serve: |stream| refuse(stream, "(DESCRIPTION=(ERR=12516))"),
-        expected: "protocol: ORA-12516: the listener at @ has nobody free to serve us",
-    },
-    Case {
-        name: "the instance starts",
-        timeout: LONG,
-        serve: |stream| refuse(stream, "(DESCRIPTION=(ERR=12528))"),
-        expected: "protocol: ORA-12528: the instance ORCL at @ lets nobody in for now",
-    },
-    Case {
-        name: "another refusal",
-        timeout: LONG,
-        serve: |stream| refuse(stream, "(DESCRIPTION=(ERR=1189))"),
-        expected: "protocol: ORA-01189: the listener at @ refused the connection",
-    },
-    Case {
-        name: "a refusal without a reason",
-        timeout: LONG,
-        serve: |stream| refuse(stream, ""),
-        expected: "protocol: the listener at @ refused the connection and did not say why",
-    },
-    Case {
-        name: "a refusal whose number is none",
-        timeout: LONG,
-        serve: |stream| refuse(stream, "(ERR=\u{1b}[2J)"),
-        expected: "protocol: @ sent what the driver does not understand",
-    },
-    Case {
-        name: "a refusal that lies about its length",
-        timeout: SHORT,
-        serve: |mut stream| {
+        "protocol: ORA-12505: the listener at @ knows no SID ORCL",
+    ),
+    Case::quick(
+        "no such service",
+        |stream| refuse(stream, "(DESCRIPTION=(ERR=12514))"),
+        "protocol: ORA-12514: the listener at @ knows no such service",
+    ),
+    Case::quick(
+        "nobody is free",
+        |stream| refuse(stream, "(DESCRIPTION=(ERR=12516))"),
+        "protocol: ORA-12516: the listener at @ has nobody free to serve us",
+    ),
+    Case::quick(
+        "the instance starts",
+        |stream| refuse(stream, "(DESCRIPTION=(ERR=12528))"),
+        "protocol: ORA-12528: the instance ORCL at @ lets nobody in for now",
+    ),
+    Case::quick(
+        "another refusal",
+        |stream| refuse(stream, "(DESCRIPTION=(ERR=1189))"),
+        "protocol: ORA-01189: the listener at @ refused the connection",
+    ),
+    Case::quick(
+        "a refusal without a reason",
+        |stream| refuse(stream, ""),
+        "protocol: the listener at @ refused the connection and did not say why",
+    ),
+    Case::quick(
+        "a refusal whose number is none",
+        |stream| refuse(stream, "(ERR=\u{1b}[2J)"),
+        "protocol: @ sent what the driver does not understand",
+    ),
+    Case::slow(
+        "a refusal that lies about its length",
+        |mut stream| {
             connected(&mut stream);
             say(&mut stream, &packet(REFUSE, b"\x01\0\xff\xff(ERR=12505)"));
             wait(stream);
         },
-        expected: "timeout: no answer from @ within 1s",
-    },
-    Case {
-        name: "asks again, then refuses",
-        timeout: LONG,
-        serve: |mut stream| {
+        "timeout: no answer from @ within 1s",
+    ),
+    Case::quick(
+        "asks again, then refuses",
+        |mut stream| {
             connected(&mut stream);
             say(&mut stream, &packet(RESEND, b""));
             refuse(stream, "(ERR=12505)");
         },
-        expected: "protocol: ORA-12505: the listener at @ knows no SID ORCL",
-    },
-    Case {
-        name: "asks again without end",
-        timeout: SHORT,
-        serve: |mut stream| loop {
+        "protocol: ORA-12505: the listener at @ knows no SID ORCL",
+    ),
+    Case::slow(
+        "asks again without end",
+        |mut stream| loop {
             if stream.write_all(&packet(RESEND, b"").repeat(100)).is_err() {
                 return;
             }
         },
-        expected: "timeout: no answer from @ within 1s",
-    },
-    Case {
-        name: "silent",
-        timeout: SHORT,
-        serve: wait,
-        expected: "timeout: no answer from @ within 1s",
-    },
-    Case {
-        name: "closes at once",
-        timeout: LONG,
-        serve: |mut stream| connected(&mut stream),
-        expected: "reset: @ closed the connection without an answer",
-    },
-    Case {
-        name: "garbage",
-        timeout: LONG,
-        serve: |mut stream| {
+        "timeout: no answer from @ within 1s",
+    ),
+    Case::slow("silent", wait, "timeout: no answer from @ within 1s"),
+    Case::quick(
+        "closes at once",
+        |mut stream| connected(&mut stream),
+        "reset: @ closed the connection without an answer",
+    ),
+    Case::quick(
+        "garbage",
+        |mut stream| {
             connected(&mut stream);
             say(&mut stream, b"\0\x0cHTTP/1.1 400 Bad Request\r\n\r\n");
         },
-        expected: "protocol: @ sent what the driver does not understand",
-    },
-    Case {
-        name: "a packet that is too short",
-        timeout: LONG,
-        serve: |mut stream| {
+        "protocol: @ sent what the driver does not understand",
+    ),
+    Case::quick(
+        "a packet that is too short",
+        |mut stream| {
             connected(&mut stream);
             say(&mut stream, b"\0\x01\0\0\x04\0\0\0");
         },
-        expected: "protocol: @ sent what the driver does not understand",
-    },
-    Case {
-        name: "a packet that is never complete",
-        timeout: SHORT,
-        serve: |mut stream| {
+        "protocol: @ sent what the driver does not understand",
+    ),
+    Case::slow(
+        "a packet that is never complete",
+        |mut stream| {
             connected(&mut stream);
             say(&mut stream, b"\x1f\xff\0\0\x04\0\0\0\0");
             wait(stream);
         },
-        expected: "timeout: no answer from @ within 1s",
-    },
-    Case {
-        name: "too old",
-        timeout: LONG,
-        serve: |mut stream| {
+        "timeout: no answer from @ within 1s",
+    ),
+    Case::quick(
+        "too old",
+        |mut stream| {
             connected(&mut stream);
             accept(&mut stream, 312);
         },
-        expected: "protocol: no answer of a database from @: connections to this database server are not supported",
-    },
-    Case {
-        name: "accepts and says nothing",
-        timeout: SHORT,
-        serve: |mut stream| {
+        "protocol: no answer of a database from @: connections to this database server are not supported",
+    ),
+    Case::slow(
+        "accepts and says nothing",
+        |mut stream| {
             connected(&mut stream);
             accept(&mut stream, 319);
             wait(stream);
         },
-        expected: "timeout: no answer from @ within 1s",
-    },
-    Case {
-        name: "accepts and goes",
-        timeout: LONG,
-        serve: |mut stream| {
+        "timeout: no answer from @ within 1s",
+    ),
+    Case::quick(
+        "accepts and goes",
+        |mut stream| {
             connected(&mut stream);
             accept(&mut stream, 319);
             heard(&mut stream);
         },
-        expected: "reset: @ closed the connection without an answer",
-    },
-    Case {
-        name: "accepts and sends garbage",
-        timeout: LONG,
-        serve: |mut stream| {
+        "reset: @ closed the connection without an answer",
+    ),
+    Case::quick(
+        "accepts and sends garbage",
+        |mut stream| {
             connected(&mut stream);
             accept(&mut stream, 319);
             heard(&mut stream);
             say(&mut stream, &data(&[0x7f; 100]));
         },
-        expected: "protocol: no answer of a database from @: ",
-    },
-    Case {
-        name: "accepts and sends without end",
-        timeout: SHORT,
-        serve: |mut stream| {
+        "protocol: no answer of a database from @: ",
+    ),
+    Case::slow(
+        "accepts and sends without end",
+        |mut stream| {
             connected(&mut stream);
             accept(&mut stream, 319);
             heard(&mut stream);
@@ -234,12 +222,11 @@ const CASES: &[Case] = &[
             say(&mut stream, &data(&[PROTOCOL, 6, 0, b'x']));
             while stream.write_all(&more).is_ok() {}
         },
-        expected: "timeout: no answer from @ within 1s",
-    },
-    Case {
-        name: "denies the login",
-        timeout: LONG,
-        serve: |mut stream| {
+        "timeout: no answer from @ within 1s",
+    ),
+    Case::quick(
+        "denies the login",
+        |mut stream| {
             connected(&mut stream);
             accept(&mut stream, 319);
             heard(&mut stream);
@@ -260,8 +247,8 @@ const CASES: &[Case] = &[
             );
             wait(stream);
         },
-        expected: "denied: ORA-01017: invalid username/password; logon denied",
-    },
+        "denied: ORA-01017: invalid username/password; logon denied",
+    ),
 ];
 
 const ACCEPT: u8 = 2;
