@@ -49,7 +49,7 @@ fn main() -> ExitCode {
     let more = [
         Trial::test("nobody listens", nobody_listens),
         Trial::test("a redirection is followed", a_redirection_is_followed),
-        Trial::test("passwords are in no process list", passwords_are_in_no_process_list),
+        Trial::test("the process has limits and shows no password", the_process_is_confined),
         Trial::test("what is missing is told", what_is_missing_is_told),
         Trial::test("the program has the part", the_program_has_the_part),
     ];
@@ -375,7 +375,7 @@ fn words(attempted: &Attempted) -> String {
     attempted.verdict.as_ref().map_or_else(ToString::to_string, |pass| pass.detail.clone())
 }
 
-/// The processes that ask, each with its words and its environment.
+/// The processes that ask, each with its words, its environment and its limits.
 fn processes() -> Vec<String> {
     let own = std::process::id();
     let entries = fs::read_dir("/proc").unwrap();
@@ -390,7 +390,8 @@ fn processes() -> Vec<String> {
             rest.split(' ').nth(1).is_some_and(|parent| parent == own.to_string())
         })
     });
-    of_ours.map(|number| read(number, "cmdline") + &read(number, "environ")).collect()
+    let told = |number| ["cmdline", "environ", "limits"].map(|name| read(number, name)).concat();
+    of_ours.map(told).collect()
 }
 
 /// Whatever came of a check, its process ends.
@@ -451,13 +452,20 @@ fn a_redirection_is_followed() -> Result<(), Failed> {
     if found == expected { none_is_left() } else { Err(found.into()) }
 }
 
-fn passwords_are_in_no_process_list() -> Result<(), Failed> {
+fn the_process_is_confined() -> Result<(), Failed> {
     let target = listen("127.0.0.1", |mut stream| {
         connected(&mut stream);
-        let seen = processes();
+        let is_confined = |process: &String| {
+            let limits = ["Max address space 536870912 ", "Max cpu time 5 "];
+            let words: Vec<_> = process.split_whitespace().collect();
+            let words = words.join(" ");
+            limits.iter().all(|limit| words.contains(limit))
+                && words.contains(checks::ASK_ORACLE)
+                && !words.contains(PASSWORD)
+        };
         // What we say then shows what was seen.
-        let number = match seen.as_slice() {
-            [one] if one.contains(checks::ASK_ORACLE) && !one.contains(PASSWORD) => "12505",
+        let number = match processes().as_slice() {
+            [one] if is_confined(one) => "12505",
             _ => "12599",
         };
         let text = format!("(ERR={number})");

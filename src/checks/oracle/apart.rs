@@ -1,7 +1,7 @@
 //! The process that has the driver: reads what to ask, asks, tells what it found, and ends.
 //!
-//! Whatever the driver does to it is the end of this process and of no other: its memory is limited, a panic is a fault
-//! of the server, and it ends by itself should nobody end it.
+//! Whatever the driver does to it is the end of this process and of no other: its memory and its time on a
+//! processor are limited, a panic is a fault of the server, and it ends by itself should nobody end it.
 
 use std::{
     io,
@@ -30,6 +30,9 @@ pub const WORD: &str = "--ask-oracle";
 
 /// The most memory that it may have, in bytes; far above what a row takes.
 const MEMORY: u64 = 512 * 1024 * 1024;
+
+/// The most of a processor that it may have, in seconds; far above what a login takes.
+const EFFORT_S: u64 = 5;
 
 /// How much longer than the check may take it lives, where nobody ends it.
 const LONGER: Duration = Duration::from_secs(5);
@@ -88,6 +91,7 @@ pub fn run() -> io::Result<()> {
     let socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let order: Order = serde_json::from_reader(&socket)?;
     setrlimit(Resource::RLIMIT_AS, MEMORY, MEMORY)?;
+    setrlimit(Resource::RLIMIT_CPU, EFFORT_S, EFFORT_S)?;
     setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
     let seconds = order.timeout.saturating_add(LONGER).as_secs();
     alarm::set(u32::try_from(seconds).unwrap_or(u32::MAX));

@@ -9,8 +9,8 @@
 //!
 //! The driver is made for servers that are what they say: it connects by itself and waits without limit, ends in a panic
 //! at messages that it does not expect, and reserves memory for as many values as a server announces. So it runs in a
-//! process of its own (`apart.rs`), started for each check from our own program file, with a limit on its memory, and
-//! killed at the timeout. What to ask goes to it over a socket, so that no password is in a process list.
+//! process of its own (`apart.rs`), started for each check from our own program file, with limits on memory and
+//! processor, and killed at the timeout. What to ask goes to it over a socket, so that no password is in a process list.
 //!
 //! A listener may send a client to another address, as those of clusters do; the driver follows.
 //!
