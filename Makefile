@@ -11,9 +11,9 @@ INSTALL ?= install
 help:
 	@sed -n 's/^## //p' Makefile
 
-## make build      the program, optimised, in target/release
+## make build      the program, optimised, in target/release; FEATURES=oracle adds the check of Oracle
 build:
-	$(CARGO) build --release --locked
+	$(CARGO) build --release --locked $(if $(FEATURES),--features $(FEATURES))
 
 ## make test       everything, also on a real IPVS kernel (as root; makes the lab first)
 test:

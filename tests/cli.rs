@@ -789,6 +789,11 @@ fn explain_knows_codes_directives_and_services() {
     `E9999` is no code, directive or service
     hint: `ldirectord explain` lists everything
     ");
+    // What this program was not built with is explained, too.
+    let oracle = site.run(&["explain", "oracle"]).out;
+    let is_left_out = oracle.contains("This program was built without it (E0401)");
+    assert!(oracle.contains("Logs in to the instance"), "{oracle}");
+    assert_eq!(is_left_out, !cfg!(feature = "oracle"), "{oracle}");
     let all = site.run(&["explain"]);
     assert_eq!((all.code, all.err.as_str()), (0, ""));
     for line in ["  checktimeout      When", "+ include           Other", "  http  ", "  W0101  "] {

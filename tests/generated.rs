@@ -238,11 +238,10 @@ fn entries(of: impl Fn(&Directive) -> bool) -> Roff {
     page
 }
 
-/// The services that can be checked, and the names of those that cannot yet.
+/// The services that can be checked.
 fn services() -> Roff {
     let mut page = Roff::new();
-    let catalogue = checks::catalogue();
-    for info in &catalogue {
+    for info in checks::whole_catalogue() {
         let port = info.default_port.map(|port| format!(" Port {port}, if none is given."));
         let used: Vec<String> = info.uses(true).map(|name| format!("`{name}`")).collect();
         let used = match used.as_slice() {
@@ -256,13 +255,6 @@ fn services() -> Roff {
         };
         let text = format!("{mark}{}{}{used}", info.doc, port.unwrap_or_default());
         page.control("TP", []).text([bold(info.name)]).text(inlines(&text));
-    }
-    let missing =
-        SERVICES.iter().filter(|(name, _)| catalogue.iter().all(|info| info.name != *name));
-    let missing: Vec<String> = missing.map(|(name, _)| format!("`{name}`")).collect();
-    if !missing.is_empty() {
-        let text = format!("Not yet, though ldirectord can: {}.", missing.join(", "));
-        page.control("PP", []).text(inlines(&text));
     }
     page
 }
@@ -311,8 +303,8 @@ fn the_manual_page_is_whole() {
         let entry = format!(".PP\n\\fB{} =\\fR", directive.name);
         assert_eq!(page.matches(&entry).count(), 1, "{}", directive.name);
     }
-    for info in checks::catalogue() {
-        assert!(page.contains(&format!(".TP\n\\fB{}\\fR\n", info.name)), "{}", info.name);
+    for (name, _) in SERVICES {
+        assert!(page.contains(&format!(".TP\n\\fB{name}\\fR\n")), "{name}");
     }
 }
 

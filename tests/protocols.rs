@@ -16,7 +16,7 @@ use ldirectord::{
     checks::{Checker, catalogue},
     model::{
         Carrier, CheckKind, CheckSpec, HttpMethod, HttpSettings, Negotiate, Phase, Reason, Secret,
-        Stage, TlsSettings, Transport, Verdict,
+        Stage, Step, TlsSettings, Transport, Verdict,
     },
     pattern::Pattern,
 };
@@ -51,6 +51,8 @@ const ENDLESS: u64 = 32 * 1024 * 1024;
 fn negotiate(protocol: &'static str, target: SocketAddr, receive: Option<&str>) -> Negotiate {
     let scheme = if protocol == "https" { "https" } else { "http" };
     let is_database = matches!(protocol, "mysql" | "pgsql");
+    let receive = receive.map(|receive| Pattern::new(receive.as_bytes()).unwrap());
+    let sent = Step::Send(Secret(b"hello\r\n".to_vec()));
     Negotiate {
         protocol,
         transport: Transport::Tcp,
@@ -59,9 +61,15 @@ fn negotiate(protocol: &'static str, target: SocketAddr, receive: Option<&str>) 
             _ if is_database => b"/select 1".to_vec(),
             _ => b"/".to_vec(),
         },
-        receive: receive.map(|receive| Pattern::new(receive.as_bytes()).unwrap()),
         method: HttpMethod::Get,
         http: HttpSettings::default(),
+        steps: match protocol {
+            "tcp" | "tls" | "udp" => {
+                [sent].into_iter().chain(receive.clone().map(Step::Expect)).collect()
+            }
+            _ => Vec::new(),
+        },
+        receive,
         dns_record: None,
         virtualhost: None,
         login: "somebody".to_owned(),
@@ -362,6 +370,10 @@ fn bad_speakers(protocol: &str) -> Vec<(&'static str, Behaviour, Reason)> {
             ("endless list", acts!("+OK\r\n"; "*2\r\n:1\r\n"), Reason::Protocol),
             ("a length that lies", acts!("+OK\r\n"; "$999999999999\r\n"), Reason::Protocol),
             ("lets us in and goes", acts!("+OK\r\n"; ""), Reason::Reset),
+        ],
+        "tcp" | "tls" => vec![
+            ("almost says it without end", acts!(; "never never"), Reason::Mismatch),
+            ("almost says it and goes", acts!("never"; ""), Reason::Mismatch),
         ],
         _ => Vec::new(),
     }

@@ -17,9 +17,12 @@ pub(super) async fn attempt(address: SocketAddr) -> Verdict {
 
 /// Opens a connection.
 pub(super) async fn open(address: SocketAddr) -> Result<TcpStream, Failure> {
-    TcpStream::connect(address).await.map_err(|error| {
-        failure(reason(&error), format!("cannot connect to {address}: {}", words(&error)))
-    })
+    TcpStream::connect(address).await.map_err(|error| failed(address, &error))
+}
+
+/// That no connection could be opened.
+pub(super) fn failed(address: SocketAddr, error: &io::Error) -> Failure {
+    failure(reason(error), format!("cannot connect to {address}: {}", words(error)))
 }
 
 /// What kind of fault of the server this error is, or of ours.

@@ -28,7 +28,7 @@ use nix::{
 };
 use tokio::{
     io::AsyncReadExt,
-    net::unix::pipe,
+    net::{UnixStream, unix::pipe},
     process::{Child, Command},
     runtime::Handle,
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -164,6 +164,17 @@ impl Running {
         let group = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
         let alive = Some(Alive { child, group: Group(group), slot: Some(slot) });
         Ok(Running { alive, output: Output { pipe, is_open: true, kept: Vec::new() } })
+    }
+
+    /// The same of one whose standard input is a socket, the other end of which is returned.
+    pub(super) fn with_socket(
+        command: &mut Command,
+        slot: OwnedSemaphorePermit,
+    ) -> io::Result<(Running, UnixStream)> {
+        let (socket, theirs) = UnixStream::pair()?;
+        let theirs = theirs.into_std()?;
+        theirs.set_nonblocking(false)?;
+        Ok((Running::start(command, OwnedFd::from(theirs).into(), slot)?, socket))
     }
 
     /// Whether it has not ended. Once it has, it is reaped, and what it left is let live.

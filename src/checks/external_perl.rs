@@ -16,10 +16,7 @@ use std::{
     collections::VecDeque,
     ffi::OsString,
     fs, io,
-    os::{
-        fd::OwnedFd,
-        unix::{ffi::OsStrExt, fs::MetadataExt, process::ExitStatusExt},
-    },
+    os::unix::{ffi::OsStrExt, fs::MetadataExt, process::ExitStatusExt},
     path::{Path, PathBuf},
     process::ExitStatus,
     sync::Arc,
@@ -171,14 +168,8 @@ impl Perl {
             .arg(format!("-M{}", lines.collect::<Vec<_>>().join(" ")))
             .arg("--")
             .arg(&version.program);
-        let start = || {
-            let (socket, theirs) = UnixStream::pair()?;
-            let theirs = theirs.into_std()?;
-            theirs.set_nonblocking(false)?;
-            let running = Running::start(&mut command, OwnedFd::from(theirs).into(), slot)?;
-            Ok((running, socket))
-        };
-        let (running, socket) = start().map_err(|error: io::Error| {
+        let started = Running::with_socket(&mut command, slot);
+        let (running, socket) = started.map_err(|error| {
             let mut fault = cannot_run(Path::new("perl"), &error);
             fault.detail.push_str("; checktype=external-perl needs it in PATH");
             fault

@@ -179,6 +179,12 @@ impl<'a> Link<'a> {
         }
     }
 
+    /// An answer is waited for that does not come by this link.
+    #[cfg(feature = "oracle")]
+    pub(super) fn wait_elsewhere(&mut self) {
+        self.progress.begin(Wait::Receive(0));
+    }
+
     /// What is waited for, or was when the last operation ended.
     pub(super) fn timeout(&self) -> Failure {
         let (peer, allowed) = (self.peer, self.allowed);
@@ -270,11 +276,17 @@ impl<'a> Link<'a> {
         opened.map(|()| second)
     }
 
+    /// Connects now, if that has not been done.
+    pub(super) async fn ready(&mut self) -> Result<(), Failure> {
+        match self.stream {
+            Some(_) => Ok(()),
+            None => self.open().await,
+        }
+    }
+
     /// Connects now, if that has not been done; says what our own address is.
     pub(super) async fn connect(&mut self) -> Result<SocketAddr, Failure> {
-        if self.stream.is_none() {
-            self.open().await?;
-        }
+        self.ready().await?;
         self.own_address()
     }
 
@@ -447,9 +459,7 @@ impl<'a> Link<'a> {
     /// The connection, for a library that speaks the protocol. At the deadline, and when more than so many bytes were
     /// read, it fails.
     pub(super) async fn stream(&mut self, limit: u64) -> Result<Bounded<'_>, Failure> {
-        if self.stream.is_none() {
-            self.open().await?;
-        }
+        self.ready().await?;
         self.progress.begin(Wait::Receive(0));
         let Link { stream: Some(stream), progress, deadline, .. } = self else {
             return Err(self.closed());
@@ -460,9 +470,7 @@ impl<'a> Link<'a> {
 
     /// Sends all of this.
     pub(super) async fn send(&mut self, bytes: &[u8]) -> Result<(), Failure> {
-        if self.stream.is_none() {
-            self.open().await?;
-        }
+        self.ready().await?;
         self.progress.begin(Wait::Send);
         self.in_time()?;
         let Some(stream) = &mut self.stream else { return Err(self.closed()) };
@@ -484,9 +492,7 @@ impl<'a> Link<'a> {
 
     /// Reads more; `false` when there will be no more.
     pub(super) async fn fill(&mut self) -> Result<bool, Failure> {
-        if self.stream.is_none() {
-            self.open().await?;
-        }
+        self.ready().await?;
         self.progress.recorder.enter(Phase::Receive);
         if !matches!(self.progress.wait, Wait::Receive(_)) {
             self.progress.begin(Wait::Receive(0));

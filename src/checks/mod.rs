@@ -28,6 +28,8 @@ pub mod tls;
 
 use std::pin::Pin;
 
+#[cfg(feature = "oracle")]
+pub use oracle::{WORD as ASK_ORACLE, run as ask_oracle};
 pub use run::Checker;
 
 use crate::model::{CheckSpec, Failure, Negotiate, ProtocolInfo, Reason, Verdict};
@@ -42,7 +44,7 @@ macro_rules! protocols {
 }
 
 protocols! {
-    amqp dns ftp http imap ldap memcached mqtt mysql nntp none pgsql pop radius redis simpletcp sip smtp
+    amqp dns ftp http imap ldap memcached mqtt mysql nntp none oracle pgsql pop radius redis simpletcp sip smtp steps
 }
 
 /// A protocol that we speak.
@@ -72,6 +74,16 @@ pub fn catalogue() -> Vec<ProtocolInfo> {
     let mut infos: Vec<_> =
         PROTOCOLS.iter().copied().flatten().map(|protocol| protocol.info).collect();
     infos.sort_by_key(|info| info.name);
+    infos
+}
+
+/// The same of a build with every feature.
+pub fn whole_catalogue() -> Vec<ProtocolInfo> {
+    let mut infos = catalogue();
+    if infos.iter().all(|info| info.name != oracle::INFO.name) {
+        infos.push(oracle::INFO);
+        infos.sort_by_key(|info| info.name);
+    }
     infos
 }
 

@@ -2,13 +2,18 @@
 
 use tokio::time::Instant;
 
-use crate::model::{CertificateEnd, Failure, Negotiate, Phase, Reason, Times, Trace, Verdict};
+use crate::model::{
+    CertificateEnd, Failure, Negotiate, Phase, Reason, Secret, Step, Times, Trace, Verdict,
+};
 
 /// What stands for a secret.
 const STARS: &[u8] = b"***";
 
 /// The longest secret that is looked for across the end of what is kept, in bytes.
 const SECRET: usize = 256;
+
+/// The shortest part of what is sent that may be a secret, in bytes. Line ends and the like are none.
+const WORD: usize = 4;
 
 /// How much of the start of a secret betrays it at the end of what came, in bytes.
 const PIECE: usize = 3;
@@ -122,7 +127,20 @@ fn secrets(negotiate: &Negotiate) -> impl Iterator<Item = Vec<u8>> {
         [passwd.clone(), base64(passwd), base64(&format!("{login}:{passwd}"))]
     };
     let passwd = (!passwd.is_empty()).then(forms).into_iter().flatten();
-    passwd.chain(Some(secret.clone()).filter(|secret| !secret.is_empty())).map(String::into_bytes)
+    let secret = Some(secret.clone()).filter(|secret| !secret.is_empty());
+    let sent = negotiate.steps.iter().flat_map(|step| match step {
+        Step::Send(Secret(text)) => parts(text),
+        Step::Expect(_) => Vec::new(),
+    });
+    passwd.chain(secret).map(String::into_bytes).chain(sent)
+}
+
+/// A text that is sent, its lines and their words: what in it is a secret nobody says.
+fn parts(text: &[u8]) -> Vec<Vec<u8>> {
+    let lines = text.split(|byte| matches!(byte, b'\r' | b'\n'));
+    let words = text.split(|byte| *byte <= b' ');
+    let parts = [text].into_iter().chain(lines).chain(words);
+    parts.filter(|part| part.len() >= WORD).map(<[u8]>::to_vec).collect()
 }
 
 /// The start of what was received, with stars for each secret, and for the start of one at the end.
@@ -225,6 +243,16 @@ mod tests {
         assert_eq!(kept(&[b"PASS hunt"]), "PASS ***");
         assert_eq!(kept(&[b"an oh"]), "an oh");
         assert_eq!(kept(&[]), "");
+    }
+
+    #[tokio::test]
+    async fn what_is_sent_becomes_stars_whole_and_in_parts() {
+        let recorder = Recorder::new();
+        let steps = vec![Step::Send(Secret(b"AUTH hunter2\r\nPING\r\n".to_vec()))];
+        recorder.received(b"AUTH hunter2\r\nPING\r\n, AUTH hunter2, hunter2?\r\n");
+        let negotiate = Negotiate { steps, ..unconfigured("tcp") };
+        let received = recorder.finish(&Ok(Pass::default()), Some(&negotiate)).received;
+        assert_eq!(received.escape_ascii().to_string(), r"***, ***, ***?\r\n");
     }
 
     #[tokio::test]

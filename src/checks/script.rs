@@ -41,6 +41,7 @@ pub(super) fn unconfigured(protocol: &'static str) -> Negotiate {
         receive: None,
         method: HttpMethod::Get,
         http: HttpSettings::default(),
+        steps: Vec::new(),
         dns_record: None,
         virtualhost: None,
         login: String::new(),

@@ -25,6 +25,16 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> Exit {
     let mut words = words.into_iter();
     let program = words.next().unwrap_or_else(|| env!("CARGO_PKG_NAME").into());
     let words: Vec<OsString> = words.collect();
+    #[cfg(feature = "oracle")]
+    if words.as_slice() == [crate::checks::ASK_ORACLE] {
+        return match crate::checks::ask_oracle() {
+            Ok(()) => Exit::Success,
+            Err(error) => {
+                output::complain(error);
+                Exit::Failure
+            }
+        };
+    }
     match compat::read(&words) {
         Ok(Invocation::Help(text)) => {
             output::out(text);

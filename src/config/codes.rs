@@ -293,6 +293,14 @@ pub const CODES: &[(&str, &str)] = &[
          \x20 expectheader = \"X-Health: ^ok$\"",
     ),
     (
+        "E0216",
+        "The text of `send` stands in double quotes, and a backslash in it begins an escape: \\r, \\n, \\t and \\0 are carriage \
+         return, line feed, tab and the byte 0, \\\\ is a backslash and \\\" a quote, and \\x with two hexadecimal digits is any \
+         byte. The text ends at the first quote without a backslash, and only a comment may follow.\n\n\
+         \x20 send = \"PING\\r\\n\"\n\
+         \x20 send = \"\\x00\\x1f\"",
+    ),
+    (
         "E0301",
         "A virtual service is an IPv4 address or a name with a port, in `virtual6` an IPv6 address in brackets with \
          a port, or the number of a firewall mark.\n\n\
@@ -376,9 +384,9 @@ pub const CODES: &[(&str, &str)] = &[
     ),
     (
         "E0401",
-        "The check speaks a protocol that ldirectord knows and this version does not yet. The file is refused, so \
-         that no server is silently unchecked. Until then, ask only whether the servers accept connections, or have \
-         a program of your own ask them.\n\n\
+        "The check speaks a protocol that this program can be built with and was not: oracle, for which a driver comes in \
+         that few need. The file is refused, so that no server is silently unchecked. Build the program with it (make build \
+         FEATURES=oracle), ask only whether the servers accept connections, or have a program of your own ask them.\n\n\
          \x20 checktype = connect\n\n\
          \x20 checktype = external\n\
          \x20 checkcommand = /usr/local/lib/ldirectord/check",
@@ -405,6 +413,15 @@ pub const CODES: &[(&str, &str)] = &[
         "A file that TLS is to be spoken with cannot be used: it cannot be read, has nothing of its kind in PEM, or a \
          key is not that of its certificate; or a name is none that a certificate could have. Every check with it \
          would fail, so the file is refused when it is read.",
+    ),
+    (
+        "E0406",
+        "A check with `service = udp` sends one datagram and looks for one pattern in each that comes back: there is no \
+         order among datagrams in which steps could be taken. Take the further lines out. What can be asked over TCP may \
+         have many steps, and a program of your own (checktype=external) may do anything.\n\n\
+         \x20 service = udp\n\
+         \x20 send = \"status\"\n\
+         \x20 expect = \"^ok\"",
     ),
     (
         "E0501",
@@ -617,8 +634,8 @@ pub const CODES: &[(&str, &str)] = &[
     ),
     (
         "W0407",
-        "A database is asked the statement of `request` after a login, and needs both. As in ldirectord no server can pass \
-         such a check without.",
+        "A database is asked the statement of `request` after a login, and needs both, and oracle the SID of its instance in \
+         `database`. As in ldirectord no server can pass such a check without. A udp check needs the datagram that it is to `send`.",
     ),
     (
         "W0408",
@@ -627,17 +644,25 @@ pub const CODES: &[(&str, &str)] = &[
          often a sign such as ^ or $ was meant for itself and needs a \\ before it.",
     ),
     (
-        "W0411",
-        "A service says starttls=yes and is asked in a protocol in which TLS cannot begin, or for which this program does not \
-         know how. The check works as if the line were not there: login and password go in the clear. Some services have a \
-         name of their own over TLS, such as https for http.",
-    ),
-    (
         "W0409",
         "`agentport` is what has the agents of the real servers asked; `agentinterval` and `agentsend` only say how. Without it \
          the servers have the weights that the file gives them, whatever their agents would say.\n\n\
          \x20 agentport = 9707\n\
          \x20 agentinterval = 2s",
+    ),
+    (
+        "W0410",
+        "The clients of the virtual service come over one of TCP and UDP, and the check asks over the other: a server may \
+         answer there while what the clients need is dead, or the reverse. Write the service that asks as the clients do. \
+         With `checkport` it is understood that something else than what the clients use is asked, and nothing is said.\n\n\
+         \x20 protocol = udp\n\
+         \x20 service = udp",
+    ),
+    (
+        "W0411",
+        "A service says starttls=yes and is asked in a protocol in which TLS cannot begin, or for which this program does not \
+         know how. The check works as if the line were not there: login and password go in the clear. Some services have a \
+         name of their own over TLS, such as https for http.",
     ),
     (
         "W0501",

@@ -185,10 +185,13 @@ pub const SERVICES: &[(&str, Option<u16>)] = &[
     ("sip", Some(5060)),
     ("smtp", Some(25)),
     ("submission", Some(587)),
+    ("tcp", None),
+    ("tls", None),
+    ("udp", None),
 ];
 
 /// The services that ldirectord does not know. No port implies them, so that an old file means what it meant.
-pub const EXTENSIONS: &[&str] = &["amqp", "memcached", "mqtt", "redis"];
+pub const EXTENSIONS: &[&str] = &["amqp", "memcached", "mqtt", "redis", "tcp", "tls", "udp"];
 
 const SERVICE_WORDS: &[&str] = &[
     "amqp",
@@ -216,6 +219,9 @@ const SERVICE_WORDS: &[&str] = &[
     "sip",
     "smtp",
     "submission",
+    "tcp",
+    "tls",
+    "udp",
 ];
 
 /// What most rows have in common.
@@ -464,7 +470,7 @@ pub const DIRECTIVES: &[Directive] = &[
         default: "the one whose port the virtual service has, else none",
         example: "http",
         doc: "The protocol that negotiate speaks. none takes every server for working.",
-        differs: "amqp, memcached, mqtt and redis are refused, and their ports imply nothing",
+        differs: "amqp, memcached, mqtt, redis, tcp, tls and udp are refused, and their ports imply nothing",
         says: Says::Same(
             "service must be dns, ftp, http, https, http_proxy, imap, imaps, ldap, ldaps, mysql, nntp, none, oracle, pop, \
              pops, radius, pgsql, simpletcp, sip, smtp or submission",
@@ -523,6 +529,36 @@ pub const DIRECTIVES: &[Directive] = &[
         doc: "What the answer must contain: a regular expression of Perl.",
         says: Says::Same("invalid receive string"),
         set: set::receive,
+        ..ROW
+    },
+    Directive {
+        name: "send",
+        repeats: true,
+        extension: true,
+        value: ValueKind::Special("\"TEXT\""),
+        default: "nothing is sent",
+        example: r#""PING\r\n""#,
+        doc: "What a tcp, tls or udp check sends. In the text \\r, \\n, \\t and \\0 are carriage return, line feed, tab \
+              and the byte 0, \\\\ and \\\" a backslash and a quote, and \\x with two hexadecimal digits is any byte. May be repeated: send and expect are steps, taken \
+              in the order of their lines. To a udp server the one text is one datagram. What is sent is shown nowhere; a \
+              file with a password in it should be readable by root alone.",
+        set: set::send,
+        ..ROW
+    },
+    Directive {
+        name: "expect",
+        repeats: true,
+        extension: true,
+        value: ValueKind::Special("\"PATTERN\""),
+        default: "anything will do",
+        example: r#""^\+PONG\r\n""#,
+        doc: "What a tcp, tls or udp check waits for: a regular expression of Perl, which must be found in what has come \
+              since the last one was found; what stands behind it is left for the next. May be repeated: send and expect are \
+              steps, taken in the order of their lines, and one before any send waits for a greeting. At most 64 KiB are \
+              looked at. An answer is looked at as it comes, and alone: ^ is where the last match ended and $ wherever the answer \
+              has got to; (?m)^ is the start of any line and \\n the end of one. Of a udp server it must be found in one \
+              datagram.",
+        set: set::expect,
         ..ROW
     },
     Directive {

@@ -11,7 +11,7 @@ use super::{Named, diagnostic::Findings, said::Said, value::Value};
 use crate::{
     model::{
         AlertPhases, DnsRecord, Drift, Forwarding, HttpMethod, HttpSettings, LogTarget, Login,
-        Mask, SchedulerFlags, SmtpTls, TlsEngine, Weight,
+        Mask, SchedulerFlags, SmtpTls, Step, TlsEngine, Weight,
     },
     pattern::{Pattern, PatternError},
 };
@@ -169,6 +169,8 @@ pub(super) struct Block {
     pub(super) receive: Option<Pattern>,
     pub(super) method: HttpMethod,
     pub(super) http: HttpSettings,
+    /// The steps of a conversation, each with where it stands.
+    pub(super) steps: Vec<(Step, Range<usize>)>,
     pub(super) dns_record: Option<DnsRecord>,
     pub(super) virtual_host: Option<String>,
     pub(super) tls_name: Option<String>,
@@ -262,6 +264,7 @@ impl Block {
             receive: None,
             method: HttpMethod::Get,
             http: HttpSettings::default(),
+            steps: Vec::new(),
             dns_record: None,
             virtual_host: None,
             tls_name: None,

@@ -402,6 +402,7 @@ fn negotiate(
         receive,
         method: block.method,
         http: block.http.clone(),
+        steps: block.steps.iter().map(|(step, _)| step.clone()).collect(),
         dns_record: block.dns_record,
         virtualhost: block.virtual_host.clone(),
         login: block.access.login.clone(),

@@ -29,6 +29,7 @@ mod set;
 mod address;
 mod validate;
 mod resolve;
+mod steps;
 mod expand;
 mod said;
 mod lint;

@@ -17,6 +17,7 @@ use super::{
     directives::{EXTENSIONS, SERVICES},
     draft::{Block, CheckType, Common, FallbackText, Globals, ServerText, VirtualText},
     names::Lookup,
+    steps,
 };
 use crate::model::{Carrier, Family, Forwarding, Mask, SchedulerFlags, ServiceKey, Transport};
 
@@ -173,6 +174,7 @@ impl<'w> Resolver<'w> {
         warn_of_limits(&block, findings);
         warn_of_twins(&block, &servers, &key, findings);
         warn_of_port_zero(&block, &servers, protocol, findings);
+        steps::warn_of_transport(&block, transport, protocol, findings);
         let known = self.world.protocols.iter().find(|known| known.name == protocol);
         let carrier = known.map(|known| known.carrier);
         self.services.push(Service {
@@ -354,8 +356,9 @@ impl<'w> Resolver<'w> {
                 Diagnostic::error(
                     "E0401",
                     span,
-                    format!("ldirectord can check `{protocol}`, this version cannot yet"),
+                    format!("this program was built without the check of `{protocol}`"),
                 )
+                .hint(format!("make build FEATURES={protocol} builds one with it"))
                 .hint("checktype=connect asks whether the servers accept connections")
                 .hint("checktype=external asks a program of your own (checkcommand)"),
             );
@@ -363,6 +366,10 @@ impl<'w> Resolver<'w> {
         }
         let of_all = block.servers.iter().any(|server| server.own.is_none());
         let inert = match protocol {
+            "udp" => {
+                steps::one_datagram(&block.steps, findings);
+                return;
+            }
             "dns" if block.receive.is_none() && of_all => {
                 let fault = "any address or name will do as an answer of `dns` servers";
                 findings.push(

@@ -9,7 +9,7 @@ use super::{
 };
 
 /// Directives whose values are nobody's business.
-pub(super) const HIDDEN: [&str; 4] = ["passwd", "secret", "requestheader", "requestbody"];
+pub(super) const HIDDEN: [&str; 5] = ["passwd", "secret", "requestheader", "requestbody", "send"];
 
 /// A line with a star for every letter of a secret.
 pub(super) fn masked(line: &[u8]) -> Cow<'_, [u8]> {
@@ -57,7 +57,10 @@ fn star(text: &mut [u8]) {
 /// Whether a key is this name or a misspelling of it.
 fn is_like(key: &[u8], name: &[u8]) -> bool {
     let key = key.to_ascii_lowercase();
-    distance(&key, name) <= 3 || contains(&key, b"pass") || contains(&key, b"secret")
+    // Of a short name most words differ in a few letters.
+    distance(&key, name) <= (name.len() / 2).min(3)
+        || contains(&key, b"pass")
+        || contains(&key, b"secret")
 }
 
 fn contains(text: &[u8], name: &[u8]) -> bool {

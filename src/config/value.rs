@@ -420,6 +420,32 @@ impl Value<'_> {
         Some(found)
     }
 
+    /// Text in double quotes with escapes, in which a `#` is one. Only a comment may follow.
+    pub(super) fn literal(&self, findings: &mut Findings) -> Option<Vec<u8>> {
+        let whole = [self.written, self.tail].concat();
+        let Some(text) = whole.strip_prefix(b"\"") else { return self.quoted(true, findings) };
+        let (mut bytes, mut rest) = (Vec::with_capacity(text.len()), text);
+        let (fault, hint) = loop {
+            let (byte, behind) = match rest {
+                [] => break ("the text has no quote at its end", "write \" behind it"),
+                [b'"', behind @ ..] => match behind.trim_ascii() {
+                    [] | [b'#', ..] => return Some(bytes),
+                    _ => break ("the text ends here, and more follows", r#"write \" for a quote"#),
+                },
+                [b'\\', escape @ ..] => match escaped(escape) {
+                    Some(found) => found,
+                    None => break ("this backslash begins no escape", ESCAPES),
+                },
+                [byte, behind @ ..] => (*byte, behind),
+            };
+            bytes.push(byte);
+            rest = behind;
+        };
+        let at = self.start + whole.trim_ascii_end().len().min(whole.len() - rest.len());
+        findings.push(Diagnostic::error("E0216", at..at + 1, fault).hint(hint));
+        None
+    }
+
     /// **q**: as **Q** where it is that, else the rest of the line as it is.
     pub(super) fn quoted_or_rest(&self, findings: &mut Findings) -> Option<Vec<u8>> {
         match Self::between_quotes(&self.text) {
@@ -490,6 +516,26 @@ impl Value<'_> {
                 );
             })
             .ok()
+    }
+}
+
+/// What may follow a backslash in a text with escapes.
+const ESCAPES: &str = r#"an escape is \r, \n, \t, \0, \\, \" or \x with two hexadecimal digits"#;
+
+/// The byte that what follows a backslash stands for, and what stands behind that.
+fn escaped(text: &[u8]) -> Option<(u8, &[u8])> {
+    let digit = |digit: u8| char::from(digit).to_digit(16);
+    match text {
+        [b'r', behind @ ..] => Some((b'\r', behind)),
+        [b'n', behind @ ..] => Some((b'\n', behind)),
+        [b't', behind @ ..] => Some((b'\t', behind)),
+        [b'0', behind @ ..] => Some((b'\0', behind)),
+        [sign @ (b'\\' | b'"'), behind @ ..] => Some((*sign, behind)),
+        [b'x', high, low, behind @ ..] => {
+            let byte = u8::try_from(digit(*high)? * 16 + digit(*low)?).ok()?;
+            Some((byte, behind))
+        }
+        _ => None,
     }
 }
 

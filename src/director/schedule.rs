@@ -310,6 +310,7 @@ mod tests {
             receive: None,
             method: HttpMethod::Get,
             http: HttpSettings::default(),
+            steps: Vec::new(),
             dns_record: None,
             virtualhost: None,
             login: String::new(),

@@ -110,6 +110,8 @@ pub struct Negotiate {
     pub method: HttpMethod,
     /// What else an HTTP check asks and expects.
     pub http: HttpSettings,
+    /// What to say and to wait for, of the protocols whose conversation the configuration writes down.
+    pub steps: Vec<Step>,
     /// What kind of record DNS is asked for; `None` is an address of a name and the name of an address.
     pub dns_record: Option<DnsRecord>,
     /// The Host header of an HTTP request, and the name in TLS; `Some("")` is an empty header.
@@ -124,6 +126,15 @@ pub struct Negotiate {
     pub secret: Secret,
     /// How TLS is spoken, by the protocols that travel over it or can begin it.
     pub tls: TlsSettings,
+}
+
+/// A step of a conversation that the configuration writes down.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Step {
+    /// To say this (`send`). A password may be in it.
+    Send(Secret<Vec<u8>>),
+    /// To wait until this is found in what the server says (`expect`).
+    Expect(Pattern),
 }
 
 /// A kind of record in DNS (`dnstype`).
@@ -149,11 +160,11 @@ impl fmt::Display for DnsRecord {
 
 /// A password or the like: compared and used, never printed.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Secret(pub String);
+pub struct Secret<T = String>(pub T);
 
-impl fmt::Debug for Secret {
+impl<T: AsRef<[u8]>> fmt::Debug for Secret<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_empty() { "\"\"" } else { "\"***\"" })
+        f.write_str(if self.0.as_ref().is_empty() { "\"\"" } else { "\"***\"" })
     }
 }
 

@@ -17,7 +17,7 @@ use std::sync::Arc;
 pub use agent::{Admission, AgentAnswer, AgentReport, AgentWeight, Operation};
 pub use check::{
     Carrier, CheckId, CheckKind, CheckSpec, DnsRecord, Failure, Negotiate, Pass, ProtocolInfo,
-    Reason, Secret, Stage, Verdict,
+    Reason, Secret, Stage, Step, Verdict,
 };
 pub use http::{HttpHeader, HttpMethod, HttpSettings};
 pub use policy::{

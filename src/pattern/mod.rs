@@ -87,19 +87,29 @@ impl Pattern {
         match &self.inner.engine {
             Engine::Linear(regex) => regex.is_match(text),
             Engine::Backtracking { exact, relaxed } => {
+                search(exact, relaxed.as_ref(), text, EFFORT).is_some()
+            }
+        }
+    }
+
+    /// Where the first part of the text ends in which the pattern is found.
+    pub fn find_end(&self, text: &[u8]) -> Option<usize> {
+        match &self.inner.engine {
+            Engine::Linear(regex) => regex.find(text).map(|found| found.end()),
+            Engine::Backtracking { exact, relaxed } => {
                 search(exact, relaxed.as_ref(), text, EFFORT)
             }
         }
     }
 }
 
-/// Tries the pattern where its relaxed form is found, until the effort is spent.
+/// Tries the pattern where its relaxed form is found, until the effort is spent; where the part ends that it matches.
 fn search(
     exact: &fancy_regex::Regex,
     relaxed: Option<&regex::bytes::Regex>,
     text: &[u8],
     mut effort: usize,
-) -> bool {
+) -> Option<usize> {
     let mut at = 0;
     loop {
         // Without a relaxed form, which may be too large, every place is tried.
@@ -107,16 +117,13 @@ fn search(
             Some(relaxed) => relaxed.find_at(text, at).map(|found| found.start()),
             None => Some(at),
         };
-        let Some(start) = start else { return false };
-        let left = text.len().saturating_sub(start);
-        let Some(rest) = effort.checked_sub(left) else { return false };
-        effort = rest;
-        match exact
-            .is_match_input(fancy_regex::RegexInput::new(text).from_pos(start).anchored(true))
-        {
-            Ok(true) => return true,
-            Ok(false) if left > 0 => at = start.saturating_add(1),
-            Ok(false) | Err(_) => return false,
+        let left = text.len().saturating_sub(start?);
+        effort = effort.checked_sub(left)?;
+        let input = fancy_regex::RegexInput::new(text).from_pos(start?).anchored(true);
+        match exact.find_input(input) {
+            Ok(Some(found)) => return Some(found.end()),
+            Ok(None) if left > 0 => at = start?.saturating_add(1),
+            Ok(None) | Err(_) => return None,
         }
     }
 }

@@ -529,10 +529,23 @@ fn a_large_text_is_not_looked_at_again_and_again() {
         panic!("{pattern:?}")
     };
     let text = [b"x".repeat(1000), b"xy".to_vec(), b"load x".to_vec()].concat();
-    assert!(search(exact, relaxed.as_ref(), &text, text.len()));
+    assert!(search(exact, relaxed.as_ref(), &text, text.len()).is_some());
     let text = b"x".repeat(1000);
-    assert!(!search(exact, relaxed.as_ref(), &text, EFFORT));
-    assert!(!search(exact, relaxed.as_ref(), &b"x".repeat(100_000), 300_000));
+    assert!(search(exact, relaxed.as_ref(), &text, EFFORT).is_none());
+    assert!(search(exact, relaxed.as_ref(), &b"x".repeat(100_000), 300_000).is_none());
+}
+
+#[test]
+fn a_match_ends_where_its_first_part_does() {
+    let end = |pattern: &[u8], text: &[u8]| Pattern::new(pattern).unwrap().find_end(text);
+    assert_eq!(end(b"b+", b"abba b"), Some(3));
+    assert_eq!(end(b"b+?", b"abba b"), Some(2));
+    assert_eq!(end(b"c", b"abba b"), None);
+    assert_eq!(end(b"x*", b"abba"), Some(0));
+    // Backtracking.
+    assert_eq!(end(br"(b)\1", b"abba b"), Some(3));
+    assert_eq!(end(b"(?<=b)a(?= )", b"abba b"), Some(4));
+    assert_eq!(end(b"(?<=c)a", b"abba b"), None);
 }
 
 #[test]

@@ -84,6 +84,7 @@ fn check(target: SocketAddr, settings: &TlsSettings) -> Verdict {
         receive: None,
         method: HttpMethod::Get,
         http: HttpSettings::default(),
+        steps: Vec::new(),
         dns_record: None,
         virtualhost: Some("www.example.com".to_owned()),
         login: String::new(),

@@ -43,6 +43,10 @@ pub(crate) const SERVICE: Service = Service {
             &["service=dns", "protocol=udp", WWW, "dnstype=AAAA", "receive=\"2001:db8::80\""],
         )
         .unknown_to_ldirectord(),
+        Trial::up("udp with a question in bytes", 53, &QUESTION).unknown_to_ldirectord(),
+        Trial::down("udp, wrong answer", 53, Reason::Mismatch, &UNANSWERED).unknown_to_ldirectord(),
+        Trial::up("udp, any answer", 53, &["service=udp", "protocol=udp", WHERE_IS_WWW])
+            .unknown_to_ldirectord(),
         Trial::up(
             "dns over TCP",
             53,
@@ -101,6 +105,21 @@ pub(crate) const SERVICE: Service = Service {
 };
 
 const WWW: &str = "request=\"www.example.net\"";
+/// The same as a message of RFC 1035, section 4.1.
+const WHERE_IS_WWW: &str = "send=\"\\x124\\x01\\0\\0\\x01\\0\\0\\0\\0\\0\\0\\x03www\\x07example\\x03net\\0\\0\\x01\\0\\x01\"";
+const QUESTION: [&str; 4] = [
+    "service=udp",
+    "protocol=udp",
+    WHERE_IS_WWW,
+    "expect=\"(?s)^\\x124\\x85.*\\0\\x04\\xc0\\0\\x02\\x50\"",
+];
+const UNANSWERED: [&str; 5] = [
+    "service=udp",
+    "protocol=udp",
+    "negotiatetimeout=2",
+    WHERE_IS_WWW,
+    "expect=\"(?s)^\\x124.*\\xc0\\0\\x02\\x51\"",
+];
 const UDP_ANY: [&str; 3] = ["service=dns", "protocol=udp", WWW];
 
 const WITHOUT_RECEIVE: Theirs =

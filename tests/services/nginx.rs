@@ -49,6 +49,24 @@ pub(crate) const SERVICE: Service = Service {
             Reason::Mismatch,
             &["service=https", "receive=\"nothing of the kind\""],
         ),
+        Trial::up(
+            "tls in steps",
+            443,
+            &[
+                "service=tls",
+                "tlsverify=yes",
+                "cafile=\"@/certificate.pem\"",
+                "send=\"GET / HTTP/1.0\\r\\n\\r\\n\"",
+                "expect=\"^HTTP/1.1 200 OK\\r\\n\"",
+                "expect=\"default\"",
+            ],
+        )
+        .unknown_to_ldirectord(),
+        Trial::up("tls, the handshake alone", 443, &["service=tls"]).unknown_to_ldirectord(),
+        Trial::down("tls, not trusted", 443, Reason::Tls, &["service=tls", "tlsverify=yes"])
+            .unknown_to_ldirectord(),
+        Trial::down("tls, where http is spoken", 80, Reason::Tls, &["service=tls"])
+            .unknown_to_ldirectord(),
         Trial::down("https, where http is spoken", 80, Reason::Tls, &["service=https"]),
         Trial::down("http, where https is spoken", 443, Reason::Protocol, &["service=http"]),
     ],

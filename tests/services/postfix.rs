@@ -63,10 +63,25 @@ pub(crate) const SERVICE: Service = Service {
             ],
         )
         .unknown_to_ldirectord(),
+        Trial::up("tcp in steps", 25, &STEPS).unknown_to_ldirectord(),
+        Trial::down("tcp in steps, goodbye too soon", 25, Reason::Mismatch, &TOO_SOON)
+            .unknown_to_ldirectord(),
     ],
 };
 
 const OURS: &str = "cafile=\"@/certificate.pem\"";
+
+/// A greeting, a hello and a goodbye.
+const STEPS: [&str; 6] = [
+    "service=tcp",
+    "expect=\"^220 lab.example.net \"",
+    "send=\"EHLO director.example.net\\r\\n\"",
+    "expect=\"(?m)^250 .*\\n\"",
+    "send=\"QUIT\\r\\n\"",
+    "expect=\"^221 .*Bye\\r\\n\"",
+];
+const TOO_SOON: [&str; 4] =
+    ["service=tcp", "expect=\"^220 \"", "send=\"QUIT\\r\\n\"", "expect=\"(?m)^250 \""];
 
 const MAIN: &str = "
 compatibility_level = 3.6

@@ -18,6 +18,29 @@ pub(crate) const SERVICE: Service = Service {
             7,
             &["service=simpletcp", "protocol=udp", "request=\"hello\\n\"", "receive=\"hello\""],
         ),
+        Trial::up(
+            "tcp in steps",
+            7,
+            &[
+                "service=tcp",
+                "send=\"one\\n\"",
+                "expect=\"^one$\"",
+                "send=\"two\"",
+                "expect=\"two\"",
+            ],
+        )
+        .unknown_to_ldirectord(),
+        Trial::up(
+            "udp, an echo of all bytes",
+            7,
+            &[
+                "service=udp",
+                "protocol=udp",
+                "send=\"\\0\\x01\\xff\\\\\\\"#\\r\\n\"",
+                "expect=\"^\\x00\\x01\\xff\\\\\\x22\\x23\\r\\n$\"",
+            ],
+        )
+        .unknown_to_ldirectord(),
         Trial::down(
             "simpletcp, wrong answer",
             7,

@@ -6,7 +6,7 @@ use ldirectord::{
     config::{self, File},
     model::{
         AlertPolicy, CheckKind, CheckSpec, Checked, Desired, Forwarding, HttpMethod, HttpSettings,
-        LogTarget, Negotiate, ProcessSettings, Quiesce, Settings, TlsSettings, Tunnel,
+        LogTarget, Negotiate, ProcessSettings, Quiesce, Settings, Step, TlsSettings, Tunnel,
         VirtualService,
     },
 };
@@ -224,6 +224,15 @@ fn negotiate(talk: &Negotiate, target: &SocketAddr) -> String {
         write!(text, " {}", talk.method).unwrap();
     }
     http(&mut text, &talk.http);
+    for step in &talk.steps {
+        match step {
+            Step::Send(sent) => write!(text, " send \"{}\"", sent.0.escape_ascii()),
+            Step::Expect(pattern) => {
+                write!(text, " expect {:?}", String::from_utf8_lossy(pattern.source()))
+            }
+        }
+        .unwrap();
+    }
     if let Some(record) = talk.dns_record {
         write!(text, " {record}").unwrap();
     }

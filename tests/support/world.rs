@@ -134,6 +134,7 @@ const HTTP: &[&str] = &[
 ];
 const LOGIN: &[&str] = &["login", "passwd"];
 const LDAP: &[&str] = &["request", "receive", "login", "passwd"];
+const STEPS: &[&str] = &["send", "expect"];
 const SQL: &[&str] = &["request", "login", "passwd", "database"];
 
 /// Everything that can be checked, but `oracle`, so that there is one that cannot be.
@@ -162,4 +163,7 @@ pub(crate) const PROTOCOLS: &[ProtocolInfo] = &[
     protocol("sip", &["login"]),
     starts_tls("smtp", &[]),
     starts_tls("submission", &[]),
+    protocol("tcp", STEPS),
+    over_tls("tls", STEPS),
+    protocol("udp", STEPS),
 ];

@@ -288,6 +288,7 @@ fn spec(target: SocketAddr, virtualhost: Option<&str>, tls: &TlsSettings) -> Che
         receive: None,
         method: HttpMethod::Get,
         http: HttpSettings::default(),
+        steps: Vec::new(),
         dns_record: None,
         virtualhost: virtualhost.map(str::to_owned),
         login: String::new(),

@@ -22,9 +22,6 @@ const WIDTH: usize = 80;
 /// What a fact is called stands in so many columns.
 const LABEL: usize = 16;
 
-/// What there is to say of a service that cannot be checked.
-const NOT_YET: &str = "Not yet (E0401); the Perl program can check it.";
-
 /// `explain`.
 pub(super) fn run(words: &[String]) -> Exit {
     if words.is_empty() {
@@ -61,10 +58,7 @@ fn explain(word: &str) -> Option<String> {
     let Some((name, _)) = SERVICES.iter().find(|(known, _)| *known == name) else {
         return DIRECTIVES.iter().find(|row| is_a_word_of(row, word)).map(of_directive);
     };
-    Some(match checks::catalogue().iter().find(|info| info.name == *name) {
-        Some(info) => of_service(info),
-        None => format!("service = {name}\n\n{}", paragraph(NOT_YET)),
-    })
+    checks::whole_catalogue().iter().find(|info| info.name == *name).map(of_service)
 }
 
 fn is_a_word_of(directive: &Directive, word: &str) -> bool {
@@ -153,6 +147,9 @@ fn of_service(info: &ProtocolInfo) -> String {
     if !facts.is_empty() {
         writeln!(text, "    Asked {}", facts.join(", ")).unwrap_or_default();
     }
+    if checks::catalogue().iter().all(|built| built.name != info.name) {
+        text += "    This program was built without it (E0401)\n";
+    }
     if EXTENSIONS.contains(&info.name) {
         text += "    The Perl program refuses a file with it; this is an extension\n";
     }
@@ -174,11 +171,9 @@ fn everything() -> String {
         text += &entry(directive.name, directive.doc, mark);
     }
     text += "\nServices, the words of the directive service\n";
-    let catalogue = checks::catalogue();
-    for (name, _) in SERVICES {
-        let info = catalogue.iter().find(|info| info.name == *name);
-        let mark = if EXTENSIONS.contains(name) { "+ " } else { "  " };
-        text += &entry(name, info.map_or(NOT_YET, |info| info.doc), mark);
+    for info in checks::whole_catalogue() {
+        let mark = if EXTENSIONS.contains(&info.name) { "+ " } else { "  " };
+        text += &entry(info.name, info.doc, mark);
     }
     text += "\nCodes: E an error, W a warning, A advice\n";
     for (code, paragraph) in codes::CODES {

@@ -11,7 +11,7 @@ use crate::{
         Diagnostic, diagnostic::Findings, draft::CheckType, expand::timing, resolve::Service,
         said::Mention, value::shown,
     },
-    model::{Carrier, HttpMethod, ProtocolInfo, ServiceKey},
+    model::{Carrier, HttpMethod, ProtocolInfo, ServiceKey, Step},
     pattern::{Found, Pattern},
 };
 
@@ -19,6 +19,8 @@ use crate::{
 const NEGOTIATION: &[&str] = &[
     "request",
     "receive",
+    "send",
+    "expect",
     "httpmethod",
     "dnstype",
     "virtualhost",
@@ -68,7 +70,7 @@ impl Whole<'_> {
             pings_only(service, findings);
             url_as_path(service, findings);
             self.body_of_get(service, findings);
-            self.expected_headers(service, &mut patterns, findings);
+            self.expected(service, &mut patterns, findings);
             agent_without_port(service, findings);
         }
     }
@@ -211,23 +213,33 @@ impl Whole<'_> {
         }));
     }
 
-    /// Header fields that no answer can have.
-    fn expected_headers<'a>(
+    /// Header fields that no answer can have, and what none can have in it.
+    fn expected<'a>(
         &self,
         service: &'a Service,
         patterns: &mut Patterns<'a>,
         findings: &mut Findings,
     ) {
         let block = &service.block;
-        if !block.check_type.negotiates() || !self.uses(service, "expectheader") {
+        if !block.check_type.negotiates() {
             return;
         }
+        let headers = block.http.expected_headers.iter();
+        let headers = headers.map(|(name, pattern)| (name.as_str(), pattern));
+        let steps = block.steps.iter().filter_map(|(step, _)| match step {
+            Step::Expect(pattern) => Some(("text", pattern)),
+            Step::Send(_) => None,
+        });
         // In a file without errors each line has its pattern.
-        let lines = block.said.iter().filter(|mention| mention.name == "expectheader");
-        for (line, (name, pattern)) in lines.zip(&block.http.expected_headers) {
+        let lines = |name| {
+            let is_used = self.uses(service, name);
+            block.said.iter().filter(move |mention| is_used && mention.name == name)
+        };
+        let headers = lines("expectheader").zip(headers);
+        for (line, (what, pattern)) in headers.chain(lines("expect").zip(steps)) {
             if patterns.found(pattern) == Found::Never {
                 let fault =
-                    format!("no {name} matches this pattern, so no server is found working");
+                    format!("no {what} matches this pattern, so no server is found working");
                 findings
                     .push(Diagnostic::warning("W0408", line.value.clone(), fault).hint(UNMATCHED));
             }
@@ -338,14 +350,16 @@ fn asks_nothing(service: &Service, findings: &mut Findings) {
     );
 }
 
-/// Directives without which a check never passes, as in ldirectord: the protocol, the name, an example.
+/// Directives without which a check never passes, those of databases as in ldirectord: the protocol, the name, an example.
 const NEEDED: &[(&str, &str, &str)] = &[
     ("mysql", "login", "login=\"monitor\""),
     ("mysql", "request", "request=\"select 1\""),
     ("oracle", "login", "login=\"monitor\""),
     ("oracle", "request", "request=\"select 1 from dual\""),
+    ("oracle", "database", "database=\"ORCL\""),
     ("pgsql", "login", "login=\"monitor\""),
     ("pgsql", "request", "request=\"select 1\""),
+    ("udp", "send", "send=\"ping\""),
 ];
 
 /// Checks that lack what they cannot do without.
@@ -357,7 +371,9 @@ fn incomplete(service: &Service, findings: &mut Findings) {
     let of_all = block.servers.iter().any(|server| server.own.is_none());
     let lacks = |name: &str| match name {
         "login" => block.access.login.is_empty() && block.credentials.is_none(),
+        "database" => block.access.database.is_empty() && block.credentials.is_none(),
         "receive" => of_all && block.receive.is_none(),
+        "send" => !block.steps.iter().any(|(step, _)| matches!(step, Step::Send(_))),
         _ => of_all && block.request.is_none(),
     };
     let lacking = NEEDED.iter().find(|(known, name, _)| *known == protocol && lacks(name));

@@ -10,7 +10,7 @@ use crate::{
         draft::{CheckType, Draft},
         value::{Value, first_run, is_word, shown, slice},
     },
-    model::{DnsRecord, TlsEngine},
+    model::{DnsRecord, Secret, Step, TlsEngine},
 };
 
 pub(in crate::config) const CHECK_TYPES: &[&str] =
@@ -108,6 +108,23 @@ pub(in crate::config) fn receive(draft: &mut Draft<'_>, value: &Value<'_>) {
     let Some(source) = value.quoted(false, &mut draft.findings) else { return };
     if let Some(pattern) = pattern(draft, value, &source) {
         in_block(draft, |block, _| block.receive = Some(pattern));
+    }
+}
+
+pub(in crate::config) fn send(draft: &mut Draft<'_>, value: &Value<'_>) {
+    if let Some(text) = value.literal(&mut draft.findings) {
+        in_block(draft, |block, _| {
+            block.steps.push((Step::Send(Secret(text)), value.key.clone()));
+        });
+    }
+}
+
+pub(in crate::config) fn expect(draft: &mut Draft<'_>, value: &Value<'_>) {
+    let Some(source) = value.quoted(false, &mut draft.findings) else { return };
+    if let Some(pattern) = pattern(draft, value, &source) {
+        in_block(draft, |block, _| {
+            block.steps.push((Step::Expect(pattern), value.key.clone()));
+        });
     }
 }
 

@@ -10,8 +10,8 @@ use std::{ffi::OsString, ops::Range, os::unix::ffi::OsStringExt, path::PathBuf};
 pub(super) use self::{
     check::{
         CHECK_TYPES, DNS_TYPES, TLS_ENGINES, agent_port, check_command, check_count, check_port,
-        check_type, credentials, dns_type, gone, interval, load, quoted_text, receive, request,
-        service, timeout, tls_engine, tls_name, virtual_host,
+        check_type, credentials, dns_type, expect, gone, interval, load, quoted_text, receive,
+        request, send, service, timeout, tls_engine, tls_name, virtual_host,
     },
     http::{
         HTTP_METHODS, expect_header, expect_status, http_method, max_body, request_body,
