@@ -106,7 +106,7 @@ const UDP_ANY: [&str; 3] = ["service=dns", "protocol=udp", WWW];
 const WITHOUT_RECEIVE: Theirs =
     Theirs::Differs("never up there without receive", |state, _| match state {
         State::Works => Otherwise::Opposite,
-        State::Absent | State::Stopped => Otherwise::No,
+        _ => Otherwise::No,
     });
 
 const CONFIGURATION: &str = "

@@ -110,12 +110,12 @@ const POP: Theirs =
 
 const POPS: Theirs = Differs("silence hangs it", |state, _| match state {
     State::Stopped => Otherwise::Dies,
-    State::Works | State::Absent => Otherwise::No,
+    State::Works | State::TooLate | State::Absent => Otherwise::No,
 });
 
 const POP_WITHOUT_LOGIN: Theirs =
     Differs("always up there without login", |state, _| match state {
-        State::Works => Otherwise::No,
+        State::Works | State::TooLate => Otherwise::No,
         State::Absent => Otherwise::Opposite,
         State::Stopped => Otherwise::Dies,
     });

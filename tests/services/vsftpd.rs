@@ -59,7 +59,7 @@ pub(crate) const SERVICE: Service = Service {
 const WITHOUT_RECEIVE: Theirs =
     Theirs::Differs("always up there without receive", |state, _| match state {
         State::Works => Otherwise::No,
-        State::Absent | State::Stopped => Otherwise::Opposite,
+        State::TooLate | State::Absent | State::Stopped => Otherwise::Opposite,
     });
 
 const CONFIGURATION: &str = "
