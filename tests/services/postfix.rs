@@ -10,6 +10,13 @@ pub(crate) const SERVICE: Service = Service {
     trials: &[
         Trial::up("smtp", 25, &["service=smtp"]),
         Trial::up("submission", 587, &["service=submission"]),
+        Trial::late("smtp, a late greeting", 2503, &["service=smtp"]),
+        Trial::down(
+            "submission that wants nobody",
+            2501,
+            Reason::Protocol,
+            &["service=submission"],
+        ),
         Trial::down("smtp that wants nobody", 2501, Reason::Protocol, &["service=smtp"]),
         Trial::down("smtp that takes no hello", 2502, Reason::Protocol, &["service=smtp"]),
     ],
@@ -35,6 +42,7 @@ const MASTER: &str = "
 587       inet  n - n - - smtpd
 2501      inet  n - n - - smtpd -o smtpd_client_restrictions=reject
 2502      inet  n - n - - smtpd -o smtpd_helo_restrictions=reject
+2503      inet  n - n - - smtpd -o { smtpd_client_restrictions = sleep 2 }
 postlog   unix-dgram n - n - 1 postlogd
 pickup    unix  n - n 60 1 pickup
 cleanup   unix  n - n - 0 cleanup
@@ -54,5 +62,5 @@ fn start(server: &Server) {
     let master = server.write("master.cf", MASTER);
     server.run("cp", &[&main, &master, "/etc/postfix/"]);
     server.spawn("postfix", &["start-fg"]);
-    server.wait_for_ports(&[25, 587, 2501, 2502]);
+    server.wait_for_ports(&[25, 587, 2501, 2502, 2503]);
 }

@@ -35,7 +35,7 @@ use crate::{
 /// Where every server listens.
 pub(crate) const HERE: [&str; 2] = ["127.0.0.1", "::1"];
 /// Addresses of this machine at which nobody listens.
-const NOBODY: [&str; 2] = ["127.0.0.99", "fd00::99"];
+pub(crate) const NOBODY: [&str; 2] = ["127.0.0.99", "fd00::99"];
 /// Seconds that a check may take: more than enough on a busy machine, and with servers that do not answer.
 const PATIENT: u32 = 30;
 const IMPATIENT: u32 = 1;
