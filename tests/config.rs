@@ -158,6 +158,28 @@ fn a_server_that_is_written_again_keeps_its_place() {
 }
 
 #[test]
+fn services_share_a_check_only_when_it_is_the_same() {
+    for (service, first, second, checks) in [
+        ("http", "", "", 1),
+        ("http", "checkinterval=5", "checkinterval=5", 1),
+        ("http", "httpmethod=GET", "httpmethod=HEAD", 2),
+        ("http", "negotiatetimeout=3", "negotiatetimeout=4", 2),
+        ("mysql", "login=\"ann\"", "login=\"bob\"", 2),
+        ("mysql", "passwd=\"s3cret\"", "passwd=\"other\"", 2),
+        ("mysql", "database=\"shop\"", "database=\"mail\"", 2),
+        ("radius", "secret=\"s3cret\"", "secret=\"other\"", 2),
+    ] {
+        let block = |port: u16, line: &str| {
+            format!(
+                "virtual=192.0.2.1:{port}\n\treal=192.0.2.10:80 masq\n\tservice={service}\n\t{line}\n"
+            )
+        };
+        let desired = load(&[block(80, first), block(81, second)].concat()).desired.unwrap();
+        assert_eq!(desired.checks.len(), checks, "{service}: {first}, {second}");
+    }
+}
+
+#[test]
 fn a_large_file_is_read_whole() {
     let mut source = String::from("quiescent=yes\nfallback=127.0.0.1:80\n");
     for service in 0..2300 {

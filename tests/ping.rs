@@ -41,34 +41,37 @@ fn main() -> ExitCode {
         ping(words);
         return ExitCode::SUCCESS;
     }
-    lab::run_on_any_kernel(vec![
-        trial("without root, the group may", |namespace| {
-            fs::write(GROUPS, format!("{NOBODY} {NOBODY}")).unwrap();
-            let said = pinged(namespace, NOBODY);
-            assert_eq!(said, [NO_RIGHTS, "answered", "answered", "answered", UNREACHABLE]);
-        }),
-        trial("without root, the group may not", |namespace| {
-            fs::write(GROUPS, "1 0").unwrap();
-            let said = pinged(namespace, NOBODY);
-            assert_eq!(said, [NO_RIGHTS, MISSING, MISSING, MISSING, MISSING]);
-        }),
-        trial("without root, another group may", |namespace| {
-            fs::write(GROUPS, format!("0 {}", NOBODY - 1)).unwrap();
-            let said = pinged(namespace, NOBODY);
-            assert_eq!(said, [NO_RIGHTS, MISSING, MISSING, MISSING, MISSING]);
-        }),
-        trial("with root, no group may", |namespace| {
-            fs::write(GROUPS, "1 0").unwrap();
-            let said = pinged(namespace, 0);
-            assert_eq!(said[1..], ["answered", "answered", "answered", UNREACHABLE]);
-            assert_ne!(said[0], NO_RIGHTS);
-        }),
-        trial("with root, by the ping socket", |namespace| {
-            fs::write(GROUPS, "0 0").unwrap();
-            let said = pinged(namespace, 0);
-            assert_eq!(said[1..], ["answered", "answered", "answered", UNREACHABLE]);
-        }),
-    ])
+    lab::run_on_any_kernel(
+        4,
+        vec![
+            trial("without root, the group may", |namespace| {
+                fs::write(GROUPS, format!("{NOBODY} {NOBODY}")).unwrap();
+                let said = pinged(namespace, NOBODY);
+                assert_eq!(said, [NO_RIGHTS, "answered", "answered", "answered", UNREACHABLE]);
+            }),
+            trial("without root, the group may not", |namespace| {
+                fs::write(GROUPS, "1 0").unwrap();
+                let said = pinged(namespace, NOBODY);
+                assert_eq!(said, [NO_RIGHTS, MISSING, MISSING, MISSING, MISSING]);
+            }),
+            trial("without root, another group may", |namespace| {
+                fs::write(GROUPS, format!("0 {}", NOBODY - 1)).unwrap();
+                let said = pinged(namespace, NOBODY);
+                assert_eq!(said, [NO_RIGHTS, MISSING, MISSING, MISSING, MISSING]);
+            }),
+            trial("with root, no group may", |namespace| {
+                fs::write(GROUPS, "1 0").unwrap();
+                let said = pinged(namespace, 0);
+                assert_eq!(said[1..], ["answered", "answered", "answered", UNREACHABLE]);
+                assert_ne!(said[0], NO_RIGHTS);
+            }),
+            trial("with root, by the ping socket", |namespace| {
+                fs::write(GROUPS, "0 0").unwrap();
+                let said = pinged(namespace, 0);
+                assert_eq!(said[1..], ["answered", "answered", "answered", UNREACHABLE]);
+            }),
+        ],
+    )
 }
 
 /// What a process without rights says of itself.

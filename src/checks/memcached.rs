@@ -31,7 +31,10 @@ async fn talk(link: &mut Link<'_>) -> Verdict {
     if !is_version(&answer) {
         let said = shown(&answer, &Secret::default());
         let detail = format!("{} did not tell its version, but: {said}", link.peer());
-        return Err(failure(Reason::Protocol, detail));
+        // As servers with a file of logins (`-Y`) say to everybody.
+        let is_denied = answer == b"CLIENT_ERROR unauthenticated";
+        let reason = if is_denied { Reason::Denied } else { Reason::Protocol };
+        return Err(failure(reason, detail));
     }
     part(link, b"quit").await
 }
@@ -63,7 +66,7 @@ mod tests {
         for said in [
             "ERROR",
             "SERVER_ERROR out of memory",
-            "CLIENT_ERROR unauthenticated",
+            "CLIENT_ERROR unauthenticated, maybe",
             "VERSIONS 1",
             "-ERR unknown command",
         ] {
@@ -71,6 +74,13 @@ mod tests {
         }
         check("> version\n< VERSION ", &format!("{expected} VERSION")).await;
         check("> version\n< ", &format!("{expected} ")).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_wants_a_login_denies() {
+        let expected = "denied: 192.0.2.1:8080 did not tell its version, but:";
+        let said = "CLIENT_ERROR unauthenticated";
+        check(&format!("> version\n< {said}"), &format!("{expected} {said}")).await;
     }
 
     #[tokio::test(start_paused = true)]

@@ -2,6 +2,9 @@
 //!
 //! Nothing can be wrong any more but the number of checks. Equal checks become one.
 //!
+//! Differs from ldirectord: equal checks are equal in all that they ask and how. There two services share the check of
+//! the first also when login, password, secret, database, method or timeouts differ.
+//!
 //! Source for what is stronger than what, and for the defaults: ldirectord 4.12 itself, not its manual.
 
 use std::{

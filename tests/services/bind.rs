@@ -48,6 +48,32 @@ pub(crate) const SERVICE: Service = Service {
         Trial::up("udp, any answer", 53, &["service=udp", "protocol=udp", WHERE_IS_WWW])
             .unknown_to_ldirectord(),
         Trial::up(
+            "dns, a name of an IPv6 address",
+            53,
+            &[
+                "service=dns",
+                "protocol=udp",
+                "request=\"2001:db8::80\"",
+                "receive=\"www.example.net\"",
+            ],
+        ),
+        Trial::up(
+            "dns over TCP, an IPv6 address",
+            53,
+            &["service=dns", "protocol=tcp", WWW, "dnstype=AAAA", "receive=\"2001:db8::80\""],
+        )
+        .unknown_to_ldirectord(),
+        Trial::up(
+            "dns over TCP, a name",
+            53,
+            &[
+                "service=dns",
+                "protocol=tcp",
+                "request=\"192.0.2.80\"",
+                "receive=\"www.example.net\"",
+            ],
+        ),
+        Trial::up(
             "dns over TCP",
             53,
             &["service=dns", "protocol=tcp", WWW, "receive=\"192.0.2.80\""],
@@ -67,6 +93,23 @@ pub(crate) const SERVICE: Service = Service {
             53,
             Reason::Mismatch,
             &["service=dns", "protocol=udp", WWW, "receive=\"192.0.2.81\""],
+        ),
+        Trial::down(
+            "dns, wrong name",
+            53,
+            Reason::Mismatch,
+            &[
+                "service=dns",
+                "protocol=udp",
+                "request=\"192.0.2.80\"",
+                "receive=\"other.example.net\"",
+            ],
+        ),
+        Trial::down(
+            "dns over TCP, wrong answer",
+            53,
+            Reason::Mismatch,
+            &["service=dns", "protocol=tcp", WWW, "receive=\"192.0.2.81\""],
         ),
         Trial::down(
             "dns, no such name",
@@ -125,7 +168,7 @@ const UDP_ANY: [&str; 3] = ["service=dns", "protocol=udp", WWW];
 const WITHOUT_RECEIVE: Theirs =
     Theirs::Differs("never up there without receive", |state, _| match state {
         State::Works => Otherwise::Opposite,
-        State::Absent | State::Stopped => Otherwise::No,
+        _ => Otherwise::No,
     });
 
 const CONFIGURATION: &str = "
@@ -143,6 +186,7 @@ options {
 controls {};
 zone \"example.net\" { type primary; file \"example.net\"; };
 zone \"2.0.192.in-addr.arpa\" { type primary; file \"reverse\"; };
+zone \"8.b.d.0.1.0.0.2.ip6.arpa\" { type primary; file \"reverse\"; };
 ";
 
 const ZONE: &str = "$TTL 60
@@ -154,10 +198,12 @@ www IN AAAA 2001:db8::80
 alias IN CNAME www
 ";
 
+/// Of both families.
 const REVERSE: &str = "$TTL 60
 @ IN SOA ns.example.net. root.example.net. 1 60 60 60 60
 @ IN NS ns.example.net.
 80 IN PTR www.example.net.
+0.8.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0 IN PTR www.example.net.
 ";
 
 fn start(server: &Server) {

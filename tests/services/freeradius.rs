@@ -30,6 +30,14 @@ pub(crate) const SERVICE: Service = Service {
         },
         Trial {
             theirs: RADIUS,
+            ..Trial::late(
+                "radius, a late answer",
+                1812,
+                &["service=radius", "login=\"late\"", "passwd=\"s3cret\"", SECRET],
+            )
+        },
+        Trial {
+            theirs: RADIUS,
             ..Trial::down(
                 "radius, wrong password",
                 1812,
@@ -97,6 +105,10 @@ modules {
     }
     pap {
     }
+    exec {
+        wait = yes
+        timeout = 4
+    }
 }
 server default {
     listen {
@@ -110,6 +122,11 @@ server default {
         port = 1812
     }
     authorize {
+        if (&User-Name == \"late\") {
+            update control {
+                &Tmp-String-0 := \"%{exec:/usr/bin/sleep 1.5}\"
+            }
+        }
         files
         pap
     }
@@ -122,7 +139,7 @@ server default {
 ";
 
 fn start(server: &Server) {
-    server.write("users", "monitor Cleartext-Password := \"s3cret\"\nlong Cleartext-Password := \"a password of forty characters, or more\"\n");
+    server.write("users", "monitor Cleartext-Password := \"s3cret\"\nlate Cleartext-Password := \"s3cret\"\nlong Cleartext-Password := \"a password of forty characters, or more\"\n");
     server.write("dictionary", "");
     server.write("radiusd.conf", CONFIGURATION);
     server.spawn("freeradius", &["-X", "-d", &server.path(""), "-n", "radiusd"]);

@@ -1,9 +1,17 @@
 //! INN: nntp.
 
+use ldirectord::model::Reason;
+
 use crate::service::{Server, Service, Trial};
 
-pub(crate) const SERVICE: Service =
-    Service { name: "inn2", start, trials: &[Trial::up("nntp", 119, &["service=nntp"])] };
+pub(crate) const SERVICE: Service = Service {
+    name: "inn2",
+    start,
+    trials: &[
+        Trial::up("nntp", 119, &["service=nntp"]),
+        Trial::down("nntp that wants nobody", 1190, Reason::Protocol, &["service=nntp"]),
+    ],
+};
 
 /// What is otherwise than in Debian's file.
 const SETTINGS: &str = "
@@ -12,6 +20,17 @@ pathhost: lab.example.net
 pathrun: @/run
 bindaddress: 127.0.0.1
 bindaddress6: \"::1\"
+";
+
+const READERS: &str = "
+auth others {
+    hosts: \"192.0.2.0/24\"
+    default: \"reader\"
+}
+access others {
+    users: \"reader\"
+    newsgroups: \"*\"
+}
 ";
 
 fn start(server: &Server) {
@@ -26,5 +45,11 @@ fn start(server: &Server) {
     let as_news = ["--reuid=news", "--regid=news", "--init-groups"];
     server.run("setpriv", &[&as_news[..], &["/usr/lib/news/bin/makehistory"]].concat());
     server.spawn("setpriv", &[&as_news[..], &["/usr/lib/news/bin/innd", "-d"]].concat());
-    server.wait_for_ports(&[119]);
+    // Its own server for readers, who are to come from elsewhere.
+    let readers = server.write("readers.conf", READERS);
+    let words = ["/usr/lib/news/bin/nnrpd", "-D", "-f", "-p", "1190", "-c", &readers];
+    for listen in [["-4", "127.0.0.1"], ["-6", "::1"]] {
+        server.spawn("setpriv", &[&as_news[..], &words, &listen].concat());
+    }
+    server.wait_for_ports(&[119, 1190]);
 }

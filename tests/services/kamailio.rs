@@ -11,6 +11,8 @@ pub(crate) const SERVICE: Service = Service {
         Trial::up("sip", 5060, &["service=sip", "protocol=udp"]),
         Trial::up("sip with login", 5060, &["service=sip", "protocol=udp", LOGIN]),
         Trial::up("sip over TCP", 5060, &["service=sip", "protocol=tcp", LOGIN]),
+        Trial::late("sip, a late answer", 5060, &["service=sip", "protocol=udp", LATE]),
+        Trial::late("sip over TCP, a late answer", 5060, &["service=sip", "protocol=tcp", LATE]),
         Trial::down(
             "sip, nobody of this name",
             5060,
@@ -27,6 +29,7 @@ pub(crate) const SERVICE: Service = Service {
 };
 
 const LOGIN: &str = "login=\"monitor@example.net\"";
+const LATE: &str = "login=\"late@example.net\"";
 
 const CONFIGURATION: &str = "
 debug=2
@@ -40,7 +43,11 @@ listen=tcp:127.0.0.1:5060
 listen=udp:[::1]:5060
 listen=tcp:[::1]:5060
 loadmodule \"sl.so\"
+loadmodule \"cfgutils.so\"
 request_route {
+    if (uri =~ \"^sip:late\") {
+        usleep(\"1500000\");
+    }
     if (uri =~ \"^sip:nobody\") {
         sl_send_reply(\"404\", \"Not Found\");
         exit;

@@ -18,11 +18,16 @@ mod freeradius;
 mod haproxy;
 mod inn;
 mod kamailio;
+mod mariadb;
+mod memcached;
+mod mosquitto;
 mod nginx;
 mod openldap;
 mod perl;
 mod postfix;
 mod postgresql;
+mod rabbitmq;
+mod redis;
 mod service;
 mod socat;
 mod squid;
@@ -43,7 +48,9 @@ const SERVICES: &[&Service] = &[
     &squid::SERVICE,
     &postfix::SERVICE,
     &dovecot::IMAP_SERVICE,
+    &dovecot::IMAPS_SERVICE,
     &dovecot::POP_SERVICE,
+    &dovecot::STRICT_SERVICE,
     &vsftpd::SERVICE,
     &bind::SERVICE,
     &openldap::SERVICE,
@@ -52,17 +59,22 @@ const SERVICES: &[&Service] = &[
     &kamailio::SERVICE,
     &apache::SERVICE,
     &socat::SERVICE,
+    &mariadb::SERVICE,
     &postgresql::SERVICE,
+    &redis::SERVICE,
+    &memcached::SERVICE,
+    &mosquitto::SERVICE,
+    &rabbitmq::SERVICE,
 ];
 
 fn main() -> ExitCode {
     let mut queues: Vec<_> =
         SERVICES.iter().map(|service| service::trials(service).into_iter()).collect();
-    // In turns, because a service does one thing at a time, and four trials run side by side.
+    // In turns, because a service does one thing at a time.
     let mut trials = Vec::new();
     while !queues.is_empty() {
         queues.retain_mut(|queue| queue.next().map(|trial| trials.push(trial)).is_some());
     }
     trials.push(haproxy::trial());
-    lab::run_on_any_kernel(trials)
+    lab::run_on_any_kernel(SERVICES.len(), trials)
 }

@@ -28,7 +28,36 @@ pub(crate) const SERVICE: Service = Service {
             &["service=http", "receive=\"nothing of the kind\""],
         ),
         Trial::down("http, not found", 80, Reason::Protocol, &["service=http", "request=\"none\""]),
-        Trial::down("http, denied", 80, Reason::Protocol, &["service=http", "request=\"secret\""]),
+        Trial::late(
+            "http, a late answer",
+            80,
+            &["service=http", "request=\"late\"", "receive=\"the end$\""],
+        ),
+        Trial::up(
+            "http with a login",
+            80,
+            &["service=http", "request=\"secret\"", RIGHT, "expectstatus=404"],
+        )
+        .unknown_to_ldirectord(),
+        Trial::down(
+            "http, without a login",
+            80,
+            Reason::Denied,
+            &["service=http", "request=\"secret\""],
+        ),
+        Trial::down(
+            "http, wrong password",
+            80,
+            Reason::Denied,
+            &["service=http", "request=\"secret\"", WRONG],
+        )
+        .unknown_to_ldirectord(),
+        Trial::down(
+            "http, forbidden",
+            80,
+            Reason::Denied,
+            &["service=http", "request=\"forbidden\""],
+        ),
         Trial::up("https", 443, &["service=https", "receive=\"default\""]),
         Trial::up(
             "https of a virtual host",
@@ -67,10 +96,25 @@ pub(crate) const SERVICE: Service = Service {
             .unknown_to_ldirectord(),
         Trial::down("tls, where http is spoken", 80, Reason::Tls, &["service=tls"])
             .unknown_to_ldirectord(),
+        Trial::late(
+            "https, a late answer",
+            443,
+            &["service=https", "request=\"late\"", "receive=\"the end$\""],
+        ),
+        Trial::down(
+            "https, without a login",
+            443,
+            Reason::Denied,
+            &["service=https", "request=\"secret\""],
+        ),
         Trial::down("https, where http is spoken", 80, Reason::Tls, &["service=https"]),
         Trial::down("http, where https is spoken", 443, Reason::Protocol, &["service=http"]),
     ],
 };
+
+/// `monitor:s3cret`, and another password.
+const RIGHT: &str = "requestheader=\"Authorization: Basic bW9uaXRvcjpzM2NyZXQ=\"";
+const WRONG: &str = "requestheader=\"Authorization: Basic bW9uaXRvcjpvdGhlcg==\"";
 
 const CONFIGURATION: &str = "
 daemon off;
@@ -93,6 +137,9 @@ http {
         ssl_certificate_key @/key.pem;
         location = / { return 200 \"the default site\\n\"; }
         location = /moved { return 302 /; }
+        # So many bytes in a second.
+        location = /late { limit_rate 70; return 200 \"a long way to go, and then comes, somewhat later than one may think, the end\"; }
+        location = /forbidden { deny all; }
         location = /secret { auth_basic private; auth_basic_user_file @/users; }
     }
     server {
@@ -106,7 +153,7 @@ http {
 
 fn start(server: &Server) {
     server.make_certificate();
-    server.write("users", "");
+    server.write("users", "monitor:{PLAIN}s3cret\n");
     let configuration = server.write("nginx.conf", CONFIGURATION);
     server.spawn("nginx", &["-c", &configuration]);
     server.wait_for_ports(&[80, 443]);

@@ -11,6 +11,7 @@ pub(crate) const SERVICE: Service = Service {
         Trial::up("ldap", 389, &["service=ldap", BASE]),
         Trial::up("ldap with receive", 389, &["service=ldap", BASE, "receive=\"^dc=example\""]),
         Trial::up("ldap with login", 389, &["service=ldap", BASE, LOGIN, "passwd=\"s3cret\""]),
+        Trial::late("ldap, a late answer", 389, &["service=ldap", "request=\"dc=late\""]),
         Trial::down(
             "ldap, wrong answer",
             389,
@@ -44,6 +45,18 @@ pub(crate) const SERVICE: Service = Service {
             &["service=ldaps", BASE, "tlsverify=yes"],
         )
         .unknown_to_ldirectord(),
+        Trial::down(
+            "ldaps, no such entry",
+            636,
+            Reason::Mismatch,
+            &["service=ldaps", "request=\"dc=none,dc=example,dc=net\""],
+        ),
+        Trial::down(
+            "ldaps, wrong answer",
+            636,
+            Reason::Mismatch,
+            &["service=ldaps", BASE, "receive=\"nothing of the kind\""],
+        ),
         Trial::down(
             "ldaps, wrong password",
             636,
@@ -96,6 +109,7 @@ const CONFIGURATION: &str = "
 include /etc/ldap/schema/core.schema
 modulepath /usr/lib/ldap
 moduleload back_mdb
+moduleload retcode
 pidfile @/pid
 argsfile @/args
 TLSCertificateFile @/certificate.pem
@@ -106,6 +120,13 @@ suffix \"dc=example,dc=net\"
 rootdn \"cn=admin,dc=example,dc=net\"
 rootpw s3cret
 directory @/data
+database mdb
+maxsize 10485760
+suffix \"dc=late\"
+directory @/late
+overlay retcode
+retcode-parent \"ou=codes,dc=late\"
+retcode-sleep 2
 ";
 
 /// Another server, which has neither TLS nor data.
@@ -122,12 +143,22 @@ dc: example
 o: Example
 ";
 
+const LATE: &str = "dn: dc=late
+objectClass: dcObject
+objectClass: organization
+dc: late
+o: Late
+";
+
 fn start(server: &Server) {
     server.make_certificate();
     server.folder_of("root", "data");
+    server.folder_of("root", "late");
     let configuration = server.write("slapd.conf", CONFIGURATION);
-    let data = server.write("data.ldif", DATA);
-    server.run("slapadd", &["-f", &configuration, "-l", &data]);
+    for (suffix, data) in [("dc=example,dc=net", DATA), ("dc=late", LATE)] {
+        let data = server.write("data.ldif", data);
+        server.run("slapadd", &["-f", &configuration, "-b", suffix, "-l", &data]);
+    }
     let hosts = "ldap://127.0.0.1 ldap://[::1] ldaps://127.0.0.1 ldaps://[::1]";
     server.spawn("slapd", &["-f", &configuration, "-h", hosts, "-d", "256"]);
     let in_clear = server.write("clear.conf", IN_CLEAR);

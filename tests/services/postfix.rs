@@ -10,6 +10,13 @@ pub(crate) const SERVICE: Service = Service {
     trials: &[
         Trial::up("smtp", 25, &["service=smtp"]),
         Trial::up("submission", 587, &["service=submission"]),
+        Trial::late("smtp, a late greeting", 2505, &["service=smtp"]),
+        Trial::down(
+            "submission that wants nobody",
+            2501,
+            Reason::Protocol,
+            &["service=submission"],
+        ),
         Trial::down("smtp that wants nobody", 2501, Reason::Protocol, &["service=smtp"]),
         Trial::down("smtp that takes no hello", 2502, Reason::Protocol, &["service=smtp"]),
         Trial::up("smtp, STARTTLS", 25, &["service=smtp", "starttls=yes"]).unknown_to_ldirectord(),
@@ -107,6 +114,7 @@ const MASTER: &str = "
 2502      inet  n - n - - smtpd -o smtpd_helo_restrictions=reject
 2503      inet  n - n - - smtpd -o smtpd_tls_security_level=none
 2504      inet  n - n - - smtpd -o smtpd_tls_protocols=TLSv1
+2505      inet  n - n - - smtpd -o { smtpd_client_restrictions = sleep 2 }
 postlog   unix-dgram n - n - 1 postlogd
 pickup    unix  n - n 60 1 pickup
 cleanup   unix  n - n - 0 cleanup
@@ -129,5 +137,5 @@ fn start(server: &Server) {
     // In the text above the sign would become this folder.
     server.run("postconf", &["-P", "2504/inet/tls_medium_cipherlist=ALL:@SECLEVEL=0"]);
     server.spawn("postfix", &["start-fg"]);
-    server.wait_for_ports(&[25, 587, 2501, 2502, 2503, 2504]);
+    server.wait_for_ports(&[25, 587, 2501, 2502, 2503, 2504, 2505]);
 }

@@ -23,6 +23,20 @@ pub(crate) const SERVICE: Service = Service {
                 &["service=pgsql", "login=\"old\"", PASSWD, DATABASE, SELECT],
             )
         },
+        Trial {
+            theirs: THEIRS,
+            ..Trial::late(
+                "pgsql, a late answer",
+                5432,
+                &["service=pgsql", LOGIN, PASSWD, DATABASE, "request=\"SELECT pg_sleep(1.5)\""],
+            )
+        },
+        Trial::down(
+            "pgsql, nobody of this name",
+            5432,
+            Reason::Denied,
+            &["service=pgsql", "login=\"nobody\"", PASSWD, DATABASE, SELECT],
+        ),
         Trial::down(
             "pgsql, no row",
             5432,
@@ -56,10 +70,10 @@ const DATABASE: &str = "database=\"postgres\"";
 const SELECT: &str = "request=\"SELECT 1\"";
 
 const THEIRS: Theirs = Theirs::Differs(
-    "it takes an IPv6 address for a name, and a silent server hangs it",
+    "it takes an IPv6 address for a name, and a server that answers late or not at all hangs it",
     |state, family| match (state, family) {
         (State::Stopped, _) => Otherwise::Dies,
-        (State::Works, Family::V6) => Otherwise::Opposite,
+        (State::Works, Family::V6) | (State::TooLate, Family::V4) => Otherwise::Opposite,
         _ => Otherwise::No,
     },
 );

@@ -41,6 +41,11 @@ pub(crate) const SERVICE: Service = Service {
             ],
         )
         .unknown_to_ldirectord(),
+        Trial::late(
+            "simpletcp, a late answer",
+            8,
+            &["service=simpletcp", "request=\"hello\\n\"", "receive=\"hello\""],
+        ),
         Trial::down(
             "simpletcp, wrong answer",
             7,
@@ -54,8 +59,9 @@ fn start(server: &Server) {
     for (four_or_six, host) in [("4", "127.0.0.1"), ("6", "[::1]")] {
         let tcp = format!("TCP{four_or_six}-LISTEN:7,bind={host},fork,reuseaddr");
         server.spawn("socat", &[&tcp, "PIPE"]);
+        server.spawn("socat", &["-t5", &tcp.replace(":7,", ":8,"), "SYSTEM:sleep 1.5; cat"]);
         let udp = format!("UDP{four_or_six}-RECVFROM:7,bind={host},fork");
         server.spawn("socat", &[&udp, "PIPE"]);
     }
-    server.wait_for_ports(&[7]);
+    server.wait_for_ports(&[7, 8]);
 }

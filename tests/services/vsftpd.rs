@@ -29,6 +29,11 @@ pub(crate) const SERVICE: Service = Service {
                 "receive=\"of the user\"",
             ],
         ),
+        Trial::late(
+            "ftp, a late login",
+            2121,
+            &["service=ftp", "request=\"welcome.txt\"", "receive=\"^It works\""],
+        ),
         Trial::down(
             "ftp, wrong answer",
             21,
@@ -59,7 +64,7 @@ pub(crate) const SERVICE: Service = Service {
 const WITHOUT_RECEIVE: Theirs =
     Theirs::Differs("always up there without receive", |state, _| match state {
         State::Works => Otherwise::No,
-        State::Absent | State::Stopped => Otherwise::Opposite,
+        State::TooLate | State::Absent | State::Stopped => Otherwise::Opposite,
     });
 
 const CONFIGURATION: &str = "
@@ -85,9 +90,12 @@ fn start(server: &Server) {
         ("four", "listen=YES\nlisten_address=127.0.0.1\n"),
         ("six", "listen=NO\nlisten_ipv6=YES\nlisten_address6=::1\n"),
     ] {
-        let text = format!("{CONFIGURATION}{listen}");
-        let configuration = server.write(&format!("{name}.conf"), &text);
-        server.spawn("vsftpd", &[&configuration]);
+        for (port, delay) in [(21, 0), (2121, 2)] {
+            let more = format!("listen_port={port}\ndelay_successful_login={delay}\n");
+            let text = format!("{CONFIGURATION}{listen}{more}");
+            let configuration = server.write(&format!("{name}-{port}.conf"), &text);
+            server.spawn("vsftpd", &[&configuration]);
+        }
     }
-    server.wait_for_ports(&[21]);
+    server.wait_for_ports(&[21, 2121]);
 }

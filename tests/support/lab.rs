@@ -37,21 +37,21 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs the trials that the command line asks for: here, if this is the lab, else there.
 pub(crate) fn run(trials: Vec<Trial>) -> ExitCode {
-    run_with(&[], trials)
+    run_with(&[], 4, trials)
 }
 
-/// The same for trials that need no IPVS: in a lab on this machine's own kernel, which is faster.
-pub(crate) fn run_on_any_kernel(trials: Vec<Trial>) -> ExitCode {
-    run_with(&["--any-kernel"], trials)
+/// The same for trials that need no IPVS, so many side by side: in a lab on this machine's own kernel, which is faster.
+pub(crate) fn run_on_any_kernel(threads: usize, trials: Vec<Trial>) -> ExitCode {
+    run_with(&["--any-kernel"], threads, trials)
 }
 
-fn run_with(options: &[&str], trials: Vec<Trial>) -> ExitCode {
+fn run_with(options: &[&str], threads: usize, trials: Vec<Trial>) -> ExitCode {
     let mut arguments = Arguments::from_args();
     if std::env::var_os(INSIDE).is_none() && !arguments.list {
         return enter(options);
     }
     // Trials wait most of the time, also where there is but one CPU.
-    arguments.test_threads.get_or_insert(4);
+    arguments.test_threads.get_or_insert(threads);
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 

@@ -11,7 +11,6 @@
 //! alone.
 //!
 //! Differs from ldirectord: without `receive` any address or name will do.
-//! Differs from ldirectord: the name of an IPv6 address can be asked for, too.
 //! Differs from ldirectord: a name without dots is tried alone, too, after the domains.
 
 mod message;

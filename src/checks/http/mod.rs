@@ -10,6 +10,8 @@
 //! A redirection is not followed when `expectstatus` has its status, and, as in LWP, when the method is neither GET nor
 //! HEAD. Where one leads to another host or port, what we say of our own is not said there: it may be a secret.
 //!
+//! What is answered with 401, 403 or 407 was denied, unless `expectstatus` has it.
+//!
 //! The connection goes where the URL says; `Host` is `virtualhost`, else the address of the real server.
 //! A request that follows a redirection carries the host and port of its own URL.
 //! `http_proxy` asks the real server for the whole URL, and redirections too.
@@ -33,7 +35,7 @@ mod url;
 use std::{net::SocketAddr, ops::RangeInclusive};
 
 use self::{
-    response::{End, Response},
+    response::{Denial, End, Response},
     url::{Scheme, Url},
 };
 use super::{
@@ -142,7 +144,8 @@ async fn talk(question: &Question<'_>, link: &mut Link<'_>, via: Via) -> Verdict
             }
         }
         let is_own = url.is_beside(&first);
-        let response = ask(link, &request(negotiate, &url, &host, via, is_own), negotiate).await?;
+        let request = request(negotiate, &url, &host, via, is_own);
+        let response = ask(link, &request, negotiate).await?;
         match response.location() {
             Some(location) if redirected < REDIRECTIONS && is_followed(negotiate, &response) => {
                 url = url.join(&location).map_err(|fault| {
@@ -151,7 +154,10 @@ async fn talk(question: &Question<'_>, link: &mut Link<'_>, via: Via) -> Verdict
                 host.clone_from(&url.authority);
                 redirected += 1;
             }
-            _ => return judge(question, link, &response, redirected).await,
+            _ => {
+                let hint = response.denial().map(|denial| hint(denial, &request, via));
+                return judge(question, link, &response, redirected, hint).await;
+            }
         }
     }
 }
@@ -260,12 +266,29 @@ async fn ask(
     }
 }
 
-/// Decides whether an answer that leads nowhere else is a good one.
+/// What a person who reads that a request was refused wants to know of it.
+fn hint(denial: Denial, request: &str, via: Via) -> String {
+    let field = match (denial, via) {
+        (Denial::Server, _) | (Denial::Any, Via::Server) => "Authorization",
+        (Denial::Proxy, _) | (Denial::Any, Via::Proxy) => "Proxy-Authorization",
+    };
+    let mut names = request.lines().take_while(|line| !line.is_empty()).filter_map(|line| {
+        let (name, _value) = line.split_once(':')?;
+        Some(name)
+    });
+    match names.any(|name| name.eq_ignore_ascii_case(field)) {
+        true => format!("with the {field} that was sent"),
+        false => format!("no {field} was sent (`requestheader`)"),
+    }
+}
+
+/// Decides whether an answer that leads nowhere else is a good one. The hint is of a request that was refused.
 async fn judge(
     question: &Question<'_>,
     link: &mut Link<'_>,
     response: &Response,
     redirected: usize,
+    hint: Option<String>,
 ) -> Verdict {
     let (status_line, http) = (response.status_line(), &question.negotiate.http);
     if !response.has_status(&http.statuses) {
@@ -274,9 +297,13 @@ async fn judge(
             1 => format!("{status_line} after a redirection"),
             _ => format!("{status_line} after {redirected} redirections"),
         };
-        return Err(match http.statuses.as_slice() {
-            [] => failure(Reason::Protocol, detail),
-            good => failure(Reason::Mismatch, format!("{detail}, expected was {}", listed(good))),
+        let (reason, detail) = match http.statuses.as_slice() {
+            [] => (Reason::Protocol, detail),
+            good => (Reason::Mismatch, format!("{detail}, expected was {}", listed(good))),
+        };
+        return Err(match hint {
+            Some(hint) => failure(Reason::Denied, format!("{detail}; {hint}")),
+            None => failure(reason, detail),
         });
     }
     for (name, pattern) in &http.expected_headers {

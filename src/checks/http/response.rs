@@ -32,6 +32,17 @@ pub(super) struct Response {
     framing: Framing,
 }
 
+/// Who did not let us in: RFC 9110 sections 15.5.2, 15.5.4 and 15.5.8.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Denial {
+    /// The server that the URL names.
+    Server,
+    /// A proxy before it.
+    Proxy,
+    /// The one or the other.
+    Any,
+}
+
 /// Where a body ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Framing {
@@ -211,6 +222,16 @@ impl Response {
         match good {
             [] => (200..300).contains(&self.status),
             good => good.iter().any(|range| range.contains(&self.status)),
+        }
+    }
+
+    /// Who did not let us in, if that is what the status says.
+    pub(super) fn denial(&self) -> Option<Denial> {
+        match self.status {
+            401 => Some(Denial::Server),
+            403 => Some(Denial::Any),
+            407 => Some(Denial::Proxy),
+            _ => None,
         }
     }
 

@@ -105,7 +105,7 @@ async fn the_status_decides() {
     check(b"HTTP/1.0 204\r\n\r\n", "", "204").await;
     check(b"HTTP/1.1 206 Partial Content\n\nhello", "hello", "206 Partial Content").await;
     check(b"HTTP/1.1 304 Not Modified\r\n\r\n", "", "protocol: 304 Not Modified").await;
-    check(b"HTTP/1.1 401 No\x07 Way\r\n\r\n", "", "protocol: 401 No Way").await;
+    check(b"HTTP/1.1 402 No\x07 Way\r\n\r\n", "", "protocol: 402 No Way").await;
     check(
         b"HTTP/1.1 404 Not Found\r\nContent-Length: 5\r\n\r\nhello",
         "hello",
@@ -397,6 +397,67 @@ async fn the_status_is_one_of_those_expected() {
     assert_eq!(words(&other, vec![sorry]).await, "503 Sorry");
     let unchanged = says_and_hangs(b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n");
     assert_eq!(words(&http, vec![unchanged]).await, "304 Not Modified", "no body is waited for");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_not_let_in_is_told_what_was_sent() {
+    let sent =
+        |field| HttpSettings { headers: vec![header(field, "x")], ..HttpSettings::default() };
+    let nothing = HttpSettings::default;
+    let own = "no Authorization was sent (`requestheader`)";
+    let of_proxy = "no Proxy-Authorization was sent (`requestheader`)";
+    for (protocol, url, http, status, expected) in [
+        ("http", "http://192.0.2.1:8080/", nothing(), 401, own),
+        ("http", "http://192.0.2.1:8080/", nothing(), 403, own),
+        ("http", "http://192.0.2.1:8080/", nothing(), 407, of_proxy),
+        ("http_proxy", "http://192.0.2.3/", nothing(), 401, own),
+        ("http_proxy", "http://192.0.2.3/", nothing(), 403, of_proxy),
+        ("http_proxy", "http://192.0.2.3/", nothing(), 407, of_proxy),
+        (
+            "http",
+            "http://192.0.2.1:8080/",
+            sent("authorization"),
+            401,
+            "with the Authorization that was sent",
+        ),
+        (
+            "http",
+            "http://me:mine@192.0.2.1:8080/",
+            nothing(),
+            403,
+            "with the Authorization that was sent",
+        ),
+        (
+            "http_proxy",
+            "http://192.0.2.3/",
+            sent("Proxy-Authorization"),
+            407,
+            "with the Proxy-Authorization that was sent",
+        ),
+        // What is in the body is no field.
+        (
+            "http",
+            "http://192.0.2.1:8080/",
+            HttpSettings { body: Secret("\r\nAuthorization: x".to_owned()), ..nothing() },
+            401,
+            own,
+        ),
+    ] {
+        let asked = Negotiate { protocol, http, ..negotiate(url, "") };
+        let answer = Turn::Say(format!("HTTP/1.1 {status} Go\r\n\r\n").into_bytes());
+        let turns = vec![Turn::HearSome, answer];
+        let words = converse(&spec(asked), vec![turns]).await.words();
+        assert_eq!(words, format!("denied: {status} Go; {expected}"), "{protocol} {url}");
+    }
+    let but = |statuses| HttpSettings { statuses, ..HttpSettings::default() };
+    let forbidden = says(b"HTTP/1.1 403 Forbidden\r\n\r\n");
+    let words = |http: HttpSettings| {
+        let (check, server) = (spec(with_http(http)), forbidden.clone());
+        async move { converse(&check, vec![server]).await.words() }
+    };
+    assert_eq!(words(but(vec![403..=403])).await, "403 Forbidden");
+    let expected = format!("denied: 403 Forbidden, expected was 204; {own}");
+    assert_eq!(words(but(vec![204..=204])).await, expected);
 }
 
 #[tokio::test(start_paused = true)]

@@ -12,6 +12,8 @@ use crate::model::Negotiate;
 
 const NATIVE: &[u8] = b"mysql_native_password";
 const SHA2: &[u8] = b"caching_sha2_password";
+/// That of 4.0, which is asked for without its name.
+const OLD: &[u8] = b"mysql_old_password";
 
 /// What we can do, as a client says it: 4.1's protocol and logins, of one result or several, a database on request.
 /// Not files, TLS, compression or more than one statement.
@@ -88,6 +90,7 @@ fn until_nul(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 /// The way to log in that a server wants instead, and its nonce.
 pub(super) fn another(packet: &[u8]) -> (&[u8], &[u8]) {
     let (plugin, nonce) = until_nul(packet).unwrap_or((packet, b""));
+    let plugin = if plugin.is_empty() { OLD } else { plugin };
     (plugin, nonce.strip_suffix(b"\0").unwrap_or(nonce))
 }
 

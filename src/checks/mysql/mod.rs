@@ -18,6 +18,7 @@
 //! a server says it has, which ends the process, and goes on reading when it is dropped.
 //!
 //! Differs from ldirectord: the statement is run once, not twice, and its first row decides.
+//! Differs from ldirectord: other ways to log in that its library has plugins for, such as MariaDB's ed25519, are denied.
 //! Differs from ldirectord: a server that hangs fails at the timeout, and nothing needs to be installed.
 
 mod login;

@@ -148,14 +148,15 @@ async fn a_login_that_is_refused_says_why() {
     let said = |bytes: Vec<u8>| [Turn::Say(bytes)];
     let outcome = greeted(&said(error(2, 1045, "#28000Access denied for user 'monitor'"))).await;
     is(&outcome, Reason::Denied, "says: Access denied for user 'monitor' (1045)");
-    let outcome = greeted(&said(packet(2, b"\xfemysql_clear_password\0"))).await;
-    is(
-        &outcome,
-        Reason::Denied,
-        "wants a login by `mysql_clear_password`, which is not known here",
-    );
-    let outcome = greeted(&said(packet(2, b"\xfe"))).await;
-    is(&outcome, Reason::Denied, "wants a login by ``, which is not known here");
+    for (asked, plugin) in [
+        (&b"\xfemysql_clear_password\0"[..], "mysql_clear_password"),
+        (b"\xfeclient_ed25519\0lkjihgfedcba87654321lkjihgfedcba", "client_ed25519"),
+        (b"\xfe", "mysql_old_password"),
+    ] {
+        let outcome = greeted(&said(packet(2, asked))).await;
+        let detail = format!("wants a login by `{plugin}`, which is not known here");
+        is(&outcome, Reason::Denied, &detail);
+    }
     let outcome = greeted(&said(packet(2, b"\x01no key"))).await;
     let fault = outcome.verdict.unwrap_err();
     assert!(fault.detail.starts_with("192.0.2.1:8080 sent a key that cannot be used"), "{fault}");
