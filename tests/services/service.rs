@@ -431,7 +431,7 @@ pub(crate) fn trials(service: &'static Service) -> Vec<libtest_mimic::Trial> {
 }
 
 fn check(server: &Server, case: &Case) -> Result<(), String> {
-    let Attempted { verdict, trace } = server.in_state(case.state, || server.check(case));
+    let Attempted { verdict, trace, .. } = server.in_state(case.state, || server.check(case));
     let found = match &verdict {
         Ok(_) => Ok(()),
         Err(failure) => Err(failure.reason),
