@@ -2,7 +2,10 @@
 
 use ldirectord::model::Reason;
 
-use crate::service::{Server, Service, Trial};
+use crate::{
+    service::{Server, Service, Trial},
+    support::lab::wait_for,
+};
 
 pub(crate) const SERVICE: Service = Service {
     name: "rabbitmq",
@@ -43,5 +46,13 @@ fn start(server: &Server) {
     let program = "/usr/lib/rabbitmq/bin/rabbitmq-server";
     let words: Vec<_> = settings.iter().map(String::as_str).chain([program]).collect();
     server.spawn("env", &words);
-    server.wait_for_ports(&[4369, 5671, 5672]);
+    // It begins with minutes of work in User-Mode Linux, so each step of it is waited for.
+    server.wait_for_ports(&[4369]);
+    for step in ["Starting broker", "completed"] {
+        wait_for(step, || {
+            let log = std::fs::read_to_string(server.path("env.out.log")).unwrap_or_default();
+            log.contains(step).then_some(()).ok_or("not yet")
+        });
+    }
+    server.wait_for_ports(&[5671, 5672]);
 }

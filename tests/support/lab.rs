@@ -30,6 +30,10 @@ use tempfile::tempfile;
 
 /// The lab sets it for what runs inside.
 const INSIDE: &str = "LDIRECTORD_LAB_INSIDE";
+/// The lab says there which kernel it has.
+const KERNEL: &str = "LDIRECTORD_LAB_KERNEL";
+/// Trials wait most of the time, also where there is but one CPU.
+const SIDE_BY_SIDE: usize = 4;
 /// More folders of the machine that the lab shows, separated by colons; these can be written.
 const WRITABLE: &str = "LDIRECTORD_LAB_WRITABLE";
 /// Long enough for a program in User-Mode Linux on a busy machine.
@@ -37,12 +41,14 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs the trials that the command line asks for: here, if this is the lab, else there.
 pub(crate) fn run(trials: Vec<Trial>) -> ExitCode {
-    run_with(&[], 4, trials)
+    run_with(&[], SIDE_BY_SIDE, trials)
 }
 
-/// The same for trials that need no IPVS, so many side by side: in a lab on this machine's own kernel, which is faster.
+/// The same for trials that need no IPVS: in a lab on this machine's own kernel, which is faster, and so many side by
+/// side if it can be had.
 pub(crate) fn run_on_any_kernel(threads: usize, trials: Vec<Trial>) -> ExitCode {
-    run_with(&["--any-kernel"], threads, trials)
+    let is_uml = std::env::var_os(KERNEL).is_some_and(|kernel| kernel == "uml");
+    run_with(&["--any-kernel"], if is_uml { SIDE_BY_SIDE } else { threads }, trials)
 }
 
 fn run_with(options: &[&str], threads: usize, trials: Vec<Trial>) -> ExitCode {
@@ -50,7 +56,6 @@ fn run_with(options: &[&str], threads: usize, trials: Vec<Trial>) -> ExitCode {
     if std::env::var_os(INSIDE).is_none() && !arguments.list {
         return enter(options);
     }
-    // Trials wait most of the time, also where there is but one CPU.
     arguments.test_threads.get_or_insert(threads);
     libtest_mimic::run(&arguments, trials).exit_code()
 }
