@@ -310,6 +310,24 @@ impl Drop for Group {
     }
 }
 
+/// What holds of what programs say and how they end, whatever that is.
+#[cfg(any(test, fuzzing))]
+pub(super) mod laws {
+    use super::{super::laws::is_fit, ExitStatus, ExitStatusExt as _, KEPT, judge};
+
+    /// There is a verdict, and its words are fit for people.
+    pub(in super::super) fn hold(input: &[u8]) {
+        let Some((status, output)) = input.split_first_chunk() else { return };
+        let status = ExitStatus::from_raw(i32::from(u16::from_be_bytes(*status)));
+        let verdict = judge(status, output.get(..KEPT).unwrap_or(output));
+        assert_eq!(verdict.is_ok(), status.success(), "the status decides");
+        match verdict {
+            Ok(pass) => is_fit(&pass.detail, 2 * KEPT),
+            Err(fault) => is_fit(&fault.detail, 2 * KEPT),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use tokio::time::Instant;

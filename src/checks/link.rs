@@ -120,7 +120,7 @@ pub(super) struct Link<'a> {
     buffer: Vec<u8>,
     /// Where in the buffer the first byte is that was not consumed.
     start: usize,
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) script: super::script::Streams,
 }
 
@@ -148,7 +148,7 @@ impl<'a> Link<'a> {
             progress: Progress { wait: Wait::Connect, recorder },
             buffer: Vec::new(),
             start: 0,
-            #[cfg(test)]
+            #[cfg(any(test, fuzzing))]
             script: super::script::Streams::default(),
         }
     }
@@ -167,6 +167,11 @@ impl<'a> Link<'a> {
         if !passwd.is_empty() {
             recorder.hide(passwd);
         }
+    }
+
+    /// What the server said, with stars for each secret that it may repeat.
+    pub(super) fn starred(&self, said: &[u8]) -> Vec<u8> {
+        self.progress.recorder.starred(said)
     }
 
     /// What is waited for, or was when the last operation ended.
@@ -201,6 +206,10 @@ impl<'a> Link<'a> {
         port: u16,
     ) -> Result<Vec<SocketAddr>, Failure> {
         self.progress.begin(Wait::Resolve(host.to_owned()));
+        #[cfg(any(test, fuzzing))]
+        if let Some(hosts) = self.script.hosts {
+            return Ok(hosts(host).into_iter().map(|ip| SocketAddr::new(ip, port)).collect());
+        }
         let looked_up = within(self.deadline.as_mut(), tokio::net::lookup_host((host, port))).await;
         let addresses: Vec<_> = looked_up
             .ok_or_else(|| self.timeout())?
@@ -247,10 +256,10 @@ impl<'a> Link<'a> {
         let (tls, settings, allowed) = (self.tls, self.settings, self.allowed);
         let recorder = self.progress.recorder;
         let mut second = Link::new(tls, settings, deadline, allowed, peer, security, recorder);
-        #[cfg(test)]
+        #[cfg(any(test, fuzzing))]
         std::mem::swap(&mut self.script, &mut second.script);
         let opened = second.open().await;
-        #[cfg(test)]
+        #[cfg(any(test, fuzzing))]
         std::mem::swap(&mut self.script, &mut second.script);
         opened.map(|()| second)
     }
@@ -277,7 +286,7 @@ impl<'a> Link<'a> {
 
     async fn open_datagrams(&mut self) -> Result<(), Failure> {
         self.progress.begin(Wait::Connect);
-        #[cfg(test)]
+        #[cfg(any(test, fuzzing))]
         if let Some(datagrams) = self.script.next_datagrams(self.peer) {
             self.local = Some(super::script::LOCAL);
             self.datagrams = Some(datagrams);
@@ -342,7 +351,7 @@ impl<'a> Link<'a> {
 
     async fn open(&mut self) -> Result<(), Failure> {
         self.progress.begin(Wait::Connect);
-        #[cfg(test)]
+        #[cfg(any(test, fuzzing))]
         if let Some(stream) = self.script.next(self.peer, &self.security) {
             self.stream = Some(stream);
             self.local = Some(super::script::LOCAL);

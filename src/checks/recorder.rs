@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use crate::model::{Failure, Negotiate, Phase, Reason, Times, Trace, Verdict};
+use crate::model::{Failure, HttpHeader, Negotiate, Phase, Reason, Secret, Times, Trace, Verdict};
 
 /// What stands for a secret.
 const STARS: &[u8] = b"***";
@@ -31,14 +31,14 @@ struct Notes {
 }
 
 impl Recorder {
-    /// The attempt begins.
-    pub(super) fn new() -> Recorder {
+    /// An attempt with these settings begins.
+    pub(super) fn new(negotiate: &Negotiate) -> Recorder {
         let notes = Notes {
             phase: Phase::default(),
             since: Instant::now(),
             times: Times::default(),
             received: Vec::new(),
-            secrets: Vec::new(),
+            secrets: secrets(negotiate),
         };
         Recorder { notes: notes.into() }
     }
@@ -66,8 +66,13 @@ impl Recorder {
         });
     }
 
-    /// The attempt, which was made with these settings, has ended so.
-    pub(super) fn finish(&self, verdict: &Verdict, negotiate: &Negotiate) -> Trace {
+    /// What the server said, with stars for each secret: for whoever tells people of it.
+    pub(super) fn starred(&self, said: &[u8]) -> Vec<u8> {
+        self.with(|notes| redacted(said, &mut notes.secrets))
+    }
+
+    /// The attempt has ended so.
+    pub(super) fn finish(&self, verdict: &Verdict) -> Trace {
         self.with(|notes| {
             notes.end();
             let is_cut =
@@ -79,12 +84,11 @@ impl Recorder {
                     phase => phase,
                 },
                 times: notes.times,
-                received: match notes.received.as_slice() {
-                    [] => Vec::new(),
-                    received => {
-                        notes.secrets.extend(secrets(negotiate));
-                        redacted(received, &mut notes.secrets)
-                    }
+                received: {
+                    let mut kept = redacted(&notes.received, &mut notes.secrets);
+                    kept.truncate(Trace::RECEIVED);
+                    kept.shrink_to_fit();
+                    kept
                 },
             }
         })
@@ -104,17 +108,23 @@ impl Notes {
 }
 
 /// The secrets of these settings, in the forms in which they are sent.
-fn secrets(negotiate: &Negotiate) -> impl Iterator<Item = Vec<u8>> {
-    let (login, passwd, secret) = (&negotiate.login, &negotiate.passwd.0, &negotiate.secret.0);
-    let forms = || {
+fn secrets(negotiate: &Negotiate) -> Vec<Vec<u8>> {
+    let (login, passwd, http) = (&negotiate.login, &negotiate.passwd.0, &negotiate.http);
+    let mut secrets = vec![passwd.clone(), negotiate.secret.0.clone(), http.body.0.clone()];
+    if !passwd.is_empty() {
         let base64 = |text: &str| openssl::base64::encode_block(text.as_bytes());
-        [passwd.clone(), base64(passwd), base64(&format!("{login}:{passwd}"))]
-    };
-    let passwd = (!passwd.is_empty()).then(forms).into_iter().flatten();
-    passwd.chain(Some(secret.clone()).filter(|secret| !secret.is_empty())).map(String::into_bytes)
+        secrets.extend([base64(passwd), base64(&format!("{login}:{passwd}"))]);
+    }
+    for HttpHeader { value: Secret(value), .. } in &http.headers {
+        secrets.push(value.clone());
+        // Behind the name of a way to log in.
+        secrets.extend(value.split_once(' ').map(|(_, value)| value.to_owned()));
+    }
+    secrets.retain(|secret| !secret.is_empty());
+    secrets.into_iter().map(String::into_bytes).collect()
 }
 
-/// The start of what was received, with stars for each secret, and for the start of one at the end.
+/// What was received, with stars for each secret, and for the start of one at the end.
 fn redacted(received: &[u8], secrets: &mut [Vec<u8>]) -> Vec<u8> {
     // One may be a part of another.
     secrets.sort_unstable_by_key(|secret| std::cmp::Reverse(secret.len()));
@@ -135,8 +145,6 @@ fn redacted(received: &[u8], secrets: &mut [Vec<u8>]) -> Vec<u8> {
             }
         }
     }
-    kept.truncate(Trace::RECEIVED);
-    kept.shrink_to_fit();
     kept
 }
 
@@ -158,7 +166,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn every_phase_has_its_time() {
-        let recorder = Recorder::new();
+        let recorder = Recorder::new(&unconfigured("http"));
         for (number, phase) in (1..).zip(Phase::ALL) {
             recorder.enter(phase);
             advance(Duration::from_millis(number)).await;
@@ -168,7 +176,7 @@ mod tests {
         advance(Duration::from_millis(10)).await;
         recorder.enter(Phase::Connect);
         advance(Duration::from_millis(10)).await;
-        let trace = recorder.finish(&Ok(Pass::default()), &unconfigured("http"));
+        let trace = recorder.finish(&Ok(Pass::default()));
         let expected = "in connect: resolve 1.0 ms, connect 22.0 ms, tls 3.0 ms, send 4.0 ms, \
                         receive 5.0 ms, match 6.0 ms";
         assert_eq!(trace.to_string(), expected);
@@ -182,25 +190,22 @@ mod tests {
             (Reason::Mismatch, Phase::Match),
             (Reason::Denied, Phase::Match),
         ] {
-            let recorder = Recorder::new();
+            let recorder = Recorder::new(&unconfigured("http"));
             recorder.enter(Phase::Match);
-            assert_eq!(
-                recorder.finish(&Err(failure(reason, "")), &unconfigured("http")).phase,
-                phase
-            );
+            assert_eq!(recorder.finish(&Err(failure(reason, ""))).phase, phase);
         }
     }
 
     /// What is kept of this, with `hunter2` as the password of `web`, and `s3cret`.
     fn kept(pieces: &[&[u8]]) -> String {
-        let recorder = Recorder::new();
         let (passwd, secret) = (Secret("hunter2".into()), Secret("s3cret".into()));
         let negotiate =
             Negotiate { login: "web".into(), passwd, secret, ..unconfigured("simpletcp") };
+        let recorder = Recorder::new(&negotiate);
         for piece in pieces {
             recorder.received(piece);
         }
-        let received = recorder.finish(&Ok(Pass::default()), &negotiate).received;
+        let received = recorder.finish(&Ok(Pass::default())).received;
         assert!(received.len() <= Trace::RECEIVED);
         received.escape_ascii().to_string()
     }

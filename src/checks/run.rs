@@ -67,9 +67,9 @@ impl Checker {
                 (Phase::Receive, running.await)
             }
             (CheckKind::Negotiate(negotiate) | CheckKind::Combined { negotiate, .. }, _) => {
-                let recorder = Recorder::new();
+                let recorder = Recorder::new(negotiate);
                 let verdict = self.negotiate(spec, negotiate, &recorder).await;
-                let trace = recorder.finish(&verdict, negotiate);
+                let trace = recorder.finish(&verdict);
                 return Attempted { verdict, trace };
             }
         };

@@ -146,7 +146,10 @@ async fn talk(question: &Question<'_>, link: &mut Link<'_>, via: Via) -> Verdict
         match response.location() {
             Some(location) if redirected < REDIRECTIONS && is_followed(negotiate, &response) => {
                 url = url.join(&location).map_err(|fault| {
-                    failure(Reason::Protocol, format!("{}, but {fault}", response.status_line()))
+                    let there = shown(&link.starred(location.as_bytes()));
+                    let status_line = response.status_line();
+                    let detail = format!("{status_line}, but cannot follow it to {there}: {fault}");
+                    failure(Reason::Protocol, detail)
                 })?;
                 host.clone_from(&url.authority);
                 redirected += 1;

@@ -85,7 +85,7 @@ async fn talk(question: &Question<'_>, link: &mut Link<'_>) -> Verdict {
     link.send(&bind(login, passwd)).await?;
     let bound = next(link, BIND).await?;
     let Reply::Bound(outcome) = bound else { return Err(unexpected(link, "a bind")) };
-    outcome.succeeded("bind")?;
+    outcome.succeeded("bind", link)?;
 
     let base = negotiate.request.get(1..).unwrap_or_default();
     link.send(&search(base)).await?;
@@ -99,10 +99,10 @@ async fn talk(question: &Question<'_>, link: &mut Link<'_>) -> Verdict {
             Reply::Entry(name) => found = Some(name),
             Reply::Reference => {}
             Reply::Done(outcome) => {
-                outcome.succeeded("search")?;
+                outcome.succeeded("search", link)?;
                 // Whether the server hears it is its own affair.
                 let _unheard = link.send(&message(UNBIND, tagged(UNBIND_REQUEST, &[]))).await;
-                return judge(question, base, found);
+                return judge(question, link, base, found);
             }
             Reply::Bound(_) => return Err(unexpected(link, "a search")),
         }
@@ -111,17 +111,18 @@ async fn talk(question: &Question<'_>, link: &mut Link<'_>) -> Verdict {
     Err(failure(Reason::Protocol, detail))
 }
 
-fn judge(question: &Question<'_>, base: &[u8], found: Option<Vec<u8>>) -> Verdict {
+fn judge(question: &Question<'_>, link: &Link<'_>, base: &[u8], found: Option<Vec<u8>>) -> Verdict {
     let Some(name) = found else {
         let detail = format!("there is no entry for {}", named(base));
         return Err(failure(Reason::Mismatch, detail));
     };
+    let shown = named(&link.starred(&name));
     match &question.negotiate.receive {
         Some(pattern) if !pattern.is_match(&name) => {
-            let detail = format!("the name {} does not match the pattern", named(&name));
+            let detail = format!("the name {shown} does not match the pattern");
             Err(failure(Reason::Mismatch, detail))
         }
-        _ => Ok(Pass { detail: named(&name) }),
+        _ => Ok(Pass { detail: shown }),
     }
 }
 
@@ -170,7 +171,7 @@ async fn next(link: &mut Link<'_>, number: u8) -> Result<Reply, Failure> {
         // What looks like LDAP may be an echo of our password.
         let start = match link.buffered() {
             [SEQUENCE, ..] => String::new(),
-            other => format!(": {}", shown(other)),
+            other => format!(": {}", shown(&link.starred(other))),
         };
         let detail = format!("{} sent something that is no answer in LDAP{start}", link.peer());
         failure(Reason::Protocol, detail)
@@ -194,7 +195,7 @@ async fn next(link: &mut Link<'_>, number: u8) -> Result<Reply, Failure> {
         // Of its own accord a server says only that it ends (RFC 4511, section 4.4.1).
         (Some(0), Some((EXTENDED_RESPONSE, value))) => {
             let outcome = Outcome::read(value).ok_or_else(|| garbled(link))?;
-            return Err(outcome.fault("conversation"));
+            return Err(outcome.fault("conversation", link));
         }
         (Some(answered), Some((tag, value))) if answered == u32::from(number) => {
             Reply::read(tag, value)
@@ -234,7 +235,7 @@ impl Reply {
 struct Outcome {
     code: u32,
     /// What the server says to it, for people.
-    words: String,
+    words: Vec<u8>,
 }
 
 impl Outcome {
@@ -242,16 +243,16 @@ impl Outcome {
         let mut parts = Reader(value);
         let code = parts.number(ENUMERATED)?;
         let _matched = parts.one(OCTET_STRING)?;
-        let words = shown(parts.one(OCTET_STRING)?);
+        let words = parts.one(OCTET_STRING)?.to_vec();
         Some(Outcome { code, words })
     }
 
-    fn succeeded(&self, what: &str) -> Result<(), Failure> {
-        if self.code == 0 { Ok(()) } else { Err(self.fault(what)) }
+    fn succeeded(&self, what: &str, link: &Link<'_>) -> Result<(), Failure> {
+        if self.code == 0 { Ok(()) } else { Err(self.fault(what, link)) }
     }
 
     /// The fault in the words of RFC 4511, section 4.1.9 and appendix A.
-    fn fault(&self, what: &str) -> Failure {
+    fn fault(&self, what: &str, link: &Link<'_>) -> Failure {
         let (reason, text) = match self.code {
             1 => (Reason::Protocol, "operations error"),
             2 => (Reason::Protocol, "protocol error"),
@@ -271,9 +272,9 @@ impl Outcome {
             80 => (Reason::Protocol, "other error"),
             _ => (Reason::Protocol, "fault"),
         };
-        let words = match self.words.as_str() {
-            "" => String::new(),
-            words => format!(": {words}"),
+        let words = match self.words.as_slice() {
+            [] => String::new(),
+            words => format!(": {}", shown(&link.starred(words))),
         };
         failure(reason, format!("{what} failed: {text} ({}){words}", self.code))
     }
