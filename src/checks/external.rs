@@ -102,7 +102,7 @@ pub(super) fn cannot_run(program: &Path, error: &io::Error) -> Failure {
 /// What the end of a program says.
 pub(super) fn judge(status: ExitStatus, output: &[u8]) -> Verdict {
     let fault = match (status.code(), status.signal()) {
-        (Some(0), _) => return Ok(Pass { detail: text(output) }),
+        (Some(0), _) if status.success() => return Ok(Pass { detail: text(output) }),
         (Some(code), _) => format!("exit status {code}"),
         (None, Some(number)) => match Signal::try_from(number) {
             Ok(signal) => format!("ended by {signal}"),
@@ -359,6 +359,13 @@ mod tests {
             shell("cat; head -c 10000000 /dev/zero", LONG).await.map(|pass| pass.detail.len()),
             Ok(0)
         );
+    }
+
+    #[test]
+    fn only_a_status_that_is_nothing_else_than_0_passes() {
+        assert!(judge(ExitStatus::from_raw(0), b"").is_ok());
+        // A dumped core without a signal, which no kernel says.
+        assert!(judge(ExitStatus::from_raw(0x80), b"").is_err());
     }
 
     #[tokio::test]

@@ -29,7 +29,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     pin::Pin,
     sync::{
-        Arc,
+        Arc, LazyLock,
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll},
@@ -50,7 +50,7 @@ use super::{
 use crate::{
     model::{
         Attempted, Carrier, CheckKind, CheckSpec, DnsRecord, Failure, HttpHeader, HttpMethod,
-        Negotiate, Secret, Trace, Transport, Verdict,
+        Negotiate, Reason, Secret, Trace, Transport, Verdict,
     },
     pattern::Pattern,
 };
@@ -61,14 +61,20 @@ const NEXT: &[u8] = b"\xf5\xf5";
 /// What no connection is read beyond, in bytes: the longest body that is looked at, and what stands before it.
 const ENOUGH: usize = 2 * 1024 * 1024;
 
-/// How long a detail is at most, in characters: the longest name of DNS, each byte of it escaped, and words around it.
-const WORDS: usize = 1200;
+/// How long a detail is at most, in characters: what is shown of a reply, each character escaped, and words around it.
+const WORDS: usize = 1400;
 
 /// What nobody may see, as configured.
 const PASSWD: &str = "hunter2";
 const SECRET: &str = "s3cret";
-/// The same as it is sent: `hunter2`, and with `web:` before it, in base64.
-const SENT: [&str; 2] = ["aHVudGVyMg==", "d2ViOmh1bnRlcjI="];
+/// The password as it is sent in base64: alone, and with `web:` before it.
+const SENT: &str = "aHVudGVyMg==";
+const SENT_BY_HTTP: &str = "d2ViOmh1bnRlcjI=";
+
+/// Patterns to look for; the last needs to go back.
+static PATTERNS: LazyLock<[Pattern; 3]> = LazyLock::new(|| {
+    [&b"^(OK|works)$"[..], b"x", b"^(.)(?!\\1)"].map(|pattern| Pattern::new(pattern).unwrap())
+});
 
 /// What a directive sets of a check.
 type Setting = fn(&mut Negotiate);
@@ -86,9 +92,9 @@ const CHOICES: &[(&str, &[Setting])] = &[
     (
         "receive",
         &[
-            |asked| asked.receive = Pattern::new(b"^(OK|works)$").ok(),
-            |asked| asked.receive = Pattern::new(b"x").ok(),
-            |asked| asked.receive = Pattern::new(b"^(.)(?!\\1)").ok(),
+            |asked| asked.receive = Some(PATTERNS[0].clone()),
+            |asked| asked.receive = Some(PATTERNS[1].clone()),
+            |asked| asked.receive = Some(PATTERNS[2].clone()),
         ],
     ),
     ("login", &[|asked| asked.login = "web".to_owned()]),
@@ -107,13 +113,12 @@ const CHOICES: &[(&str, &[Setting])] = &[
             asked.http.headers = vec![HttpHeader { name: "Authorization".to_owned(), value }];
         }],
     ),
-    ("requestbody", &[|asked| asked.http.body = Secret(format!("key={SECRET}"))]),
+    ("requestbody", &[|asked| asked.http.body = Secret(SECRET.to_owned())]),
     ("expectstatus", &[|asked| asked.http.statuses = vec![200..=299, 302..=302, 404..=404]]),
     (
         "expectheader",
         &[|asked| {
-            let pattern = Pattern::new(b"ok|fine").unwrap();
-            asked.http.expected_headers = vec![("X-Health".to_owned(), pattern)];
+            asked.http.expected_headers = vec![("X-Health".to_owned(), PATTERNS[0].clone())];
         }],
     ),
     ("maxbody", &[|asked| asked.http.max_body = 100]),
@@ -173,15 +178,17 @@ pub fn hold(name: &str, input: &[u8]) {
     };
     let whole = attempt(0);
     if pieces > 0 {
-        assert_eq!(gist(&whole), gist(&attempt(pieces)), "the pieces matter");
+        let in_pieces = attempt(pieces);
+        assert_eq!(gist(name, &whole), gist(name, &in_pieces), "the pieces matter");
     }
 }
 
-/// What must be the same of two verdicts: what was shown of an answer may be as much as had come.
-fn gist(verdict: &Verdict) -> Result<&str, String> {
+/// What must be the same of two verdicts: what is shown of an answer may be as much as had come.
+fn gist<'a>(name: &str, verdict: &'a Verdict) -> Result<&'a str, Option<Reason>> {
     match verdict {
         Ok(pass) => Ok(&pass.detail),
-        Err(Failure { reason, .. }) => Err(reason.to_string()),
+        // Of two faults in one answer tokio-postgres finds the one or the other first.
+        Err(Failure { reason, .. }) => Err((name != "pgsql").then_some(*reason)),
     }
 }
 
@@ -289,9 +296,11 @@ fn hidden(check: &CheckSpec) -> Vec<&'static str> {
     let CheckKind::Negotiate(asked) = &check.kind else { return Vec::new() };
     let has_url = asked.protocol.starts_with("http") && asked.request.contains(&b'@');
     let mut hidden = Vec::new();
-    if has_url || !asked.passwd.0.is_empty() {
-        hidden.push(PASSWD);
-        hidden.extend(SENT);
+    if has_url {
+        hidden.extend([PASSWD, SENT_BY_HTTP]);
+    }
+    if !asked.passwd.0.is_empty() {
+        hidden.extend([PASSWD, SENT]);
     }
     let http = &asked.http;
     if !asked.secret.0.is_empty() || !http.headers.is_empty() || !http.body.0.is_empty() {
@@ -323,8 +332,11 @@ pub(super) fn is_fit(words: &str, most: usize) {
     assert!(length <= most, "{length} characters of words: {words}");
 }
 
+/// How much of what a peer says comes in pieces, in bytes.
+const PIECED: usize = 16 * 1024;
+
 /// How much a peer that never ends says before it takes breath, in bytes, and how long that takes it.
-const BREATH: (usize, Duration) = (256 * 1024, Duration::from_millis(100));
+const BREATH: (usize, Duration) = (64 * 1024, Duration::from_millis(100));
 
 /// The other end of a connection.
 struct Peer {
@@ -341,13 +353,17 @@ struct Peer {
 }
 
 impl Peer {
-    fn new(says: Vec<u8>, pieces: u8, end: End, most: &Arc<AtomicUsize>) -> Peer {
+    fn new(mut says: Vec<u8>, pieces: u8, end: End, most: &Arc<AtomicUsize>) -> Peer {
+        if matches!(end, End::Again) && !says.is_empty() {
+            // A little at a time takes its time.
+            says = says.repeat(PIECED / says.len() + 1);
+        }
         let most = Arc::clone(most);
         Peer { says, at: 0, pieces, dice: 1, end, said: 0, most, breath: None }
     }
 
     fn piece(&mut self) -> usize {
-        if self.pieces == 0 {
+        if self.pieces == 0 || self.said > PIECED {
             return usize::MAX;
         }
         self.dice = self.dice.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);

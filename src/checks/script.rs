@@ -1,5 +1,6 @@
 //! Scripted servers, so that a dialogue is tested without sockets and without waiting.
 #![expect(clippy::disallowed_types, reason = "two tasks of a test look at what was heard")]
+#![cfg_attr(fuzzing, allow(dead_code, reason = "the laws use a part of it"))]
 
 use std::{
     collections::VecDeque,
