@@ -20,6 +20,8 @@
 
 use std::{net::SocketAddr, pin::pin};
 
+use zeroize::Zeroizing;
+
 use super::{
     Protocol, Question, failure,
     link::Link,
@@ -71,7 +73,7 @@ async fn log_in(negotiate: &Negotiate, link: &mut Link<'_>) -> Result<(), Failur
     };
     let mut answer = ask(link, format!("USER {login}").as_bytes()).await?;
     if matches!(answer.code, 300..=399) {
-        answer = ask(link, format!("PASS {passwd}").as_bytes()).await?;
+        answer = ask(link, &Zeroizing::new(["PASS ", passwd].concat().into_bytes())).await?;
     }
     match answer.is_done() {
         true => Ok(()),

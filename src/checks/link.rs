@@ -20,6 +20,7 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
     time::{Instant, Sleep, sleep_until, timeout_at},
 };
+use zeroize::Zeroizing;
 
 use super::{
     connect,
@@ -163,6 +164,7 @@ impl<'a> Link<'a> {
         let recorder = self.progress.recorder;
         recorder.hide(credentials.as_bytes());
         let plain = openssl::base64::decode_block(credentials).unwrap_or_default();
+        let plain = Zeroizing::new(plain);
         let passwd = plain.splitn(2, |byte| *byte == b':').nth(1).unwrap_or_default();
         if !passwd.is_empty() {
             recorder.hide(passwd);

@@ -1,6 +1,7 @@
 //! [`Recorder`]: takes down how an attempt goes.
 
 use tokio::time::Instant;
+use zeroize::Zeroizing;
 
 use crate::model::{Failure, HttpHeader, Negotiate, Phase, Reason, Secret, Times, Trace, Verdict};
 
@@ -26,8 +27,9 @@ struct Notes {
     phase: Phase,
     since: Instant,
     times: Times,
-    received: Vec<u8>,
-    secrets: Vec<Vec<u8>>,
+    /// Zeroed, because a secret may be in it.
+    received: Zeroizing<Vec<u8>>,
+    secrets: Vec<Zeroizing<Vec<u8>>>,
 }
 
 impl Recorder {
@@ -37,7 +39,7 @@ impl Recorder {
             phase: Phase::default(),
             since: Instant::now(),
             times: Times::default(),
-            received: Vec::new(),
+            received: Zeroizing::default(),
             secrets: secrets(negotiate),
         };
         Recorder { notes: notes.into() }
@@ -45,7 +47,7 @@ impl Recorder {
 
     /// Takes this secret not down, which the configuration has only as a part of something.
     pub(super) fn hide(&self, secret: &[u8]) {
-        self.with(|notes| notes.secrets.push(secret.to_vec()));
+        self.with(|notes| notes.secrets.push(secret.to_vec().into()));
     }
 
     /// A phase begins, unless it is this one already; the one before has ended.
@@ -62,6 +64,10 @@ impl Recorder {
     pub(super) fn received(&self, bytes: &[u8]) {
         self.with(|notes| {
             let room = (Trace::RECEIVED + SECRET).saturating_sub(notes.received.len());
+            if !bytes.is_empty() {
+                // At once, so that no copy is left behind.
+                notes.received.reserve_exact(room);
+            }
             notes.received.extend(bytes.iter().take(room));
         });
     }
@@ -108,12 +114,13 @@ impl Notes {
 }
 
 /// The secrets of these settings, in the forms in which they are sent.
-fn secrets(negotiate: &Negotiate) -> Vec<Vec<u8>> {
+fn secrets(negotiate: &Negotiate) -> Vec<Zeroizing<Vec<u8>>> {
     let (login, passwd, http) = (&negotiate.login, &negotiate.passwd.0, &negotiate.http);
     let mut secrets = vec![passwd.clone(), negotiate.secret.0.clone(), http.body.0.clone()];
     if !passwd.is_empty() {
         let base64 = |text: &str| openssl::base64::encode_block(text.as_bytes());
-        secrets.extend([base64(passwd), base64(&format!("{login}:{passwd}"))]);
+        let both = Zeroizing::new([login, ":", passwd].concat());
+        secrets.extend([base64(passwd), base64(&both)]);
     }
     for HttpHeader { value: Secret(value), .. } in &http.headers {
         secrets.push(value.clone());
@@ -121,19 +128,21 @@ fn secrets(negotiate: &Negotiate) -> Vec<Vec<u8>> {
         secrets.extend(value.split_once(' ').map(|(_, value)| value.to_owned()));
     }
     secrets.retain(|secret| !secret.is_empty());
-    secrets.into_iter().map(String::into_bytes).collect()
+    secrets.into_iter().map(|secret| secret.into_bytes().into()).collect()
 }
 
 /// What was received, with stars for each secret, and for the start of one at the end.
-fn redacted(received: &[u8], secrets: &mut [Vec<u8>]) -> Vec<u8> {
+fn redacted(received: &[u8], secrets: &mut [Zeroizing<Vec<u8>>]) -> Vec<u8> {
     // One may be a part of another.
     secrets.sort_unstable_by_key(|secret| std::cmp::Reverse(secret.len()));
     let mut kept = Vec::with_capacity(received.len().min(Trace::RECEIVED));
     let mut rest = received;
     while let Some((first, after)) = rest.split_first() {
-        let is_piece =
-            |secret: &&Vec<u8>| rest.len() >= PIECE.min(secret.len()) && secret.starts_with(rest);
-        let found = secrets.iter().find(|secret| rest.starts_with(secret) || is_piece(secret));
+        let is_piece = |secret: &&Zeroizing<Vec<u8>>| {
+            rest.len() >= PIECE.min(secret.len()) && secret.starts_with(rest)
+        };
+        let found =
+            secrets.iter().find(|secret| rest.starts_with(secret.as_slice()) || is_piece(secret));
         match found {
             Some(secret) => {
                 kept.extend(STARS);

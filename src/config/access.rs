@@ -45,9 +45,9 @@ fn complete_block(
     let Block { access, usual, credentials: wanted, .. } = block;
     let fields = [
         ("login", &mut access.login, &usual.login),
-        ("passwd", &mut access.passwd, &usual.passwd),
+        ("passwd", &mut *access.passwd, &*usual.passwd),
         ("database", &mut access.database, &usual.database),
-        ("secret", &mut access.secret, &usual.secret),
+        ("secret", &mut *access.secret, &*usual.secret),
     ];
     if let (Some((name, span)), false) = (wanted.as_ref(), file_named) {
         let fault = format!("no credentials file is named that could have a section [{name}]");
@@ -60,7 +60,8 @@ fn complete_block(
     let section = section.and_then(|((name, span), file)| file.section(name, span, findings));
     for (key, field, usual) in fields {
         if field.is_empty() {
-            *field = section.as_ref().and_then(|section| section(key)).unwrap_or(usual.clone());
+            let found = section.as_ref().and_then(|section| section(key));
+            field.clone_from(found.as_deref().unwrap_or(usual));
         }
     }
 }

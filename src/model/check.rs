@@ -2,6 +2,8 @@
 
 use std::{ffi::OsString, fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
+use zeroize::Zeroize;
+
 use super::{HttpMethod, HttpSettings, TlsSettings, Transport};
 use crate::pattern::Pattern;
 
@@ -142,9 +144,15 @@ impl fmt::Display for DnsRecord {
     }
 }
 
-/// A password or the like: compared and used, never printed.
+/// A password or the like: compared and used, never printed, and zeroed when it is dropped.
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
 pub struct Secret(pub String);
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -5,6 +5,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use zeroize::Zeroizing;
+
 use crate::model::Secret;
 
 /// The two schemes that are followed.
@@ -113,13 +115,18 @@ impl Url {
 
 /// `user:password` as the Authorization header has it.
 fn credentials(user: &str) -> Secret {
-    let user = if user.contains(':') { user.to_owned() } else { format!("{user}:") };
-    Secret(openssl::base64::encode_block(&unescape(&user)))
+    let mut plain = unescape(user);
+    if !user.contains(':') {
+        plain.push(b':');
+    }
+    Secret(openssl::base64::encode_block(&plain))
 }
 
 /// The bytes that a text with escapes stands for.
-fn unescape(text: &str) -> Vec<u8> {
-    let (mut bytes, mut rest) = (Vec::new(), text.as_bytes());
+fn unescape(text: &str) -> Zeroizing<Vec<u8>> {
+    // And room for a colon.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(text.len().saturating_add(1)));
+    let mut rest = text.as_bytes();
     while let [first, tail @ ..] = rest {
         let escaped = match rest {
             [b'%', high, low, tail @ ..] => {
@@ -195,7 +202,7 @@ mod tests {
         assert!(!format!("{url:?}").contains("QWxh"));
         assert_eq!(Url::parse(b"http://a@b/").unwrap().credentials, Some(Secret("YTo=".into())));
         assert_eq!(Url::parse(b"http://a:secret@b:x/").unwrap_err(), "the URL has no valid port");
-        assert_eq!(unescape("%4a%zz%"), b"J%zz%");
+        assert_eq!(unescape("%4a%zz%").as_slice(), b"J%zz%");
     }
 
     #[test]

@@ -15,6 +15,8 @@
 
 mod ber;
 
+use zeroize::Zeroizing;
+
 use self::ber::{
     BOOLEAN, Begin, ENUMERATED, INTEGER, OCTET_STRING, Reader, SEQUENCE, begin, constructed, tagged,
 };
@@ -139,13 +141,15 @@ fn message(number: u8, operation: Vec<u8>) -> Vec<u8> {
     constructed(SEQUENCE, &[tagged(INTEGER, &[number]), operation])
 }
 
-fn bind(login: &str, passwd: &str) -> Vec<u8> {
-    let parts = [
+fn bind(login: &str, passwd: &str) -> Zeroizing<Vec<u8>> {
+    let parts = Zeroizing::new([
         tagged(INTEGER, &[VERSION]),
         tagged(OCTET_STRING, login.as_bytes()),
         tagged(SIMPLE, passwd.as_bytes()),
-    ];
-    message(BIND, constructed(BIND_REQUEST, &parts))
+    ]);
+    let bind = constructed(BIND_REQUEST, &*parts);
+    let message = Zeroizing::new([tagged(INTEGER, &[BIND]), bind]);
+    constructed(SEQUENCE, &*message).into()
 }
 
 fn search(base: &[u8]) -> Vec<u8> {
