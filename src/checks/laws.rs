@@ -45,7 +45,6 @@ use tokio::{
 use super::{
     PROTOCOLS, Protocol, external, ping, radius, random,
     script::{Streams, Turn, converse_over, mailbox, spec, unconfigured},
-    sql,
 };
 use crate::{
     model::{
@@ -171,7 +170,7 @@ pub fn hold(name: &str, input: &[u8]) {
     let parts: Vec<&[u8]> = split(said);
     let hidden = hidden(&check);
     let attempt = |pieces| {
-        let (outcome, read) = converse(&check, how, pieces, &parts);
+        let (outcome, _took, read) = converse(&check, how, pieces, &parts);
         is_lawful(&outcome, &hidden);
         assert!(read <= ENOUGH, "{read} bytes of a connection were read");
         outcome.verdict
@@ -238,8 +237,14 @@ enum End {
     Again,
 }
 
-/// Has a conversation with who says these parts, in pieces of so many bytes. Says how much was read of a connection.
-fn converse(check: &CheckSpec, how: u8, pieces: u8, parts: &[&[u8]]) -> (Attempted, usize) {
+/// Has a conversation with who says these parts, in pieces of so many bytes. Says how long it took and how much was read of
+/// a connection.
+fn converse(
+    check: &CheckSpec,
+    how: u8,
+    pieces: u8,
+    parts: &[&[u8]],
+) -> (Attempted, Duration, usize) {
     thread_local! {
         static RUNTIME: Runtime =
             Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
@@ -253,7 +258,7 @@ fn converse(check: &CheckSpec, how: u8, pieces: u8, parts: &[&[u8]]) -> (Attempt
     streams.is_sealed = true;
     streams.hosts = Some(hosts);
     random::foresee(true);
-    let attempted = RUNTIME.with(|runtime| {
+    let (attempted, took) = RUNTIME.with(|runtime| {
         runtime.block_on(async {
             let mut parts = parts.iter().map(|part| part.to_vec());
             if negotiate.transport == Transport::Udp {
@@ -274,12 +279,12 @@ fn converse(check: &CheckSpec, how: u8, pieces: u8, parts: &[&[u8]]) -> (Attempt
                 streams.push(Peer::new(part, pieces, end, &read));
             }
             let (attempted, _visited, took) = converse_over(check, streams).await;
-            assert!(took <= check.timeout + sql::FAREWELL, "it took {took:?}");
-            attempted
+            assert!(took <= check.timeout, "it took {took:?}");
+            (attempted, took)
         })
     });
     random::foresee(false);
-    (attempted, read.load(Ordering::Relaxed))
+    (attempted, took, read.load(Ordering::Relaxed))
 }
 
 /// A resolver whose answers are made of the name.
@@ -430,6 +435,24 @@ mod tests {
     use std::{fs, path::Path};
 
     use super::*;
+
+    #[test]
+    fn who_is_silent_is_given_up_at_the_deadline() {
+        const SILENCE: u8 = 2;
+        const UDP: u8 = 4;
+        let all = PROTOCOLS.iter().copied().flatten();
+        for protocol in all.filter(|protocol| protocol.info.name != "none") {
+            for how in [SILENCE, SILENCE | UDP] {
+                for options in [0x7fff, 0xffff] {
+                    let check = check(protocol, how, options);
+                    let (attempted, took, _) = converse(&check, how, 0, &[b"", b""]);
+                    let reason = attempted.verdict.unwrap_err().reason;
+                    let expected = (Reason::Timeout, check.timeout);
+                    assert_eq!((reason, took), expected, "{}", protocol.info.name);
+                }
+            }
+        }
+    }
 
     /// What fuzzing found worth keeping is held to the laws each time. A new protocol needs some, see `fuzz/README.md`.
     #[test]
