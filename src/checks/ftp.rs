@@ -248,6 +248,8 @@ mod tests {
         assert_eq!(follow(named.clone(), &good).await, "");
         let expected = "denied: 192.0.2.1:8080 refused the login of web: 530 not ***";
         assert_eq!(follow(named.clone(), &format!("{script}\n< 530 not hunter2")).await, expected);
+        let expected = "protocol: 192.0.2.1:8080 sent no reply with a number, but: ***?";
+        assert_eq!(follow(named.clone(), &format!("{script}\n< hunter2?")).await, expected);
         let expected = "denied: 192.0.2.1:8080 refused the login of web: 530 TLS!";
         assert_eq!(follow(named.clone(), "< 220\n> USER web\n< 530 TLS!").await, expected);
         let expected = "protocol: 192.0.2.1:8080 greeted with 421 too many";
