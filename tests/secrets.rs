@@ -28,9 +28,13 @@ use tokio::{
 };
 use zeroize::Zeroizing;
 
+/// How much of the password's end is looked for, in bytes: who frees memory writes over its start.
+const END: usize = 24;
+
 /// The password with the bits of each byte turned, so that whoever looks for it is not found.
-const TURNED: [u8; 20] = {
-    let mut bytes = *b"NoBodyShallReadThis7";
+const TURNED: [u8; 100] = {
+    let mut bytes =
+        *b"NoBodyShallReadThis-andThisNeither-thoughItIsSoLongThatWhatFreesMemoryLeavesItsEnd-asItIs-ByAllMeans";
     let mut at = 0;
     while at < bytes.len() {
         bytes[at] = !bytes[at];
@@ -39,9 +43,10 @@ const TURNED: [u8; 20] = {
     bytes
 };
 
-/// Whether the password begins here.
+/// Whether the end of the password begins here.
 fn begins(bytes: &[u8]) -> bool {
-    bytes.iter().zip(&TURNED).filter(|(byte, turned)| **byte == !**turned).count() == TURNED.len()
+    let end = &TURNED[TURNED.len() - END..];
+    bytes.len() >= END && bytes.iter().zip(end).all(|(byte, turned)| *byte == !*turned)
 }
 
 fn places(bytes: &[u8]) -> usize {
@@ -71,7 +76,7 @@ fn places_in_memory() -> usize {
                     .count();
             }
             // What lies across the end of a piece is seen at the next.
-            at += if length < piece.len() { length } else { length - TURNED.len() };
+            at += if length < piece.len() { length } else { length - END };
         }
     }
     found
