@@ -4,10 +4,11 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, OpenOptions},
+    io::Write as _,
     net::SocketAddr,
     os::unix::{
-        fs::{FileExt as _, MetadataExt as _},
+        fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _},
         process::CommandExt as _,
     },
     path::Path,
@@ -110,7 +111,7 @@ async fn serve(listener: TcpListener, says: &'static [u8]) -> usize {
 fn write(path: &Path, targets: &[(&str, SocketAddr)], radius: SocketAddr) {
     let password = Zeroizing::new(TURNED.map(|byte| !byte));
     let mut text = Zeroizing::new(Vec::with_capacity(64 * 1024));
-    text.extend(b"checktimeout=2\nnegotiatetimeout=2\n");
+    text.extend(b"checktimeout=2\nnegotiatetimeout=2\ncredentials=\"credentials\"\n");
     for (number, (protocol, target)) in (1..).zip(targets.iter().chain([&("radius", radius)])) {
         let (port, transport) = (target.port(), if *protocol == "radius" { "udp" } else { "tcp" });
         text.extend(
@@ -121,6 +122,11 @@ fn write(path: &Path, targets: &[(&str, SocketAddr)], radius: SocketAddr) {
             .bytes(),
         );
         let names: &[&str] = match *protocol {
+            // Of the credentials file.
+            "redis" => {
+                text.extend(b"\tcredentials=web\n");
+                &[]
+            }
             "http" => &["requestheader=\"Authorization: Bearer ", "requestbody=\""],
             "radius" => &["login=\"web\"\n\tpasswd=\"", "secret=\""],
             _ => &["login=\"web\"\n\tpasswd=\""],
@@ -133,6 +139,11 @@ fn write(path: &Path, targets: &[(&str, SocketAddr)], radius: SocketAddr) {
         }
     }
     fs::write(path, &*text).unwrap();
+    let credentials = path.with_file_name("credentials");
+    let mut file =
+        OpenOptions::new().write(true).create(true).mode(0o600).open(credentials).unwrap();
+    file.write_all(b"[web]\nlogin=web\npasswd=").unwrap();
+    file.write_all(&*password).unwrap();
 }
 
 #[test]
