@@ -3,6 +3,8 @@
 //! A test binary of its own with one test, because memory and descriptors are those of the whole process.
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
+#[path = "support/asked.rs"]
+mod asked;
 #[path = "support/world.rs"]
 #[allow(dead_code, reason = "of it the names are used")]
 mod world;
@@ -16,7 +18,6 @@ use std::{
 
 use ldirectord::{
     checks::{Checker, catalogue},
-    config::{self, File, World},
     model::{Carrier, CheckKind, CheckSpec, ProtocolInfo, Stage},
 };
 use peak_alloc::PeakAlloc;
@@ -59,27 +60,6 @@ fn needed(protocol: &str) -> usize {
     }
 }
 
-/// What the configuration makes of a check of this protocol. A new protocol is checked like the others.
-fn check(info: &ProtocolInfo, transport: &str, target: SocketAddr) -> CheckSpec {
-    let request = match info.name {
-        "http_proxy" => format!("http://{target}/"),
-        "http" | "https" => "index.html".to_owned(),
-        _ => "select 1".to_owned(),
-    };
-    let (name, port) = (info.name, target.port());
-    let text = format!(
-        "negotiatetimeout=1\nchecktimeout=1\nvirtual=192.0.2.1:{port}\n\treal=127.0.0.1:{port} masq\n\tprotocol={transport}\n\t\
-         service={name}\n\tchecktype=negotiate\n\trequest=\"{request}\"\n\treceive=\"never said\"\n\tlogin=\"somebody\"\n\t\
-         passwd=\"something\"\n\tsecret=\"hidden\"\n"
-    );
-    let (names, protocols) = (world::FewNames::default(), catalogue());
-    let world = World { protocols: &protocols, ..world::world(&names) };
-    let loaded = config::load(File::new("hostile.cf", text), &world);
-    let remarks = config::render(&loaded.sources, 0, &loaded.diagnostics);
-    let desired = loaded.desired.unwrap_or_else(|| panic!("{remarks}"));
-    CheckSpec::clone(&desired.checks[0])
-}
-
 /// A peer that says this again and again, whatever it hears.
 async fn pour(mut stream: TcpStream, says: &[u8]) {
     let mut said = 0;
@@ -95,14 +75,13 @@ async fn memory_of<Peer: Future<Output = ()> + Send + 'static>(
     peer: impl FnOnce(TcpStream) -> Peer,
 ) -> usize {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let check = check(info, "tcp", listener.local_addr().unwrap());
+    let check = asked::check(info, "tcp", listener.local_addr().unwrap());
     let before = MEMORY.current_usage();
     MEMORY.reset_peak_usage();
     let behaving = async {
-        match timeout(Duration::from_secs(1), listener.accept()).await {
-            Ok(accepted) => peer(accepted.unwrap().0).await,
-            // Nobody is asked.
-            Err(_) => {}
+        // It may be that nobody is asked.
+        if let Ok(accepted) = timeout(Duration::from_secs(1), listener.accept()).await {
+            peer(accepted.unwrap().0).await;
         }
     };
     // Some of what fuzzing has kept are good answers.
@@ -195,10 +174,10 @@ async fn everything_is_returned(checker: &Checker) {
     let mut checks = Vec::new();
     for info in catalogue() {
         if info.carrier != Carrier::Udp {
-            checks.extend(peers.map(|target| check(&info, "tcp", target)));
+            checks.extend(peers.map(|target| asked::check(&info, "tcp", target)));
         }
         if matches!(info.carrier, Carrier::Udp | Carrier::AsService) {
-            checks.push(check(&info, "udp", hole.local_addr().unwrap()));
+            checks.push(asked::check(&info, "udp", hole.local_addr().unwrap()));
         }
     }
     let folder = tempfile::tempdir().unwrap();

@@ -141,7 +141,7 @@ fn write(path: &Path, targets: &[(&str, SocketAddr)], radius: SocketAddr) {
     fs::write(path, &*text).unwrap();
     let credentials = path.with_file_name("credentials");
     let mut file =
-        OpenOptions::new().write(true).create(true).mode(0o600).open(credentials).unwrap();
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(credentials).unwrap();
     file.write_all(b"[web]\nlogin=web\npasswd=").unwrap();
     file.write_all(&*password).unwrap();
 }
