@@ -318,6 +318,19 @@ fn bad_speakers(protocol: &str) -> Vec<(&'static str, Behaviour, Reason)> {
             ),
             ("greets and goes", acts!("220 hello\r\n"; ""), Reason::Reset),
         ],
+        "dns" => vec![
+            ("a length that lies", acts!(; "\x7f\x7f"), Reason::Protocol),
+            ("says nothing at length", acts!(; "\0\0"), Reason::Protocol),
+        ],
+        "mysql" => vec![
+            ("a length that lies", acts!(; "\x7f\x7f\x7f\0"), Reason::Protocol),
+            ("empty packets", acts!(; "\0\0\0\0"), Reason::Protocol),
+        ],
+        "pgsql" => vec![
+            ("a length that lies", acts!(; "R\x7f\x7f\x7f\x7f"), Reason::Protocol),
+            ("a length that is too short", acts!(; "R\0\0\0\x01"), Reason::Protocol),
+            ("notices without end", acts!(; "N\0\0\0\x05\0"), Reason::Protocol),
+        ],
         "ftp" => vec![
             ("endless answer", acts!("220 hello\r\n"; "331-hello\r\n"), Reason::Protocol),
             ("denies everything", acts!("220 hello\r\n"; "500 no\r\n"), Reason::Denied),
