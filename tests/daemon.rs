@@ -56,10 +56,13 @@ fn a_daemon_starts_directs_and_stops() {
     assert_eq!(fs::read_to_string(site.pid_file()).unwrap(), format!("{pid}\n"));
     assert!(command_line(pid).ends_with(&format!("ldirectord --table memory {config} start")));
     assert_eq!(fs::read_to_string(format!("/proc/{pid}/comm")).unwrap(), "ldirectord\n");
-    assert_eq!(fs::read_link(format!("/proc/{pid}/cwd")).unwrap().to_str(), Some("/"));
-    for descriptor in 0..3 {
-        let target = fs::read_link(format!("/proc/{pid}/fd/{descriptor}")).unwrap();
-        assert_eq!(target.to_str(), Some("/dev/null"));
+    // Nobody else may look into a process that has passwords.
+    if nix::unistd::geteuid().is_root() {
+        assert_eq!(fs::read_link(format!("/proc/{pid}/cwd")).unwrap().to_str(), Some("/"));
+        for descriptor in 0..3 {
+            let target = fs::read_link(format!("/proc/{pid}/fd/{descriptor}")).unwrap();
+            assert_eq!(target.to_str(), Some("/dev/null"));
+        }
     }
     site.wait_for_line(&added(&server), 1);
     let status = site.ldirectord("status");
@@ -352,11 +355,8 @@ fn a_start_that_is_given_up_does_not_come_true_later() {
     });
     wait("its own work", || {
         let line = command_line(second);
-        if line.ends_with("web.cf start") && fs::read_link(format!("/proc/{second}/cwd")).is_ok() {
-            Ok(())
-        } else {
-            Err(line)
-        }
+        let folder = fs::symlink_metadata(format!("/proc/{second}/cwd"));
+        if line.ends_with("web.cf start") && folder.is_ok() { Ok(()) } else { Err(line) }
     });
     first.kill().unwrap();
     first.wait().unwrap();

@@ -16,7 +16,7 @@ use ldirectord::{
     checks::{Checker, catalogue},
     model::{
         Carrier, CheckKind, CheckSpec, HttpMethod, HttpSettings, Negotiate, Phase, Reason, Secret,
-        Stage, Step, TlsSettings, Transport, Verdict,
+        Stage, Step, TlsEngine, TlsSettings, Transport, Verdict,
     },
     pattern::Pattern,
 };
@@ -325,6 +325,19 @@ fn bad_speakers(protocol: &str) -> Vec<(&'static str, Behaviour, Reason)> {
                 Reason::Protocol,
             ),
             ("greets and goes", acts!("220 hello\r\n"; ""), Reason::Reset),
+        ],
+        "dns" => vec![
+            ("a length that lies", acts!(; "\x7f\x7f"), Reason::Protocol),
+            ("says nothing at length", acts!(; "\0\0"), Reason::Protocol),
+        ],
+        "mysql" => vec![
+            ("a length that lies", acts!(; "\x7f\x7f\x7f\0"), Reason::Protocol),
+            ("empty packets", acts!(; "\0\0\0\0"), Reason::Protocol),
+        ],
+        "pgsql" => vec![
+            ("a length that lies", acts!(; "R\x7f\x7f\x7f\x7f"), Reason::Protocol),
+            ("a length that is too short", acts!(; "R\0\0\0\x01"), Reason::Protocol),
+            ("notices without end", acts!(; "N\0\0\0\x05\0"), Reason::Protocol),
         ],
         "ftp" => vec![
             ("endless answer", acts!("220 hello\r\n"; "331-hello\r\n"), Reason::Protocol),
@@ -713,6 +726,52 @@ async fn judge(trials: Vec<Trial>) {
         }
     }
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_broken_chain_is_believed() {
+    let (key, itself) = certificate(2048, MessageDigest::sha256());
+    let (stranger_key, stranger) = certificate(2048, MessageDigest::sha256());
+    let signed_by = |signer: &PKey<Private>| {
+        let mut builder = X509::builder().unwrap();
+        builder.set_version(2).unwrap();
+        builder.set_subject_name(itself.subject_name()).unwrap();
+        builder.set_issuer_name(stranger.subject_name()).unwrap();
+        builder.set_pubkey(&key).unwrap();
+        builder.set_not_before(&Asn1Time::days_from_now(0).unwrap()).unwrap();
+        builder.set_not_after(&Asn1Time::days_from_now(1).unwrap()).unwrap();
+        builder.sign(signer, MessageDigest::sha256()).unwrap();
+        builder.build()
+    };
+    let chain = |certificate: X509, others: Vec<X509>| {
+        server_context(&(key.clone(), certificate), |builder| {
+            for other in &others {
+                builder.add_extra_chain_cert(other.clone()).unwrap();
+            }
+        })
+    };
+    let chains = [
+        ("expired, and nobody's", chain(itself.clone(), Vec::new())),
+        ("without who signed it", chain(signed_by(&stranger_key), Vec::new())),
+        ("of a stranger", chain(signed_by(&stranger_key), vec![stranger.clone()])),
+        ("with a wrong signature", chain(signed_by(&key), vec![stranger.clone()])),
+        ("of the same again", chain(itself.clone(), vec![itself.clone(); 20])),
+    ];
+    let (checker, silent) = (Checker::new(), bad_peers()["silent"].0);
+    for info in catalogue().into_iter().filter(|info| info.carrier == Carrier::Tls) {
+        for (name, context) in &chains {
+            let welcome = Welcome::Tls(context.clone());
+            let target = serve("127.0.0.1", welcome, silent, Arc::default()).await;
+            for engine in [TlsEngine::Auto, TlsEngine::Rustls, TlsEngine::Openssl] {
+                let mut asked = negotiate(info.name, target, None);
+                asked.tls = TlsSettings { verify: true, engine, ..TlsSettings::default() };
+                let check = spec(target, CheckKind::Negotiate(asked), LONG);
+                let fault = checker.run(&check, Stage::Negotiate).await.verdict.unwrap_err();
+                let about = format!("{} of a certificate {name}, by {engine:?}", info.name);
+                assert_eq!(fault.reason, Reason::Tls, "{about}: {fault}");
+            }
+        }
+    }
 }
 
 /// What a bad peer does with each datagram that it hears.

@@ -7,8 +7,12 @@
 
 #![expect(clippy::disallowed_methods, reason = "measures on its own clock, not on the daemon's")]
 
+#[path = "../../tests/support/asked.rs"]
+#[allow(clippy::panic, clippy::indexing_slicing, reason = "tests use it, too")]
+mod asked;
 mod client;
 mod costs;
+mod hostile;
 mod install;
 mod language;
 mod lateness;
@@ -16,6 +20,9 @@ mod load;
 mod memory;
 mod process;
 mod server;
+#[path = "../../tests/support/world.rs"]
+#[allow(dead_code, clippy::unwrap_used, clippy::match_bool, reason = "tests use more of it")]
+mod world;
 
 use std::env;
 use std::io::{self, Write as _};
@@ -34,12 +41,13 @@ fn main() -> ExitCode {
         ["install", program] => install::measure(&PathBuf::from(program)),
         ["memory", program] => memory::measure(&PathBuf::from(program)),
         ["lateness", program] => lateness::measure(&PathBuf::from(program)),
+        ["hostile", _] => hostile::measure(),
         ["language", _] => language::measure(),
         // A process of its own, so that its memory is that of one reading.
         ["read", count] => language::read_once(count),
         // A process of its own, so that its processor time can be told from the server's.
         ["least-client", count] => client::check_for_ever(count),
-        _ => Err("usage: ldirectord-bench costs|keepalived|install|language|memory|lateness LDIRECTORD (benches/run starts it)".into()),
+        _ => Err("usage: ldirectord-bench costs|hostile|keepalived|install|language|memory|lateness LDIRECTORD (benches/run starts it)".into()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -22,7 +22,7 @@ pub(super) struct Datagrams {
 
 enum Socket {
     Udp(UdpSocket),
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     Script(super::script::Mailbox),
 }
 
@@ -40,7 +40,7 @@ impl Datagrams {
     }
 
     /// One that a test plays the peer of.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn scripted(mailbox: super::script::Mailbox) -> Datagrams {
         Datagrams { socket: Socket::Script(mailbox), buffer: Vec::new() }
     }
@@ -49,7 +49,7 @@ impl Datagrams {
     pub(super) async fn send(&mut self, datagram: &[u8]) -> io::Result<()> {
         match &mut self.socket {
             Socket::Udp(socket) => socket.send(datagram).await.map(|_all_of_it| ()),
-            #[cfg(test)]
+            #[cfg(any(test, fuzzing))]
             Socket::Script(mailbox) => mailbox.send(datagram),
         }
     }
@@ -68,7 +68,7 @@ impl Datagrams {
                 let length = receiving.await?;
                 self.buffer.truncate(length);
             }
-            #[cfg(test)]
+            #[cfg(any(test, fuzzing))]
             Socket::Script(mailbox) => self.buffer = mailbox.receive().await?,
         }
         Ok(())

@@ -102,7 +102,7 @@ pub(super) fn cannot_run(program: &Path, error: &io::Error) -> Failure {
 /// What the end of a program says.
 pub(super) fn judge(status: ExitStatus, output: &[u8]) -> Verdict {
     let fault = match (status.code(), status.signal()) {
-        (Some(0), _) => return Ok(Pass { detail: text(output) }),
+        (Some(0), _) if status.success() => return Ok(Pass { detail: text(output) }),
         (Some(code), _) => format!("exit status {code}"),
         (None, Some(number)) => match Signal::try_from(number) {
             Ok(signal) => format!("ended by {signal}"),
@@ -321,6 +321,24 @@ impl Drop for Group {
     }
 }
 
+/// What holds of what programs say and how they end, whatever that is.
+#[cfg(any(test, fuzzing))]
+pub(super) mod laws {
+    use super::{super::laws::is_fit, ExitStatus, ExitStatusExt as _, KEPT, judge};
+
+    /// There is a verdict, and its words are fit for people.
+    pub(in super::super) fn hold(input: &[u8]) {
+        let Some((status, output)) = input.split_first_chunk() else { return };
+        let status = ExitStatus::from_raw(i32::from(u16::from_be_bytes(*status)));
+        let verdict = judge(status, output.get(..KEPT).unwrap_or(output));
+        assert_eq!(verdict.is_ok(), status.success(), "the status decides");
+        match verdict {
+            Ok(pass) => is_fit(&pass.detail, 2 * KEPT),
+            Err(fault) => is_fit(&fault.detail, 2 * KEPT),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use tokio::time::Instant;
@@ -352,6 +370,13 @@ mod tests {
             shell("cat; head -c 10000000 /dev/zero", LONG).await.map(|pass| pass.detail.len()),
             Ok(0)
         );
+    }
+
+    #[test]
+    fn only_a_status_that_is_nothing_else_than_0_passes() {
+        assert!(judge(ExitStatus::from_raw(0), b"").is_ok());
+        // A dumped core without a signal, which no kernel says.
+        assert!(judge(ExitStatus::from_raw(0x80), b"").is_err());
     }
 
     #[tokio::test]

@@ -20,6 +20,8 @@
 
 use std::{net::SocketAddr, pin::pin};
 
+use zeroize::Zeroizing;
+
 use super::{
     Protocol, Question, failure,
     link::Link,
@@ -71,7 +73,7 @@ async fn log_in(negotiate: &Negotiate, link: &mut Link<'_>) -> Result<(), Failur
     };
     let mut answer = ask(link, format!("USER {login}").as_bytes()).await?;
     if matches!(answer.code, 300..=399) {
-        answer = ask(link, format!("PASS {passwd}").as_bytes()).await?;
+        answer = ask(link, &Zeroizing::new(["PASS ", passwd].concat().into_bytes())).await?;
     }
     match answer.is_done() {
         true => Ok(()),
@@ -246,6 +248,8 @@ mod tests {
         assert_eq!(follow(named.clone(), &good).await, "");
         let expected = "denied: 192.0.2.1:8080 refused the login of web: 530 not ***";
         assert_eq!(follow(named.clone(), &format!("{script}\n< 530 not hunter2")).await, expected);
+        let expected = "protocol: 192.0.2.1:8080 sent no reply with a number, but: ***?";
+        assert_eq!(follow(named.clone(), &format!("{script}\n< hunter2?")).await, expected);
         let expected = "denied: 192.0.2.1:8080 refused the login of web: 530 TLS!";
         assert_eq!(follow(named.clone(), "< 220\n> USER web\n< 530 TLS!").await, expected);
         let expected = "protocol: 192.0.2.1:8080 greeted with 421 too many";

@@ -21,6 +21,8 @@
 //! Differs from ldirectord: nothing is expunged.
 //! Differs from ldirectord: IPv6 works.
 
+use zeroize::Zeroizing;
+
 use super::{
     Protocol, Question, failure,
     link::Link,
@@ -171,15 +173,22 @@ async fn answer(
 }
 
 /// The command that logs in, without its last line end; after each piece but the last the server must say `+`.
-fn login(login: &str, passwd: &str) -> Vec<String> {
-    let (mut pieces, mut piece) = (Vec::new(), "A1 LOGIN".to_owned());
+fn login(login: &str, passwd: &str) -> Vec<Zeroizing<String>> {
+    // Never moved, so that no copy is left behind.
+    let room = login.len().saturating_add(passwd.len()).saturating_add(64);
+    let empty = || Zeroizing::new(String::with_capacity(room));
+    let (mut pieces, mut piece) = (Vec::new(), empty());
+    piece.push_str("A1 LOGIN");
     for argument in [login, passwd] {
         let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
         if argument.bytes().all(is_plain) {
-            piece.push_str(&format!(" \"{argument}\""));
+            for part in [" \"", argument, "\""] {
+                piece.push_str(part);
+            }
         } else {
             piece.push_str(&format!(" {{{}}}", argument.len()));
-            pieces.push(std::mem::replace(&mut piece, argument.to_owned()));
+            pieces.push(std::mem::replace(&mut piece, empty()));
+            piece.push_str(argument);
         }
     }
     pieces.push(piece);
@@ -299,7 +308,10 @@ mod tests {
                       < A1 OK for everybody";
         let expected = "denied: 192.0.2.1:8080 refused the login of ä!: OK for everybody";
         check("ä!", "x", script, expected).await;
-        assert_eq!(login("", ""), ["A1 LOGIN \"\" \"\""]);
-        assert_eq!(login("a", "ü"), ["A1 LOGIN \"a\" {2}", "ü"]);
+        let written = |name, passwd| -> Vec<String> {
+            login(name, passwd).iter().map(|piece| piece.to_string()).collect()
+        };
+        assert_eq!(written("", ""), ["A1 LOGIN \"\" \"\""]);
+        assert_eq!(written("a", "ü"), ["A1 LOGIN \"a\" {2}", "ü"]);
     }
 }

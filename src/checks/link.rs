@@ -21,6 +21,7 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
     time::{Instant, Sleep, sleep_until, timeout_at},
 };
+use zeroize::Zeroizing;
 
 use super::{
     connect,
@@ -129,7 +130,7 @@ pub(super) struct Link<'a> {
     buffer: Vec<u8>,
     /// Where in the buffer the first byte is that was not consumed.
     start: usize,
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) script: super::script::Streams,
 }
 
@@ -158,7 +159,7 @@ impl<'a> Link<'a> {
             progress: Progress { wait: Wait::Connect, recorder },
             buffer: Vec::new(),
             start: 0,
-            #[cfg(test)]
+            #[cfg(any(test, fuzzing))]
             script: super::script::Streams::default(),
         }
     }
@@ -173,6 +174,7 @@ impl<'a> Link<'a> {
         let recorder = self.progress.recorder;
         recorder.hide(credentials.as_bytes());
         let plain = openssl::base64::decode_block(credentials).unwrap_or_default();
+        let plain = Zeroizing::new(plain);
         let passwd = plain.splitn(2, |byte| *byte == b':').nth(1).unwrap_or_default();
         if !passwd.is_empty() {
             recorder.hide(passwd);
@@ -183,6 +185,11 @@ impl<'a> Link<'a> {
     #[cfg(feature = "oracle")]
     pub(super) fn wait_elsewhere(&mut self) {
         self.progress.begin(Wait::Receive(0));
+    }
+
+    /// What the server said, with stars for each secret that it may repeat.
+    pub(super) fn starred(&self, said: &[u8]) -> Vec<u8> {
+        self.progress.recorder.starred(said)
     }
 
     /// What is waited for, or was when the last operation ended.
@@ -217,6 +224,10 @@ impl<'a> Link<'a> {
         port: u16,
     ) -> Result<Vec<SocketAddr>, Failure> {
         self.progress.begin(Wait::Resolve(host.to_owned()));
+        #[cfg(any(test, fuzzing))]
+        if let Some(hosts) = self.script.hosts {
+            return Ok(hosts(host).into_iter().map(|ip| SocketAddr::new(ip, port)).collect());
+        }
         let looked_up = within(self.deadline.as_mut(), tokio::net::lookup_host((host, port))).await;
         let addresses: Vec<_> = looked_up
             .ok_or_else(|| self.timeout())?
@@ -268,10 +279,10 @@ impl<'a> Link<'a> {
         let (tls, settings, allowed) = (self.tls, self.settings, self.allowed);
         let recorder = self.progress.recorder;
         let mut second = Link::new(tls, settings, deadline, allowed, peer, security, recorder);
-        #[cfg(test)]
+        #[cfg(any(test, fuzzing))]
         std::mem::swap(&mut self.script, &mut second.script);
         let opened = second.open().await;
-        #[cfg(test)]
+        #[cfg(any(test, fuzzing))]
         std::mem::swap(&mut self.script, &mut second.script);
         opened.map(|()| second)
     }
@@ -304,7 +315,7 @@ impl<'a> Link<'a> {
 
     async fn open_datagrams(&mut self) -> Result<(), Failure> {
         self.progress.begin(Wait::Connect);
-        #[cfg(test)]
+        #[cfg(any(test, fuzzing))]
         if let Some(datagrams) = self.script.next_datagrams(self.peer) {
             self.local = Some(super::script::LOCAL);
             self.datagrams = Some(datagrams);
@@ -378,7 +389,7 @@ impl<'a> Link<'a> {
 
     async fn open_in_clear(&mut self) -> Result<(), Failure> {
         self.progress.begin(Wait::Connect);
-        #[cfg(test)]
+        #[cfg(any(test, fuzzing))]
         if let Some(stream) = self.script.next(self.peer, &self.security) {
             (self.stream, self.local) = (Some(stream), Some(super::script::LOCAL));
             return Ok(());

@@ -15,12 +15,14 @@ mod connect;
 mod datagram;
 mod external;
 mod external_perl;
+#[cfg(any(test, fuzzing))]
+pub mod laws;
 mod link;
 mod ping;
 mod random;
 mod recorder;
 mod run;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 mod script;
 mod sql;
 mod text;

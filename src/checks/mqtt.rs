@@ -8,6 +8,8 @@
 //! The identifier is new for each check, since a broker drops a client when another comes with the same one.
 //! The protocol knows no password without a name, so `passwd` alone is not sent.
 
+use zeroize::Zeroizing;
+
 use super::{
     Protocol, Question, failure,
     link::Link,
@@ -72,7 +74,7 @@ async fn talk(question: &Question<'_>, link: &mut Link<'_>) -> Verdict {
 }
 
 /// The packet that begins a session; nothing if what is in it is too long.
-fn connect(negotiate: &Negotiate, client: &str) -> Option<Vec<u8>> {
+fn connect(negotiate: &Negotiate, client: &str) -> Option<Zeroizing<Vec<u8>>> {
     let (login, passwd) = (negotiate.login.as_str(), negotiate.passwd.0.as_str());
     let (mut flags, mut strings) = (CLEAN_SESSION, vec![client]);
     if !login.is_empty() {
@@ -83,22 +85,23 @@ fn connect(negotiate: &Negotiate, client: &str) -> Option<Vec<u8>> {
             strings.push(passwd);
         }
     }
-    let mut body = string("MQTT")?;
-    body.extend([LEVEL, flags]);
-    body.extend(KEEP_ALIVE.to_be_bytes());
-    for text in strings {
-        body.extend(string(text)?);
+    let keep_alive = KEEP_ALIVE.to_be_bytes();
+    let about = [LEVEL, flags];
+    let name = length("MQTT")?;
+    let lengths: Vec<_> = strings.iter().map(|text| length(text)).collect::<Option<_>>()?;
+    let mut parts = vec![&name[..], b"MQTT", &about, &keep_alive];
+    for (text, length) in strings.into_iter().zip(&lengths) {
+        parts.extend([&length[..], text.as_bytes()]);
     }
-    let mut packet = vec![CONNECT];
-    packet.extend(remaining_length(body.len())?);
-    packet.extend(body);
-    Some(packet)
+    let remaining = remaining_length(parts.iter().map(|part| part.len()).sum())?;
+    parts.splice(0..0, [&[CONNECT][..], &remaining]);
+    // In one piece, so that no copy is left behind.
+    Some(parts.concat().into())
 }
 
-/// A text with its length before it.
-fn string(text: &str) -> Option<Vec<u8>> {
-    let length = u16::try_from(text.len()).ok()?;
-    Some([&length.to_be_bytes(), text.as_bytes()].concat())
+/// What stands before a text.
+fn length(text: &str) -> Option<[u8; 2]> {
+    Some(u16::try_from(text.len()).ok()?.to_be_bytes())
 }
 
 /// How long the rest of a packet is: seven bits in a byte, the lowest first, and the eighth bit says that more follow.
@@ -248,11 +251,14 @@ mod tests {
     #[test]
     fn login_and_password_stand_behind_the_client() {
         let packet = |login, passwd| connect(&user(login, passwd), "me").unwrap();
-        assert_eq!(packet("", "x"), b"\x10\x0e\x00\x04MQTT\x04\x02\x00\x3c\x00\x02me");
-        assert_eq!(packet("ann", ""), b"\x10\x13\x00\x04MQTT\x04\x82\x00\x3c\x00\x02me\x00\x03ann");
+        assert_eq!(*packet("", "x"), *b"\x10\x0e\x00\x04MQTT\x04\x02\x00\x3c\x00\x02me");
         assert_eq!(
-            packet("ann", "ß"),
-            b"\x10\x17\x00\x04MQTT\x04\xc2\x00\x3c\x00\x02me\x00\x03ann\x00\x02\xc3\x9f"
+            *packet("ann", ""),
+            *b"\x10\x13\x00\x04MQTT\x04\x82\x00\x3c\x00\x02me\x00\x03ann"
+        );
+        assert_eq!(
+            *packet("ann", "ß"),
+            *b"\x10\x17\x00\x04MQTT\x04\xc2\x00\x3c\x00\x02me\x00\x03ann\x00\x02\xc3\x9f"
         );
         assert_eq!(connect(&user(&"x".repeat(65_536), ""), "me"), None);
         assert_eq!(connect(&user("ann", &"x".repeat(65_536)), "me"), None);

@@ -94,7 +94,8 @@ fn fault(error: &tokio_postgres::Error, question: &Question<'_>, link: &Link<'_>
         let is_denied = [SqlState::INVALID_PASSWORD, SqlState::INVALID_AUTHORIZATION_SPECIFICATION]
             .contains(said.code());
         let reason = if is_denied { Reason::Denied } else { Reason::Protocol };
-        let (words, code) = (sql::words(said.message()), sql::words(said.code().code()));
+        let [words, code] = [said.message(), said.code().code()]
+            .map(|text| sql::words(&link.starred(text.as_bytes())));
         return failure(reason, format!("{peer} says: {words} ({code})"));
     }
     match error.source().and_then(|cause| cause.downcast_ref::<io::Error>()) {
@@ -102,7 +103,10 @@ fn fault(error: &tokio_postgres::Error, question: &Question<'_>, link: &Link<'_>
         Some(cause) if cause.kind() == io::ErrorKind::TimedOut => link.timeout(),
         Some(cause) if cause.kind() == io::ErrorKind::UnexpectedEof => link.closed(),
         _ if error.is_closed() => link.closed(),
-        _ => failure(Reason::Protocol, format!("{peer}: {}", sql::chain(error))),
+        _ => failure(
+            Reason::Protocol,
+            format!("{peer}: {}", sql::words(&link.starred(sql::chain(error).as_bytes()))),
+        ),
     }
 }
 
@@ -218,6 +222,8 @@ mod tests {
         let verdict = greeted(error("28P01", "password authentication failed")).await;
         let detail = "192.0.2.1:8080 says: password authentication failed (28P01)";
         is(&verdict, Reason::Denied, detail);
+        let verdict = greeted(error("28P01", "it is not sesame")).await;
+        is(&verdict, Reason::Denied, "192.0.2.1:8080 says: it is not *** (28P01)");
         let verdict = greeted(error("28000", "no entry for host, no encryption")).await;
         is(
             &verdict,

@@ -124,6 +124,15 @@ const V6: Kinds = Kinds { request: 128, reply: 129 };
 /// A socket and what is awaited on it.
 struct Echo {
     socket: UdpSocket,
+    form: Form,
+    count: u64,
+    waiting: HashMap<u64, Waiting>,
+    /// How many may wait before those are looked for that nobody waits for any more.
+    sweep_at: usize,
+}
+
+/// What requests and replies look like.
+struct Form {
     kinds: Kinds,
     /// Whether replies begin with the header of IPv4.
     has_ip_header: bool,
@@ -131,10 +140,6 @@ struct Echo {
     id: Option<u16>,
     /// What no other program's requests carry.
     nonce: u64,
-    count: u64,
-    waiting: HashMap<u64, Waiting>,
-    /// How many may wait before those are looked for that nobody waits for any more.
-    sweep_at: usize,
 }
 
 struct Waiting {
@@ -172,10 +177,12 @@ impl Echo {
         Ok(Echo {
             // Any socket that speaks in addresses can be one to the standard library.
             socket: UdpSocket::from_std(socket.into())?,
-            kinds: if is_v4 { V4 } else { V6 },
-            has_ip_header: is_v4 && id.is_some(),
-            id,
-            nonce,
+            form: Form {
+                kinds: if is_v4 { V4 } else { V6 },
+                has_ip_header: is_v4 && id.is_some(),
+                id,
+                nonce,
+            },
             count: 0,
             waiting: HashMap::new(),
             sweep_at: QUEUE,
@@ -214,7 +221,7 @@ impl Echo {
             self.sweep_at = self.waiting.len().saturating_mul(2).max(QUEUE);
         }
         self.count = self.count.wrapping_add(1);
-        let packet = self.packet(self.kinds.request, self.count);
+        let packet = self.form.packet(self.form.kinds.request, self.count);
         match self.socket.send_to(&packet, request.target).await {
             Ok(_) => {
                 let waiting = Waiting { address: request.target.ip(), answer: request.answer };
@@ -225,6 +232,19 @@ impl Echo {
         }
     }
 
+    /// Hands a reply to whoever waits for it; anything else is dropped.
+    fn take(&mut self, packet: &[u8], sender: IpAddr) {
+        let Some(count) = self.form.count_of(packet) else { return };
+        if self.waiting.get(&count).is_some_and(|waiting| waiting.address == sender)
+            && let Some(waiting) = self.waiting.remove(&count)
+        {
+            // Whoever waited may be gone by now.
+            drop(waiting.answer.send(Ok(())));
+        }
+    }
+}
+
+impl Form {
     /// A request or a reply: type, code, checksum, identifier, sequence number, data.
     fn packet(&self, kind: u8, count: u64) -> [u8; HEADER + DATA] {
         let mut packet = [0; HEADER + DATA];
@@ -246,17 +266,6 @@ impl Echo {
             *place = byte;
         }
         packet
-    }
-
-    /// Hands a reply to whoever waits for it; anything else is dropped.
-    fn take(&mut self, packet: &[u8], sender: IpAddr) {
-        let Some(count) = self.count_of(packet) else { return };
-        if self.waiting.get(&count).is_some_and(|waiting| waiting.address == sender)
-            && let Some(waiting) = self.waiting.remove(&count)
-        {
-            // Whoever waited may be gone by now.
-            drop(waiting.answer.send(Ok(())));
-        }
     }
 
     /// The number of the request that this is a reply to, if it is one of ours.
@@ -320,6 +329,30 @@ fn filter_v6(id: u16) -> Vec<SockFilter> {
         SockFilter::new(RETURN, 0, 0, u32::MAX),
         SockFilter::new(RETURN, 0, 0, 0),
     ]
+}
+
+/// What holds of replies, whatever their bytes are.
+#[cfg(any(test, fuzzing))]
+pub(super) mod laws {
+    use super::{DATA, Form, HEADER, V4, V6};
+
+    /// What is taken for a reply is one, byte for byte where it is ours to compare.
+    pub(in super::super) fn hold(input: &[u8]) {
+        let Some((how, packet)) = input.split_first() else { return };
+        let is_v4 = how & 1 == 0;
+        let id = (how & 2 == 0).then_some(0x4646);
+        let form = Form {
+            kinds: if is_v4 { V4 } else { V6 },
+            has_ip_header: is_v4 && id.is_some(),
+            id,
+            nonce: u64::from_be_bytes(*b"FFFFFFFF"),
+        };
+        if let Some(count) = form.count_of(packet) {
+            assert!(packet.len() >= HEADER + DATA, "it is as long as what was sent");
+            let reply = form.packet(form.kinds.reply, count);
+            assert!(packet.ends_with(reply.get(6..).unwrap_or_default()), "it is what was sent");
+        }
+    }
 }
 
 #[cfg(test)]
@@ -389,7 +422,7 @@ mod tests {
             let mut buffer = [0; 1024];
             let (length, sender) = one.socket.recv_from(&mut buffer).await.unwrap();
             assert_eq!(sender.ip(), target.ip());
-            assert_eq!(one.count_of(&buffer[..length]), Some(1));
+            assert_eq!(one.form.count_of(&buffer[..length]), Some(1));
             // On loopback the reply is everywhere it can be before it is read anywhere.
             let heard = other.socket.try_recv(&mut buffer).unwrap_err();
             assert_eq!(heard.kind(), io::ErrorKind::WouldBlock);
@@ -399,15 +432,15 @@ mod tests {
     #[tokio::test]
     async fn only_the_right_reply_counts() {
         let mut echo = Echo::open(true).unwrap();
-        (echo.has_ip_header, echo.id) = (false, Some(7));
+        (echo.form.has_ip_header, echo.form.id) = (false, Some(7));
         let address = "192.0.2.1".parse().unwrap();
         let (answer, mut answered) = oneshot::channel();
         echo.waiting.insert(5, Waiting { address, answer });
-        let good = echo.packet(V4.reply, 5);
-        let request = echo.packet(V4.request, 5);
+        let good = echo.form.packet(V4.reply, 5);
+        let request = echo.form.packet(V4.request, 5);
         echo.take(&request, address);
         echo.take(&good, "192.0.2.2".parse().unwrap());
-        echo.take(&echo.packet(V4.reply, 6), address);
+        echo.take(&echo.form.packet(V4.reply, 6), address);
         echo.take(&good[..20], address);
         echo.take(&[], address);
         for place in [0, 1, 4, 6, 8, 20, 71] {

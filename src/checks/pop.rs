@@ -32,6 +32,7 @@ use openssl::{
     pkey::PKey,
     sign::Signer,
 };
+use zeroize::Zeroizing;
 
 use super::{
     Protocol, Question, failure,
@@ -134,7 +135,8 @@ async fn log_in_unheard(
     passwd: &Secret,
 ) -> Result<bool, Failure> {
     if let Some(stamp) = timestamp(greeting)
-        && let Ok(digest) = hash(MessageDigest::md5(), &[stamp, passwd.0.as_bytes()].concat())
+        && let Ok(digest) =
+            hash(MessageDigest::md5(), &Zeroizing::new([stamp, passwd.0.as_bytes()].concat()))
     {
         let digest = hex(&digest);
         if is_ok(&ask(link, format!("APOP {login} {digest}").as_bytes()).await?) {
@@ -157,7 +159,7 @@ async fn log_in_unheard(
 async fn log_in(link: &mut Link<'_>, login: &str, passwd: &Secret) -> Result<(), Failure> {
     let mut said = ask(link, format!("USER {login}").as_bytes()).await?;
     if is_ok(&said) {
-        said = ask(link, format!("PASS {}", passwd.0).as_bytes()).await?;
+        said = ask(link, &Zeroizing::new(["PASS ", &passwd.0].concat().into_bytes())).await?;
     }
     match is_ok(&said) {
         true => Ok(()),

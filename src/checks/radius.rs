@@ -81,7 +81,7 @@ async fn talk(question: &Question<'_>, link: &mut Link<'_>) -> Verdict {
     let mut is_unsigned = false;
     let asked = link.ask(&request, Sending::Again, |packet| {
         match Answer::read(packet, id, authenticator, secret)? {
-            Ok(answer) => Some(answer.verdict()),
+            Ok(answer) => Some((answer.code, answer.said().to_vec())),
             Err(Unsigned) => {
                 is_unsigned = true;
                 None
@@ -89,7 +89,7 @@ async fn talk(question: &Question<'_>, link: &mut Link<'_>) -> Verdict {
         }
     });
     match asked.await {
-        Ok(verdict) => verdict,
+        Ok((code, said)) => judge(code, &link.starred(&said)),
         Err(Failure { reason: Reason::Timeout, .. }) if is_unsigned => {
             let detail = format!("{} signs its answers with another secret", link.peer());
             Err(failure(Reason::Mismatch, detail))
@@ -215,19 +215,22 @@ impl<'a> Answer<'a> {
         Some(Ok(Answer { code, attributes }))
     }
 
-    fn verdict(&self) -> Verdict {
+    /// What it has for people.
+    fn said(&self) -> &'a [u8] {
         let said = values(self.attributes).find(|(kind, _)| *kind == REPLY_MESSAGE);
-        let said = match said.and_then(|(_, value)| value) {
-            Some(text) if !text.is_empty() => format!(": {}", shown(text)),
-            _ => String::new(),
-        };
-        match self.code {
-            ACCESS_ACCEPT => Ok(Pass { detail: format!("Access-Accept{said}") }),
-            ACCESS_REJECT => Err(failure(Reason::Denied, format!("Access-Reject{said}"))),
-            _ => {
-                let detail = format!("Access-Challenge: it asks for more than a password{said}");
-                Err(failure(Reason::Denied, detail))
-            }
+        said.and_then(|(_, value)| value).unwrap_or_default()
+    }
+}
+
+/// What an answer with this code and these words means.
+fn judge(code: u8, said: &[u8]) -> Verdict {
+    let said = if said.is_empty() { String::new() } else { format!(": {}", shown(said)) };
+    match code {
+        ACCESS_ACCEPT => Ok(Pass { detail: format!("Access-Accept{said}") }),
+        ACCESS_REJECT => Err(failure(Reason::Denied, format!("Access-Reject{said}"))),
+        _ => {
+            let detail = format!("Access-Challenge: it asks for more than a password{said}");
+            Err(failure(Reason::Denied, detail))
         }
     }
 }
@@ -242,6 +245,36 @@ fn values(mut attributes: &[u8]) -> impl Iterator<Item = (u8, Option<&[u8]>)> {
         attributes = split.map_or(&[], |(_, others)| others);
         Some((*kind, split.map(|(value, _)| value)))
     })
+}
+
+/// An answer to this request, signed with this secret: a code, and attributes; a Message-Authenticator among them, too.
+#[cfg(any(test, fuzzing))]
+pub(super) fn signed(request: &[u8], said: &[u8], secret: &[u8]) -> Vec<u8> {
+    let packed = || {
+        let (code, attributes) = said.split_first()?;
+        let length = u16::try_from(attributes.len().checked_add(HEADER)?).ok()?;
+        let asked = request.get(4..HEADER)?;
+        let start = [&[*code, *request.get(1)?][..], &length.to_be_bytes()].concat();
+        let mut attributes = attributes.to_vec();
+        let mut at = 0_usize;
+        let mut found = None;
+        for (kind, value) in values(&attributes) {
+            let Some(value) = value else { break };
+            at = at.checked_add(2)?;
+            if kind == MESSAGE_AUTHENTICATOR && value.len() == 16 {
+                found = Some(at..at.checked_add(16)?);
+            }
+            at = at.checked_add(value.len())?;
+        }
+        if let Some(place) = found {
+            attributes.get_mut(place.clone())?.fill(0);
+            let signature = signature(secret, &[&start, asked, &attributes])?;
+            attributes.get_mut(place)?.copy_from_slice(&signature);
+        }
+        let parts = [&start, asked, &attributes, secret].concat();
+        Some([&start[..], &Md5::digest(parts), &attributes].concat())
+    };
+    packed().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -352,6 +385,7 @@ mod tests {
             (answering(2, b"\x06\x06\0\0\0\x02\x12\x07Hello", true), "Access-Accept: Hello"),
             (answering(3, b"", true), "denied: Access-Reject"),
             (answering(3, b"\x12\x06No!\n", false), "denied: Access-Reject: No!"),
+            (answering(3, b"\x12\x11not arctangent.", false), "denied: Access-Reject: not ***."),
             (
                 answering(11, b"\x12\x06PIN?", true),
                 "denied: Access-Challenge: it asks for more than a password: PIN?",
@@ -412,14 +446,14 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_are_too_odd(bytes in vec(any::<u8>(), 0..300), id in any::<u8>()) {
-            let _any = Answer::read(&bytes, id, [9; 16], SECRET).map(|read| read.map(|answer| answer.verdict()));
+            let _any = Answer::read(&bytes, id, [9; 16], SECRET).map(|read| read.map(|answer| judge(answer.code, answer.said())));
             // The same as attributes of an answer that is signed.
             let request = request(id, [9; 16], b"", b"", IpAddr::from([192, 0, 2, 1]), SECRET).unwrap();
             let packet = answer(&request, 2, &bytes, false, SECRET);
             if let Some(Ok(answer)) = Answer::read(&packet, id, [9; 16], SECRET) {
                 let sum: usize = values(answer.attributes).map(|(_, value)| value.unwrap().len() + 2).sum();
                 prop_assert_eq!(sum, bytes.len());
-                prop_assert!(answer.verdict().is_ok());
+                prop_assert!(judge(answer.code, answer.said()).is_ok());
             }
         }
     }

@@ -1,9 +1,11 @@
 //! [`Recorder`]: takes down how an attempt goes.
 
 use tokio::time::Instant;
+use zeroize::Zeroizing;
 
 use crate::model::{
-    CertificateEnd, Failure, Negotiate, Phase, Reason, Secret, Step, Times, Trace, Verdict,
+    CertificateEnd, Failure, HttpHeader, Negotiate, Phase, Reason, Secret, Step, Times, Trace,
+    Verdict,
 };
 
 /// What stands for a secret.
@@ -32,27 +34,28 @@ struct Notes {
     since: Instant,
     times: Times,
     certificate_end: Option<CertificateEnd>,
-    received: Vec<u8>,
-    secrets: Vec<Vec<u8>>,
+    /// Zeroed, because a secret may be in it.
+    received: Zeroizing<Vec<u8>>,
+    secrets: Vec<Zeroizing<Vec<u8>>>,
 }
 
 impl Recorder {
-    /// The attempt begins.
-    pub(super) fn new() -> Recorder {
+    /// An attempt begins; a negotiation with these settings, if it is one.
+    pub(super) fn new(negotiate: Option<&Negotiate>) -> Recorder {
         let notes = Notes {
             phase: Phase::default(),
             since: Instant::now(),
             times: Times::default(),
             certificate_end: None,
-            received: Vec::new(),
-            secrets: Vec::new(),
+            received: Zeroizing::default(),
+            secrets: negotiate.map(secrets).unwrap_or_default(),
         };
         Recorder { notes: notes.into() }
     }
 
     /// Takes this secret not down, which the configuration has only as a part of something.
     pub(super) fn hide(&self, secret: &[u8]) {
-        self.with(|notes| notes.secrets.push(secret.to_vec()));
+        self.with(|notes| notes.secrets.push(secret.to_vec().into()));
     }
 
     /// A phase begins, unless it is this one already; the one before has ended.
@@ -77,12 +80,21 @@ impl Recorder {
     pub(super) fn received(&self, bytes: &[u8]) {
         self.with(|notes| {
             let room = (Trace::RECEIVED + SECRET).saturating_sub(notes.received.len());
+            if !bytes.is_empty() {
+                // At once, so that no copy is left behind.
+                notes.received.reserve_exact(room);
+            }
             notes.received.extend(bytes.iter().take(room));
         });
     }
 
-    /// The attempt, which was made with these settings if it was a negotiation, has ended so.
-    pub(super) fn finish(&self, verdict: &Verdict, negotiate: Option<&Negotiate>) -> Trace {
+    /// What the server said, with stars for each secret: for whoever tells people of it.
+    pub(super) fn starred(&self, said: &[u8]) -> Vec<u8> {
+        self.with(|notes| redacted(said, &mut notes.secrets))
+    }
+
+    /// The attempt has ended so.
+    pub(super) fn finish(&self, verdict: &Verdict) -> Trace {
         self.with(|notes| {
             notes.end();
             let is_cut =
@@ -95,12 +107,11 @@ impl Recorder {
                 },
                 times: notes.times,
                 certificate_end: notes.certificate_end,
-                received: match notes.received.as_slice() {
-                    [] => Vec::new(),
-                    received => {
-                        notes.secrets.extend(negotiate.into_iter().flat_map(secrets));
-                        redacted(received, &mut notes.secrets)
-                    }
+                received: {
+                    let mut kept = redacted(&notes.received, &mut notes.secrets);
+                    kept.truncate(Trace::RECEIVED);
+                    kept.shrink_to_fit();
+                    kept
                 },
             }
         })
@@ -120,19 +131,25 @@ impl Notes {
 }
 
 /// The secrets of these settings, in the forms in which they are sent.
-fn secrets(negotiate: &Negotiate) -> impl Iterator<Item = Vec<u8>> {
-    let (login, passwd, secret) = (&negotiate.login, &negotiate.passwd.0, &negotiate.secret.0);
-    let forms = || {
+fn secrets(negotiate: &Negotiate) -> Vec<Zeroizing<Vec<u8>>> {
+    let (login, passwd, http) = (&negotiate.login, &negotiate.passwd.0, &negotiate.http);
+    let mut secrets = vec![passwd.clone(), negotiate.secret.0.clone(), http.body.0.clone()];
+    if !passwd.is_empty() {
         let base64 = |text: &str| openssl::base64::encode_block(text.as_bytes());
-        [passwd.clone(), base64(passwd), base64(&format!("{login}:{passwd}"))]
-    };
-    let passwd = (!passwd.is_empty()).then(forms).into_iter().flatten();
-    let secret = Some(secret.clone()).filter(|secret| !secret.is_empty());
+        let both = Zeroizing::new([login, ":", passwd].concat());
+        secrets.extend([base64(passwd), base64(&both)]);
+    }
+    for HttpHeader { value: Secret(value), .. } in &http.headers {
+        secrets.push(value.clone());
+        // Behind the name of a way to log in.
+        secrets.extend(value.split_once(' ').map(|(_, value)| value.to_owned()));
+    }
+    secrets.retain(|secret| !secret.is_empty());
     let sent = negotiate.steps.iter().flat_map(|step| match step {
         Step::Send(Secret(text)) => parts(text),
         Step::Expect(_) => Vec::new(),
     });
-    passwd.chain(secret).map(String::into_bytes).chain(sent)
+    secrets.into_iter().map(String::into_bytes).chain(sent).map(Zeroizing::new).collect()
 }
 
 /// A text that is sent, its lines and their words: what in it is a secret nobody says.
@@ -143,16 +160,18 @@ fn parts(text: &[u8]) -> Vec<Vec<u8>> {
     parts.filter(|part| part.len() >= WORD).map(<[u8]>::to_vec).collect()
 }
 
-/// The start of what was received, with stars for each secret, and for the start of one at the end.
-fn redacted(received: &[u8], secrets: &mut [Vec<u8>]) -> Vec<u8> {
+/// What was received, with stars for each secret, and for the start of one at the end.
+fn redacted(received: &[u8], secrets: &mut [Zeroizing<Vec<u8>>]) -> Vec<u8> {
     // One may be a part of another.
     secrets.sort_unstable_by_key(|secret| std::cmp::Reverse(secret.len()));
     let mut kept = Vec::with_capacity(received.len().min(Trace::RECEIVED));
     let mut rest = received;
     while let Some((first, after)) = rest.split_first() {
-        let is_piece =
-            |secret: &&Vec<u8>| rest.len() >= PIECE.min(secret.len()) && secret.starts_with(rest);
-        let found = secrets.iter().find(|secret| rest.starts_with(secret) || is_piece(secret));
+        let is_piece = |secret: &&Zeroizing<Vec<u8>>| {
+            rest.len() >= PIECE.min(secret.len()) && secret.starts_with(rest)
+        };
+        let found =
+            secrets.iter().find(|secret| rest.starts_with(secret.as_slice()) || is_piece(secret));
         match found {
             Some(secret) => {
                 kept.extend(STARS);
@@ -164,8 +183,6 @@ fn redacted(received: &[u8], secrets: &mut [Vec<u8>]) -> Vec<u8> {
             }
         }
     }
-    kept.truncate(Trace::RECEIVED);
-    kept.shrink_to_fit();
     kept
 }
 
@@ -187,7 +204,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn every_phase_has_its_time() {
-        let recorder = Recorder::new();
+        let recorder = Recorder::new(None);
         for (number, phase) in (1..).zip(Phase::ALL) {
             recorder.enter(phase);
             advance(Duration::from_millis(number)).await;
@@ -197,7 +214,7 @@ mod tests {
         advance(Duration::from_millis(10)).await;
         recorder.enter(Phase::Connect);
         advance(Duration::from_millis(10)).await;
-        let trace = recorder.finish(&Ok(Pass::default()), None);
+        let trace = recorder.finish(&Ok(Pass::default()));
         let expected = "in connect: resolve 1.0 ms, connect 22.0 ms, tls 3.0 ms, send 4.0 ms, \
                         receive 5.0 ms, match 6.0 ms";
         assert_eq!(trace.to_string(), expected);
@@ -211,22 +228,22 @@ mod tests {
             (Reason::Mismatch, Phase::Match),
             (Reason::Denied, Phase::Match),
         ] {
-            let recorder = Recorder::new();
+            let recorder = Recorder::new(None);
             recorder.enter(Phase::Match);
-            assert_eq!(recorder.finish(&Err(failure(reason, "")), None).phase, phase);
+            assert_eq!(recorder.finish(&Err(failure(reason, ""))).phase, phase);
         }
     }
 
     /// What is kept of this, with `hunter2` as the password of `web`, and `s3cret`.
     fn kept(pieces: &[&[u8]]) -> String {
-        let recorder = Recorder::new();
         let (passwd, secret) = (Secret("hunter2".into()), Secret("s3cret".into()));
         let negotiate =
             Negotiate { login: "web".into(), passwd, secret, ..unconfigured("simpletcp") };
+        let recorder = Recorder::new(Some(&negotiate));
         for piece in pieces {
             recorder.received(piece);
         }
-        let received = recorder.finish(&Ok(Pass::default()), Some(&negotiate)).received;
+        let received = recorder.finish(&Ok(Pass::default())).received;
         assert!(received.len() <= Trace::RECEIVED);
         received.escape_ascii().to_string()
     }
@@ -247,11 +264,11 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_sent_becomes_stars_whole_and_in_parts() {
-        let recorder = Recorder::new();
         let steps = vec![Step::Send(Secret(b"AUTH hunter2\r\nPING\r\n".to_vec()))];
-        recorder.received(b"AUTH hunter2\r\nPING\r\n, AUTH hunter2, hunter2?\r\n");
         let negotiate = Negotiate { steps, ..unconfigured("tcp") };
-        let received = recorder.finish(&Ok(Pass::default()), Some(&negotiate)).received;
+        let recorder = Recorder::new(Some(&negotiate));
+        recorder.received(b"AUTH hunter2\r\nPING\r\n, AUTH hunter2, hunter2?\r\n");
+        let received = recorder.finish(&Ok(Pass::default())).received;
         assert_eq!(received.escape_ascii().to_string(), r"***, ***, ***?\r\n");
     }
 

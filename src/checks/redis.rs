@@ -13,6 +13,8 @@
 //! `receive` is matched against the text of the reply; of a list against all of its parts, each on a line of its own.
 //! Without a request it is matched against `PONG`.
 
+use zeroize::Zeroizing;
+
 use super::{
     Protocol, Question, failure,
     link::Link,
@@ -77,18 +79,21 @@ async fn talk(question: &Question<'_>, link: &mut Link<'_>) -> Verdict {
 }
 
 /// The command that logs in, if anybody is to.
-fn login(negotiate: &Negotiate) -> Option<Vec<u8>> {
+fn login(negotiate: &Negotiate) -> Option<Zeroizing<Vec<u8>>> {
     let (login, passwd) = (negotiate.login.as_str(), negotiate.passwd.0.as_str());
     let words = match (login, passwd) {
         ("", "") => return None,
         ("", passwd) => vec!["AUTH", passwd],
         (login, passwd) => vec!["AUTH", login, passwd],
     };
-    let mut command = format!("*{}\r\n", words.len());
-    for word in words {
-        command.push_str(&format!("${}\r\n{word}\r\n", word.len()));
+    let lengths: Vec<_> = words.iter().map(|word| format!("${}\r\n", word.len())).collect();
+    let start = format!("*{}\r\n", words.len());
+    let mut parts = vec![start.as_str()];
+    for (word, length) in words.into_iter().zip(&lengths) {
+        parts.extend([length, word, "\r\n"]);
     }
-    Some(command.into_bytes())
+    // In one piece, so that no copy is left behind.
+    Some(parts.concat().into_bytes().into())
 }
 
 /// Sends a line and reads what the server says to it, which must be no error.

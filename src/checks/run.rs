@@ -68,17 +68,17 @@ impl Checker {
                 (Phase::Receive, running.await)
             }
             (CheckKind::Negotiate(negotiate) | CheckKind::Combined { negotiate, .. }, _) => {
-                let recorder = Recorder::new();
+                let recorder = Recorder::new(Some(negotiate));
                 let verdict = self.negotiate(spec, negotiate, &recorder).await;
-                let trace = recorder.finish(&verdict, Some(negotiate));
+                let trace = recorder.finish(&verdict);
                 return Attempted { verdict, trace, report: None };
             }
             (CheckKind::Agent { send }, _) => {
-                let recorder = Recorder::new();
+                let recorder = Recorder::new(None);
                 let answer = self.ask_agent(spec, send, &recorder).await;
                 let report = answer.as_ref().ok().cloned();
                 let verdict = answer.map(|report| Pass { detail: report.to_string() });
-                let trace = recorder.finish(&verdict, None);
+                let trace = recorder.finish(&verdict);
                 return Attempted { verdict, trace, report };
             }
         };

@@ -1,5 +1,6 @@
 //! Scripted servers, so that a dialogue is tested without sockets and without waiting.
 #![expect(clippy::disallowed_types, reason = "two tasks of a test look at what was heard")]
+#![cfg_attr(fuzzing, allow(dead_code, reason = "the laws use a part of it"))]
 
 use std::{
     collections::VecDeque,
@@ -11,7 +12,7 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex, empty},
     sync::mpsc,
     time::{Instant, sleep_until},
 };
@@ -25,8 +26,8 @@ use super::{
     tls::Tls,
 };
 use crate::model::{
-    CheckKind, CheckSpec, HttpMethod, HttpSettings, Negotiate, Pass, Secret, TlsSettings, Trace,
-    Transport, Verdict,
+    Attempted, CheckKind, CheckSpec, HttpMethod, HttpSettings, Negotiate, Pass, Secret,
+    TlsSettings, Trace, Transport, Verdict,
 };
 
 /// Where the server of a scripted conversation would be.
@@ -71,9 +72,13 @@ pub(super) const LOCAL: SocketAddr =
 /// The connections that a link is given in place of real ones, and where it wanted them to lead.
 #[derive(Default)]
 pub(super) struct Streams {
-    streams: VecDeque<DuplexStream>,
-    datagrams: VecDeque<Datagrams>,
+    streams: VecDeque<Box<dyn Stream>>,
+    pub(super) datagrams: VecDeque<Datagrams>,
     visited: Vec<(SocketAddr, Security)>,
+    /// The addresses of a host, in place of the system's resolver.
+    pub(super) hosts: Option<fn(&str) -> Vec<IpAddr>>,
+    /// Whether there are no real connections after these, but ones that are closed at once.
+    pub(super) is_sealed: bool,
 }
 
 impl Streams {
@@ -82,18 +87,24 @@ impl Streams {
         !self.streams.is_empty()
     }
 
+    pub(super) fn push(&mut self, stream: impl Stream + 'static) {
+        self.streams.push_back(Box::new(stream));
+    }
+
     pub(super) fn next(
         &mut self,
         peer: SocketAddr,
         security: &Security,
     ) -> Option<Box<dyn Stream>> {
-        let stream = self.streams.pop_front()?;
+        let closed = || self.is_sealed.then(|| Box::new(empty()) as _);
+        let stream = self.streams.pop_front().or_else(closed)?;
         self.visited.push((peer, security.clone()));
-        Some(Box::new(stream))
+        Some(stream)
     }
 
     pub(super) fn next_datagrams(&mut self, peer: SocketAddr) -> Option<Datagrams> {
-        let datagrams = self.datagrams.pop_front()?;
+        let closed = || self.is_sealed.then(|| mailbox(Vec::new()));
+        let datagrams = self.datagrams.pop_front().or_else(closed)?;
         self.visited.push((peer, Security::Plain));
         Some(datagrams)
     }
@@ -220,6 +231,39 @@ pub(super) async fn converse_with(
     datagrams: Vec<Turn>,
     servers: Vec<Vec<Turn>>,
 ) -> Outcome {
+    let mut streams = Streams::default();
+    let mut ears = Vec::new();
+    for turns in servers {
+        let (ours, theirs) = duplex(64 * 1024);
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        streams.push(ours);
+        tokio::spawn(serve(theirs, turns, Arc::clone(&heard)));
+        ears.push(heard);
+    }
+    let heard_datagrams = Arc::new(Mutex::new(Vec::new()));
+    if !datagrams.is_empty() {
+        streams.datagrams.push_back(mailbox_heard(datagrams, Arc::clone(&heard_datagrams)));
+    }
+    let (Attempted { verdict, trace, .. }, visited, took) =
+        converse_over(tls, check, streams).await;
+    let bytes: Vec<_> = ears.iter().map(|heard| heard.lock().unwrap().clone()).collect();
+    Outcome {
+        trace,
+        verdict,
+        heard: bytes.iter().map(|heard| String::from_utf8_lossy(heard).into_owned()).collect(),
+        bytes,
+        datagrams: heard_datagrams.lock().unwrap().clone(),
+        visited,
+        took,
+    }
+}
+
+/// Runs the dialogue of a check over these; says, too, where they led and how long it took.
+pub(super) async fn converse_over(
+    tls: &Tls,
+    check: &CheckSpec,
+    streams: Streams,
+) -> (Attempted, Vec<(SocketAddr, Security)>, Duration) {
     let unused = unconfigured("none");
     let negotiate = match &check.kind {
         CheckKind::Negotiate(negotiate) => negotiate,
@@ -228,26 +272,11 @@ pub(super) async fn converse_with(
     };
     let start = Instant::now();
     let deadline = pin!(sleep_until(start + check.timeout));
-    let recorder = Recorder::new();
+    let recorder = Recorder::new(Some(negotiate));
     let (settings, security) = (&negotiate.tls, Security::Plain);
     let mut link =
         Link::new(tls, settings, deadline, check.timeout, check.target, security, &recorder);
-    let mut ears = Vec::new();
-    for turns in servers {
-        let (ours, theirs) = duplex(64 * 1024);
-        let heard = Arc::new(Mutex::new(Vec::new()));
-        link.script.streams.push_back(ours);
-        tokio::spawn(serve(theirs, turns, Arc::clone(&heard)));
-        ears.push(heard);
-    }
-    let heard_datagrams = Arc::new(Mutex::new(Vec::new()));
-    if !datagrams.is_empty() {
-        let (sent, their_received) = mpsc::unbounded_channel();
-        let (their_sent, received) = mpsc::unbounded_channel();
-        link.script.datagrams.push_back(Datagrams::scripted(Mailbox { sent, received }));
-        let theirs = Mailbox { sent: their_sent, received: their_received };
-        tokio::spawn(serve_datagrams(theirs, datagrams, Arc::clone(&heard_datagrams)));
-    }
+    link.script = streams;
     let verdict = match &check.kind {
         CheckKind::Agent { send } => {
             let answer = agent::ask(&mut link, send).await;
@@ -260,16 +289,21 @@ pub(super) async fn converse_with(
     };
     // What was said last is heard.
     tokio::task::yield_now().await;
-    let bytes: Vec<_> = ears.iter().map(|heard| heard.lock().unwrap().clone()).collect();
-    Outcome {
-        trace: recorder.finish(&verdict, Some(negotiate)),
-        verdict,
-        heard: bytes.iter().map(|heard| String::from_utf8_lossy(heard).into_owned()).collect(),
-        bytes,
-        datagrams: heard_datagrams.lock().unwrap().clone(),
-        visited: link.script.visited,
-        took: start.elapsed(),
-    }
+    let trace = recorder.finish(&verdict);
+    (Attempted { verdict, trace, report: None }, link.script.visited, start.elapsed())
+}
+
+/// Datagrams to a server that does this.
+pub(super) fn mailbox(turns: Vec<Turn>) -> Datagrams {
+    mailbox_heard(turns, Arc::default())
+}
+
+fn mailbox_heard(turns: Vec<Turn>, heard: Arc<Mutex<Vec<Vec<u8>>>>) -> Datagrams {
+    let (sent, their_received) = mpsc::unbounded_channel();
+    let (their_sent, received) = mpsc::unbounded_channel();
+    let theirs = Mailbox { sent: their_sent, received: their_received };
+    tokio::spawn(serve_datagrams(theirs, turns, heard));
+    Datagrams::scripted(Mailbox { sent, received })
 }
 
 async fn serve(stream: DuplexStream, turns: Vec<Turn>, heard: Arc<Mutex<Vec<u8>>>) {

@@ -38,8 +38,12 @@ pub(super) fn judge(has_row: bool) -> Verdict {
 }
 
 /// A server's words, or an error's, on one line and not too long.
-pub(super) fn words(text: &str) -> String {
-    text.chars().take(WORDS).map(|c| if c.is_control() { ' ' } else { c }).collect()
+pub(super) fn words(text: &[u8]) -> String {
+    String::from_utf8_lossy(text)
+        .chars()
+        .take(WORDS)
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
 }
 
 /// An error and what caused it.
@@ -50,5 +54,5 @@ pub(super) fn chain(error: &dyn Error) -> String {
         text = format!("{text}: {error}");
         cause = error.source();
     }
-    words(&text)
+    text
 }

@@ -7,6 +7,8 @@
 //! Differs from ldirectord: `negotiatetimeout` is for the whole conversation; there it is for each step of it, and
 //! nothing limits pop, the login of imap and the connection of nntp.
 
+use zeroize::Zeroizing;
+
 use super::{failure, link::Link};
 use crate::model::{Failure, Pass, Reason, Secret, Verdict};
 
@@ -75,7 +77,7 @@ pub(super) async fn command(link: &mut Link<'_>, line: &[u8]) -> Result<(), Fail
             "the login, the password or the request has a line end in it, which cannot be sent";
         return Err(failure(Reason::Internal, detail));
     }
-    link.send(&[line, b"\r\n"].concat()).await
+    link.send(&Zeroizing::new([line, b"\r\n"].concat())).await
 }
 
 /// Ends the conversation with a server that works, and waits for its goodbye, whatever that may be.
@@ -120,7 +122,7 @@ pub(super) async fn reply_and(
 ) -> Result<Reply, Failure> {
     let first = line(link).await?;
     let Some((code, mut is_last)) = numbered(&first) else {
-        let said = shown(&first, &Secret::default());
+        let said = shown(&link.starred(&first), &Secret::default());
         let detail = format!("{} sent no reply with a number, but: {said}", link.peer());
         return Err(failure(Reason::Protocol, detail));
     };
@@ -171,7 +173,8 @@ fn numbered(line: &[u8]) -> Option<(u16, bool)> {
 pub(super) fn shown(said: &[u8], secret: &Secret) -> String {
     let mut text = String::from_utf8_lossy(said).into_owned();
     if !secret.0.is_empty() {
-        text = text.replace(&secret.0, "***");
+        let encoded = Zeroizing::new(openssl::base64::encode_block(secret.0.as_bytes()));
+        text = text.replace(&secret.0, "***").replace(encoded.as_str(), "***");
     }
     let text = text.trim();
     let mut shown = String::with_capacity(text.len().min(SHOWN));
@@ -216,6 +219,7 @@ mod tests {
         let show = |said: &[u8]| shown(said, &secret);
         assert_eq!(show(b" no such user \r\n"), "no such user");
         assert_eq!(show(b"unknown command PASS hunter2"), "unknown command PASS ***");
+        assert_eq!(show(b"unknown command aHVudGVyMg=="), "unknown command ***");
         assert_eq!(show(b"a\tb\x1b[2J\xff"), "a b\\u{1b}[2J\u{fffd}");
         assert_eq!(show(&[b'x'; 201]), format!("{}…", "x".repeat(200)));
         assert_eq!(shown(b"hunter2", &Secret::default()), "hunter2");

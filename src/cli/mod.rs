@@ -7,6 +7,9 @@
 //! Environment: `LDIRECTORD_RUN_DIR` (default `/var/run`) has the pid files, `LDIRECTORD_CONFIG_DIR` (default `/etc/ha.d`)
 //! is where configurations are looked for first, `LDIRECTORD_LOG` (default `/var/log/ldirectord.log`) is the log file of
 //! a configuration that names none. They are for tests and for running beside another instance.
+//!
+//! The memory of this process is for nobody but root: it has passwords in it, so the kernel writes no core file and no
+//! other process of its user may look into it. What it starts is not concerned.
 
 mod commands;
 mod compat;
@@ -17,11 +20,16 @@ mod own;
 
 use std::ffi::OsString;
 
+use nix::sys::prctl::set_dumpable;
+
 use self::compat::Invocation;
 pub use self::exit::Exit;
 
 /// Does what the words ask for; the first is the name of the program.
 pub fn run(words: impl IntoIterator<Item = OsString>) -> Exit {
+    if let Err(error) = set_dumpable(false) {
+        output::complain(format!("cannot keep core files from being written: {}", error.desc()));
+    }
     let mut words = words.into_iter();
     let program = words.next().unwrap_or_else(|| env!("CARGO_PKG_NAME").into());
     let words: Vec<OsString> = words.collect();

@@ -4,6 +4,8 @@
 
 use std::ops::Range;
 
+use zeroize::Zeroizing;
+
 use super::{
     Diagnostic,
     credentials::Credentials,
@@ -56,7 +58,7 @@ fn section<'c>(
     file_named: bool,
     credentials: Option<&'c Credentials>,
     findings: &mut Findings,
-) -> Option<impl Fn(&str) -> Option<String> + use<'c>> {
+) -> Option<impl Fn(&str) -> Option<Zeroizing<String>> + use<'c>> {
     let (name, span) = wanted?;
     if !file_named {
         let fault = format!("no credentials file is named that could have a section [{name}]");
@@ -77,7 +79,7 @@ fn complete_mail(
 ) {
     let wanted = common.smtp_credentials.as_ref();
     let Some(section) = section(wanted, file_named, credentials, findings) else { return };
-    let value = |key| section(key).unwrap_or_default();
+    let value = |key| section(key).map(|value| value.as_str().to_owned()).unwrap_or_default();
     common.smtp_login = Some(Login { name: value("login"), passwd: Secret(value("passwd")) });
 }
 
@@ -103,14 +105,15 @@ fn complete_block(
     let Block { access, usual, credentials: wanted, .. } = block;
     let fields = [
         ("login", &mut access.login, &usual.login),
-        ("passwd", &mut access.passwd, &usual.passwd),
+        ("passwd", &mut *access.passwd, &*usual.passwd),
         ("database", &mut access.database, &usual.database),
-        ("secret", &mut access.secret, &usual.secret),
+        ("secret", &mut *access.secret, &*usual.secret),
     ];
     let section = section(wanted.as_ref(), file_named, credentials, findings);
     for (key, field, usual) in fields {
         if field.is_empty() {
-            *field = section.as_ref().and_then(|section| section(key)).unwrap_or(usual.clone());
+            let found = section.as_ref().and_then(|section| section(key));
+            field.clone_from(found.as_deref().unwrap_or(usual));
         }
     }
 }

@@ -15,6 +15,7 @@
 use std::{collections::BTreeMap, ops::Range};
 
 use serde_ini::{Item, Parser};
+use zeroize::Zeroizing;
 
 use super::{Diagnostic, File, diagnostic::Findings, directives::nearest_word};
 
@@ -27,7 +28,7 @@ pub(super) struct Credentials(BTreeMap<String, Section>);
 
 /// A section: each key that it has, its value and the place of its line.
 struct Section {
-    values: BTreeMap<String, (String, Range<usize>)>,
+    values: BTreeMap<String, (Zeroizing<String>, Range<usize>)>,
     span: Range<usize>,
 }
 
@@ -95,7 +96,7 @@ impl Credentials {
         name: &str,
         span: &Range<usize>,
         findings: &mut Findings,
-    ) -> Option<impl Fn(&str) -> Option<String> + use<'_>> {
+    ) -> Option<impl Fn(&str) -> Option<Zeroizing<String>> + use<'_>> {
         let Some(section) = self.0.get(name) else {
             let fault = Diagnostic::error(
                 "E0504",
@@ -149,5 +150,5 @@ fn keep(
                 .hint("in a credentials file values stand without quotes"),
         );
     }
-    section.values.insert(key, (value, span));
+    section.values.insert(key, (value.into(), span));
 }

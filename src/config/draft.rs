@@ -7,6 +7,8 @@ use std::{
     path::PathBuf, time::Duration,
 };
 
+use zeroize::Zeroizing;
+
 use super::{Named, diagnostic::Findings, said::Said, value::Value};
 use crate::{
     model::{
@@ -194,9 +196,9 @@ pub(super) struct Block {
 #[derive(Clone, Default)]
 pub(super) struct Access {
     pub(super) login: String,
-    pub(super) passwd: String,
+    pub(super) passwd: Zeroizing<String>,
     pub(super) database: String,
-    pub(super) secret: String,
+    pub(super) secret: Zeroizing<String>,
 }
 
 /// The address of a virtual service as written.

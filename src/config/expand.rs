@@ -409,9 +409,9 @@ fn negotiate(
         dns_record: block.dns_record,
         virtualhost: block.virtual_host.clone(),
         login: block.access.login.clone(),
-        passwd: Secret(block.access.passwd.clone()),
+        passwd: Secret(block.access.passwd.to_string()),
         database: block.access.database.clone(),
-        secret: Secret(block.access.secret.clone()),
+        secret: Secret(block.access.secret.to_string()),
         tls: tls.clone(),
     }
 }

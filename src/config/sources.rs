@@ -5,6 +5,8 @@
 
 use std::{borrow::Cow, cell::OnceCell, ops::Range, path::PathBuf};
 
+use zeroize::Zeroizing;
+
 use super::{
     render::short,
     secret::{masked, masked_credential},
@@ -15,8 +17,8 @@ use super::{
 pub struct File {
     /// Where it was found.
     pub path: PathBuf,
-    /// What stands in it.
-    pub bytes: Vec<u8>,
+    /// What stands in it; zeroed afterwards, as there may be secrets among it.
+    pub bytes: Zeroizing<Vec<u8>>,
     /// Its permission bits, as `chmod` has them: `0o600`.
     pub mode: u32,
     /// What tells it from every other file, whatever they are called: device and number.
@@ -26,7 +28,12 @@ pub struct File {
 impl File {
     /// A file that nobody but its owner may read.
     pub fn new(path: impl Into<PathBuf>, bytes: impl Into<Vec<u8>>) -> File {
-        File { path: path.into(), bytes: bytes.into(), mode: 0o600, identity: (0, 0) }
+        File {
+            path: path.into(),
+            bytes: Zeroizing::new(bytes.into()),
+            mode: 0o600,
+            identity: (0, 0),
+        }
     }
 }
 

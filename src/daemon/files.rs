@@ -12,6 +12,7 @@ use std::{
 };
 
 use nix::fcntl::OFlag;
+use zeroize::Zeroizing;
 
 use super::watch::{Content, Seen, Stat};
 use crate::config::{File, FileError, Files};
@@ -32,7 +33,8 @@ pub(super) fn read(path: &Path) -> io::Result<(File, Content)> {
     if !about.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, what(&about)));
     }
-    let bytes = bounded(file.by_ref())?;
+    let room = usize::try_from(about.size().min(LARGEST)).unwrap_or_default();
+    let bytes = bounded(file.by_ref(), room)?;
     let content = Content { stat: stat(&about), hash: hash(&bytes) };
     let file = File {
         path: path.to_owned(),
@@ -45,11 +47,12 @@ pub(super) fn read(path: &Path) -> io::Result<(File, Content)> {
 
 /// Reads standard input to its end.
 pub(super) fn standard_input(name: &str) -> io::Result<File> {
-    Ok(File::new(name, bounded(io::stdin().lock())?))
+    Ok(File { bytes: bounded(io::stdin().lock(), 0)?, ..File::new(name, "") })
 }
 
-fn bounded(file: impl Read) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
+/// Reads all there is; without a copy left behind where no more comes than there is room for.
+fn bounded(file: impl Read, room: usize) -> io::Result<Zeroizing<Vec<u8>>> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(room.saturating_add(1)));
     file.take(LARGEST + 1).read_to_end(&mut bytes)?;
     if u64::try_from(bytes.len()).is_ok_and(|length| length > LARGEST) {
         let message =
@@ -140,7 +143,9 @@ mod tests {
     #[test]
     fn only_regular_files_of_sensible_size_are_read() {
         let dir = tempfile::tempdir().unwrap();
-        let told = |path: &Path| read(path).map(|(file, _)| file.bytes).map_err(|e| e.to_string());
+        let told = |path: &Path| {
+            read(path).map(|(file, _)| file.bytes.to_vec()).map_err(|e| e.to_string())
+        };
         let fifo = dir.path().join("fifo");
         mkfifo(&fifo, Mode::S_IRWXU).unwrap();
         assert_eq!(told(&fifo), Err("it is no regular file".to_owned()));

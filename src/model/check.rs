@@ -2,6 +2,8 @@
 
 use std::{ffi::OsString, fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
+use zeroize::Zeroize;
+
 use super::{HttpMethod, HttpSettings, TlsSettings, Transport};
 use crate::pattern::Pattern;
 
@@ -158,11 +160,17 @@ impl fmt::Display for DnsRecord {
     }
 }
 
-/// A password or the like: compared and used, never printed.
+/// A password or the like: compared and used, never printed, and zeroed when it is dropped.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Secret<T = String>(pub T);
+pub struct Secret<T: Zeroize = String>(pub T);
 
-impl<T: AsRef<[u8]>> fmt::Debug for Secret<T> {
+impl<T: Zeroize> Drop for Secret<T> {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl<T: Zeroize + AsRef<[u8]>> fmt::Debug for Secret<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.0.as_ref().is_empty() { "\"\"" } else { "\"***\"" })
     }

@@ -34,6 +34,8 @@ mod url;
 
 use std::{net::SocketAddr, ops::RangeInclusive};
 
+use zeroize::Zeroizing;
+
 use self::{
     response::{Denial, End, Response},
     url::{Scheme, Url},
@@ -149,7 +151,10 @@ async fn talk(question: &Question<'_>, link: &mut Link<'_>, via: Via) -> Verdict
         match response.location() {
             Some(location) if redirected < REDIRECTIONS && is_followed(negotiate, &response) => {
                 url = url.join(&location).map_err(|fault| {
-                    failure(Reason::Protocol, format!("{}, but {fault}", response.status_line()))
+                    let there = shown(&link.starred(location.as_bytes()));
+                    let status_line = response.status_line();
+                    let detail = format!("{status_line}, but cannot follow it to {there}: {fault}");
+                    failure(Reason::Protocol, detail)
                 })?;
                 host.clone_from(&url.authority);
                 redirected += 1;
@@ -223,32 +228,43 @@ async fn connect(
 }
 
 /// The request; with the header fields and the body of the check where it goes to the server that these are meant for.
-fn request(negotiate: &Negotiate, url: &Url, host: &str, via: Via, is_own: bool) -> String {
+fn request(
+    negotiate: &Negotiate,
+    url: &Url,
+    host: &str,
+    via: Via,
+    is_own: bool,
+) -> Zeroizing<String> {
     let (method, http) = (negotiate.method, &negotiate.http);
     let target = match via {
         Via::Server => url.path.as_str(),
         Via::Proxy => url.whole.as_str(),
     };
-    let (headers, Secret(body)) = match is_own {
-        true => (http.headers.as_slice(), http.body.clone()),
-        false => (&[][..], Secret::default()),
+    let (headers, body) = match is_own {
+        true => (http.headers.as_slice(), http.body.0.as_str()),
+        false => (&[][..], ""),
     };
     let is_said = |name: &str| headers.iter().any(|header| header.name.eq_ignore_ascii_case(name));
-    let mut fields = vec![format!("Host: {host}")];
+    let start = format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\n");
+    let mut parts = vec![start.as_str()];
     if !is_said("User-Agent") {
-        fields.push(format!("User-Agent: ldirectord/{}", env!("CARGO_PKG_VERSION")));
+        parts.push(concat!("User-Agent: ldirectord/", env!("CARGO_PKG_VERSION"), "\r\n"));
     }
     if let Some(Secret(credentials)) = &url.credentials
         && !is_said("Authorization")
     {
-        fields.push(format!("Authorization: Basic {credentials}"));
+        parts.extend(["Authorization: Basic ", credentials, "\r\n"]);
     }
-    fields.extend(headers.iter().map(|HttpHeader { name, value }| format!("{name}: {}", value.0)));
+    for HttpHeader { name, value: Secret(value) } in headers {
+        parts.extend([name, ": ", value, "\r\n"]);
+    }
+    let length = format!("Content-Length: {}\r\n", body.len());
     if !body.is_empty() || matches!(method, HttpMethod::Post | HttpMethod::Put) {
-        fields.push(format!("Content-Length: {}", body.len()));
+        parts.push(&length);
     }
-    fields.push("Connection: close".to_owned());
-    format!("{method} {target} HTTP/1.1\r\n{}\r\n\r\n{body}", fields.join("\r\n"))
+    parts.extend(["Connection: close\r\n\r\n", body]);
+    // In one piece, so that no copy is left behind.
+    Zeroizing::new(parts.concat())
 }
 
 /// Sends the request and reads the header of the answer.

@@ -104,6 +104,7 @@ async fn read_one(link: &mut Link<'_>, asked: &Negotiate) -> Result<Response, Fa
         let (location, expected) = (None, Vec::new());
         return Ok(Response { status: 200, words, location, expected, framing: Framing::Close });
     };
+    let words = String::from_utf8_lossy(&link.starred(words.as_bytes())).into_owned();
     line(link).await?;
     let fields = Fields::read(link, &asked.http.expected_headers).await?;
     let framing = match (asked.method, fields.transfer_encoding.as_deref(), fields.content_length) {

@@ -258,7 +258,7 @@ async fn redirections_are_followed_anywhere_seven_times() {
         "protocol: 302 Found after 7 redirections"
     );
     let outcome = converse(&spec(asked), vec![to("ftp://192.0.2.3/")]).await;
-    let expected = "protocol: 302 Found, but cannot follow it: not a whole http or https URL: ftp://192.0.2.3/";
+    let expected = "protocol: 302 Found, but cannot follow it to ftp://192.0.2.3/: not a whole http or https URL";
     assert_eq!(outcome.words(), expected);
 }
 
@@ -515,4 +515,27 @@ async fn so_much_of_a_body_is_looked_at_as_is_said() {
     let http = HttpSettings { max_body: (2 << 20) + 5, ..HttpSettings::default() };
     let asked = Negotiate { http, ..negotiate("http://192.0.2.1:8080/", "world") };
     assert_eq!(converse(&spec(asked), vec![turns]).await.words(), "200 OK");
+}
+
+#[tokio::test(start_paused = true)]
+async fn secrets_that_a_server_repeats_are_not_told() {
+    let mut asked = negotiate("http://web:hunter2@192.0.2.1:8080/", "");
+    let value = Secret("Bearer t0ken".to_owned());
+    asked.http.headers = vec![HttpHeader { name: "X-Key".to_owned(), value }];
+    for (answer, expected) in [
+        (
+            &b"HTTP/1.1 401 not d2ViOmh1bnRlcjI= nor t0ken\r\n\r\n"[..],
+            "protocol: 401 not *** nor ***",
+        ),
+        (
+            b"HTTP/1.1 302 Found\r\nLocation: ftp://web:hunter2@x/\x1b\r\n\r\n",
+            "protocol: 302 Found, but cannot follow it to ftp://web:***@x/\\u{1b}: \
+             not a whole http or https URL",
+        ),
+    ] {
+        let outcome = converse(&spec(asked.clone()), vec![says(answer)]).await;
+        assert_eq!(outcome.words(), expected);
+        let received = String::from_utf8(outcome.trace.received).unwrap();
+        assert!(!received.contains("t0ken") && !received.contains("hunter2"), "{received}");
+    }
 }

@@ -5,6 +5,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use zeroize::Zeroizing;
+
 use crate::model::Secret;
 
 /// The two schemes that are followed.
@@ -33,28 +35,31 @@ pub(super) struct Url {
 }
 
 impl Url {
-    /// Splits a URL; the error is a sentence without a full stop.
+    /// Splits a URL as it is configured; the error is a sentence without a full stop.
     pub(super) fn parse(written: &[u8]) -> Result<Url, String> {
-        let fault = |what: &str| match written.contains(&b'@') {
+        Url::split(written).map_err(|what| match written.contains(&b'@') {
             // It may hold a password.
             true => what.to_owned(),
             false => format!("{what}: {}", String::from_utf8_lossy(written)),
-        };
+        })
+    }
+
+    fn split(written: &[u8]) -> Result<Url, &'static str> {
         let (scheme, rest) = match (strip(written, b"http://"), strip(written, b"https://")) {
             (Some(rest), _) => (Scheme::Http, rest),
             (_, Some(rest)) => (Scheme::Https, rest),
-            (None, None) => return Err(fault("not a whole http or https URL")),
+            (None, None) => return Err("not a whole http or https URL"),
         };
         let end = rest.iter().position(|byte| b"/?#".contains(byte)).unwrap_or(rest.len());
         let (authority, tail) = rest.split_at_checked(end).unwrap_or((rest, b""));
         let authority =
-            std::str::from_utf8(authority).map_err(|_| fault("the host of the URL is not text"))?;
+            std::str::from_utf8(authority).map_err(|_| "the host of the URL is not text")?;
         let (user, authority) = match authority.rsplit_once('@') {
             Some((user, authority)) => (Some(user), authority),
             None => (None, authority),
         };
         if authority.bytes().any(|byte| byte.is_ascii_control() || byte == b' ') {
-            return Err(fault("the host of the URL has a character that no host has"));
+            return Err("the host of the URL has a character that no host has");
         }
         let (host, port) = match authority.strip_prefix('[').and_then(|inner| inner.split_once(']'))
         {
@@ -64,10 +69,10 @@ impl Url {
         let port = match (port, scheme) {
             ("", Scheme::Http) => 80,
             ("", Scheme::Https) => 443,
-            (digits, _) => digits.parse().map_err(|_| fault("the URL has no valid port"))?,
+            (digits, _) => digits.parse().map_err(|_| "the URL has no valid port")?,
         };
         if host.is_empty() {
-            return Err(fault("the URL has no host"));
+            return Err("the URL has no host");
         }
         let mut path = String::with_capacity(tail.len().saturating_add(1));
         if tail.first() != Some(&b'/') {
@@ -88,12 +93,12 @@ impl Url {
         Ok(Url { scheme, credentials: user.map(credentials), authority, host, port, path, whole })
     }
 
-    /// The URL that a `Location` leads to from here; the error continues a sentence.
+    /// The URL that a `Location` leads to from here; the error says why it leads nowhere.
     pub(super) fn join(&self, location: &str) -> Result<Url, String> {
-        let unclear = |error: url::ParseError| format!("cannot follow it to {location}: {error}");
+        let base = url::Url::parse(&self.whole);
         let joined =
-            url::Url::parse(&self.whole).and_then(|base| base.join(location)).map_err(unclear)?;
-        Url::parse(joined.as_str().as_bytes()).map_err(|fault| format!("cannot follow it: {fault}"))
+            base.and_then(|base| base.join(location)).map_err(|error| error.to_string())?;
+        Ok(Url::split(joined.as_str().as_bytes())?)
     }
 
     /// Whether it leads to the same server, in the same way, as another.
@@ -110,13 +115,18 @@ impl Url {
 
 /// `user:password` as the Authorization header has it.
 fn credentials(user: &str) -> Secret {
-    let user = if user.contains(':') { user.to_owned() } else { format!("{user}:") };
-    Secret(openssl::base64::encode_block(&unescape(&user)))
+    let mut plain = unescape(user);
+    if !user.contains(':') {
+        plain.push(b':');
+    }
+    Secret(openssl::base64::encode_block(&plain))
 }
 
 /// The bytes that a text with escapes stands for.
-fn unescape(text: &str) -> Vec<u8> {
-    let (mut bytes, mut rest) = (Vec::new(), text.as_bytes());
+fn unescape(text: &str) -> Zeroizing<Vec<u8>> {
+    // And room for a colon.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(text.len().saturating_add(1)));
+    let mut rest = text.as_bytes();
     while let [first, tail @ ..] = rest {
         let escaped = match rest {
             [b'%', high, low, tail @ ..] => {
@@ -192,7 +202,7 @@ mod tests {
         assert!(!format!("{url:?}").contains("QWxh"));
         assert_eq!(Url::parse(b"http://a@b/").unwrap().credentials, Some(Secret("YTo=".into())));
         assert_eq!(Url::parse(b"http://a:secret@b:x/").unwrap_err(), "the URL has no valid port");
-        assert_eq!(unescape("%4a%zz%"), b"J%zz%");
+        assert_eq!(unescape("%4a%zz%").as_slice(), b"J%zz%");
     }
 
     #[test]

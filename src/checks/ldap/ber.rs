@@ -2,6 +2,8 @@
 //!
 //! [`Reader`] takes values out of bytes that came from outside; what makes no sense is `None`, and nothing is copied.
 
+use zeroize::Zeroizing;
+
 /// The tags of the universal types that LDAP uses.
 pub(super) const BOOLEAN: u8 = 0x01;
 pub(super) const INTEGER: u8 = 0x02;
@@ -11,7 +13,9 @@ pub(super) const SEQUENCE: u8 = 0x30;
 
 /// Writes a value with its tag.
 pub(super) fn tagged(tag: u8, value: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![tag];
+    // In one piece, so that no copy of a password is left behind.
+    let mut bytes = Vec::with_capacity(value.len().saturating_add(10));
+    bytes.push(tag);
     match u8::try_from(value.len()) {
         Ok(length @ ..0x80) => bytes.push(length),
         _ => {
@@ -27,7 +31,7 @@ pub(super) fn tagged(tag: u8, value: &[u8]) -> Vec<u8> {
 
 /// Writes values one after another into one.
 pub(super) fn constructed(tag: u8, values: &[Vec<u8>]) -> Vec<u8> {
-    tagged(tag, &values.concat())
+    tagged(tag, &Zeroizing::new(values.concat()))
 }
 
 /// The head of a value.

@@ -18,6 +18,8 @@
 
 mod ber;
 
+use zeroize::Zeroizing;
+
 use self::ber::{
     BOOLEAN, Begin, ENUMERATED, INTEGER, OCTET_STRING, Reader, SEQUENCE, begin, constructed, tagged,
 };
@@ -98,7 +100,7 @@ async fn talk(question: &Question<'_>, link: &mut Link<'_>) -> Verdict {
     link.send(&bind(login, passwd)).await?;
     let bound = next(link, BIND).await?;
     let Reply::Bound(outcome) = bound else { return Err(unexpected(link, "a bind")) };
-    outcome.succeeded("bind")?;
+    outcome.succeeded("bind", link)?;
 
     let base = negotiate.request.get(1..).unwrap_or_default();
     link.send(&search(base)).await?;
@@ -112,10 +114,10 @@ async fn talk(question: &Question<'_>, link: &mut Link<'_>) -> Verdict {
             Reply::Entry(name) => found = Some(name),
             Reply::Reference => {}
             Reply::Done(outcome) => {
-                outcome.succeeded("search")?;
+                outcome.succeeded("search", link)?;
                 // Whether the server hears it is its own affair.
                 let _unheard = link.send(&message(UNBIND, tagged(UNBIND_REQUEST, &[]))).await;
-                return judge(question, base, found);
+                return judge(question, link, base, found);
             }
             Reply::Bound(_) | Reply::Extended(_) => return Err(unexpected(link, "a search")),
         }
@@ -131,24 +133,25 @@ async fn agree(link: &mut Link<'_>) -> Result<(), Failure> {
     match next(link, EXTENDED).await? {
         Reply::Extended(Outcome { code: 0, .. }) => Ok(()),
         Reply::Extended(outcome) => {
-            let why = outcome.fault("STARTTLS").detail;
+            let why = outcome.fault("STARTTLS", link).detail;
             Err(link.no_tls(&format!("does not start TLS ({why})")))
         }
         _ => Err(unexpected(link, "STARTTLS")),
     }
 }
 
-fn judge(question: &Question<'_>, base: &[u8], found: Option<Vec<u8>>) -> Verdict {
+fn judge(question: &Question<'_>, link: &Link<'_>, base: &[u8], found: Option<Vec<u8>>) -> Verdict {
     let Some(name) = found else {
         let detail = format!("there is no entry for {}", named(base));
         return Err(failure(Reason::Mismatch, detail));
     };
+    let shown = named(&link.starred(&name));
     match &question.negotiate.receive {
         Some(pattern) if !pattern.is_match(&name) => {
-            let detail = format!("the name {} does not match the pattern", named(&name));
+            let detail = format!("the name {shown} does not match the pattern");
             Err(failure(Reason::Mismatch, detail))
         }
-        _ => Ok(Pass { detail: named(&name) }),
+        _ => Ok(Pass { detail: shown }),
     }
 }
 
@@ -165,13 +168,15 @@ fn message(number: u8, operation: Vec<u8>) -> Vec<u8> {
     constructed(SEQUENCE, &[tagged(INTEGER, &[number]), operation])
 }
 
-fn bind(login: &str, passwd: &str) -> Vec<u8> {
-    let parts = [
+fn bind(login: &str, passwd: &str) -> Zeroizing<Vec<u8>> {
+    let parts = Zeroizing::new([
         tagged(INTEGER, &[VERSION]),
         tagged(OCTET_STRING, login.as_bytes()),
         tagged(SIMPLE, passwd.as_bytes()),
-    ];
-    message(BIND, constructed(BIND_REQUEST, &parts))
+    ]);
+    let bind = constructed(BIND_REQUEST, &*parts);
+    let message = Zeroizing::new([tagged(INTEGER, &[BIND]), bind]);
+    constructed(SEQUENCE, &*message).into()
 }
 
 fn search(base: &[u8]) -> Vec<u8> {
@@ -197,7 +202,7 @@ async fn next(link: &mut Link<'_>, number: u8) -> Result<Reply, Failure> {
         // What looks like LDAP may be an echo of our password.
         let start = match link.buffered() {
             [SEQUENCE, ..] => String::new(),
-            other => format!(": {}", shown(other)),
+            other => format!(": {}", shown(&link.starred(other))),
         };
         let detail = format!("{} sent something that is no answer in LDAP{start}", link.peer());
         failure(Reason::Protocol, detail)
@@ -221,7 +226,7 @@ async fn next(link: &mut Link<'_>, number: u8) -> Result<Reply, Failure> {
         // Of its own accord a server says only that it ends (RFC 4511, section 4.4.1).
         (Some(0), Some((EXTENDED_RESPONSE, value))) => {
             let outcome = Outcome::read(value).ok_or_else(|| garbled(link))?;
-            return Err(outcome.fault("conversation"));
+            return Err(outcome.fault("conversation", link));
         }
         (Some(answered), Some((tag, value))) if answered == u32::from(number) => {
             Reply::read(tag, value)
@@ -264,7 +269,7 @@ impl Reply {
 struct Outcome {
     code: u32,
     /// What the server says to it, for people.
-    words: String,
+    words: Vec<u8>,
 }
 
 impl Outcome {
@@ -272,16 +277,16 @@ impl Outcome {
         let mut parts = Reader(value);
         let code = parts.number(ENUMERATED)?;
         let _matched = parts.one(OCTET_STRING)?;
-        let words = shown(parts.one(OCTET_STRING)?);
+        let words = parts.one(OCTET_STRING)?.to_vec();
         Some(Outcome { code, words })
     }
 
-    fn succeeded(&self, what: &str) -> Result<(), Failure> {
-        if self.code == 0 { Ok(()) } else { Err(self.fault(what)) }
+    fn succeeded(&self, what: &str, link: &Link<'_>) -> Result<(), Failure> {
+        if self.code == 0 { Ok(()) } else { Err(self.fault(what, link)) }
     }
 
     /// The fault in the words of RFC 4511, section 4.1.9 and appendix A.
-    fn fault(&self, what: &str) -> Failure {
+    fn fault(&self, what: &str, link: &Link<'_>) -> Failure {
         let (reason, text) = match self.code {
             1 => (Reason::Protocol, "operations error"),
             2 => (Reason::Protocol, "protocol error"),
@@ -301,9 +306,9 @@ impl Outcome {
             80 => (Reason::Protocol, "other error"),
             _ => (Reason::Protocol, "fault"),
         };
-        let words = match self.words.as_str() {
-            "" => String::new(),
-            words => format!(": {words}"),
+        let words = match self.words.as_slice() {
+            [] => String::new(),
+            words => format!(": {}", shown(&link.starred(words))),
         };
         failure(reason, format!("{what} failed: {text} ({}){words}", self.code))
     }

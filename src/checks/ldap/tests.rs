@@ -175,6 +175,26 @@ async fn what_a_server_refuses_is_told() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_password_that_a_server_repeats_is_not_told() {
+    for (answers, expected) in [
+        (
+            vec![outcome(BIND_RESPONSE, BIND, 49, "not hunter2")],
+            "denied: bind failed: invalid credentials (49): not ***",
+        ),
+        (vec![bound(), Turn::HearSome, entry("cn=hunter2,o=x"), done()], "cn=***,o=x"),
+        (
+            vec![Turn::Say(b"hunter2!".to_vec())],
+            "protocol: 192.0.2.1:8080 sent something that is no answer in LDAP: ***!",
+        ),
+    ] {
+        let passwd = Secret("hunter2".to_owned());
+        let asked = Negotiate { login: "cn=web".to_owned(), passwd, ..asking("") };
+        let turns = [vec![Turn::HearSome], answers].concat();
+        assert_eq!(converse(&spec(asked), vec![turns]).await.words(), expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_no_ldap_is_told() {
     let Turn::Say(good) = bound() else { panic!("a server says it") };
     let cut = &good[..good.len() - 1];

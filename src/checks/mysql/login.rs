@@ -7,6 +7,7 @@ use openssl::{
     pkey::PKey,
     rsa::Padding,
 };
+use zeroize::Zeroizing;
 
 use crate::model::Negotiate;
 
@@ -105,7 +106,8 @@ pub(super) fn hash(plugin: &[u8], password: &[u8], nonce: &[u8]) -> Option<Vec<u
     if password.is_empty() {
         return Some(Vec::new());
     }
-    let once = digest(kind, password).ok()?;
+    // As good as the password.
+    let once = Zeroizing::new(digest(kind, password).ok()?.to_vec());
     let twice = digest(kind, &once).ok()?;
     let salted = if nonce_first { [nonce, &twice].concat() } else { [&twice, nonce].concat() };
     Some(mixed(&once, &digest(kind, &salted).ok()?))
@@ -114,7 +116,7 @@ pub(super) fn hash(plugin: &[u8], password: &[u8], nonce: &[u8]) -> Option<Vec<u
 /// A password and the zero behind it, mixed with the nonce and encrypted with this key in PEM.
 pub(super) fn encrypt(password: &[u8], nonce: &[u8], key: &[u8]) -> Result<Vec<u8>, ErrorStack> {
     let key = PKey::public_key_from_pem(key)?;
-    let mixed = mixed(&[password, b"\0"].concat(), nonce);
+    let mixed = Zeroizing::new(mixed(&Zeroizing::new([password, b"\0"].concat()), nonce));
     let mut encrypter = Encrypter::new(&key)?;
     encrypter.set_rsa_padding(Padding::PKCS1_OAEP)?;
     let mut encrypted = vec![0; encrypter.encrypt_len(&mixed)?];

@@ -76,7 +76,7 @@ async fn log_in(negotiate: &Negotiate, packets: &mut Packets<'_, '_>) -> Result<
                 let (plugin, data) = login::another(rest);
                 nonce = data.to_vec();
                 let hash = login::hash(plugin, password, &nonce).ok_or_else(|| {
-                    let plugin = sql::words(&String::from_utf8_lossy(plugin));
+                    let plugin = sql::words(&packets.starred(plugin));
                     packets.fault(
                         Reason::Denied,
                         &format!("wants a login by `{plugin}`, which is not known here"),

@@ -33,6 +33,11 @@ impl<'l, 'k> Packets<'l, 'k> {
         failure(reason, format!("{} {text}", self.peer))
     }
 
+    /// What the server said, with stars for each secret.
+    pub(super) fn starred(&self, said: &[u8]) -> Vec<u8> {
+        self.link.starred(said)
+    }
+
     /// That something came in place of this.
     pub(super) fn odd(&self, expected: &str) -> Failure {
         self.fault(Reason::Protocol, &format!("sent something else than {expected}"))
@@ -91,7 +96,7 @@ impl<'l, 'k> Packets<'l, 'k> {
             [b'#', _, _, _, _, _, text @ ..] => text,
             text => text,
         };
-        let text = sql::words(&String::from_utf8_lossy(text));
+        let text = sql::words(&self.starred(text));
         self.fault(reason, &format!("says: {text} ({code})"))
     }
 

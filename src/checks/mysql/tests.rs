@@ -148,6 +148,8 @@ async fn a_login_that_is_refused_says_why() {
     let said = |bytes: Vec<u8>| [Turn::Say(bytes)];
     let outcome = greeted(&said(error(2, 1045, "#28000Access denied for user 'monitor'"))).await;
     is(&outcome, Reason::Denied, "says: Access denied for user 'monitor' (1045)");
+    let outcome = greeted(&said(error(2, 1045, "#28000It is not sesame"))).await;
+    is(&outcome, Reason::Denied, "says: It is not *** (1045)");
     for (asked, plugin) in [
         (&b"\xfemysql_clear_password\0"[..], "mysql_clear_password"),
         (b"\xfeclient_ed25519\0lkjihgfedcba87654321lkjihgfedcba", "client_ed25519"),

@@ -69,7 +69,7 @@ pub(in crate::config) fn service(draft: &mut Draft<'_>, value: &Value<'_>) {
             "anonymous".clone_into(&mut usual.login);
         }
         if *name == "ftp" && given.passwd.is_empty() && usual.passwd.is_empty() {
-            usual.passwd.clone_from(&contact);
+            usual.passwd = contact.clone().into();
         }
         if *name == "sip" && no_login {
             usual.login = contact;
