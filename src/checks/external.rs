@@ -1,8 +1,9 @@
 //! `checktype=external`: the server works when a program ends with status 0.
 //!
 //! The program is started without a shell, in a process group of its own, with nothing to read, in `/`, with our
-//! environment. What it writes is read and its beginning kept for people. At the timeout, or when the attempt is
-//! cancelled, the whole group is told to end (TERM) and a little later killed, and the program is reaped.
+//! environment; no password is in it or among the arguments. What it writes is read and its beginning kept for people.
+//! At the timeout, or when the attempt is cancelled, the whole group is told to end (TERM) and a little later killed,
+//! and the program is reaped.
 //! What a program that ended by itself left running is let live, as ldirectord does.
 //!
 //! Differs from ldirectord: a program that a signal ended has failed; processes that it started end with it.

@@ -20,6 +20,11 @@ const WORD: usize = 4;
 /// How much of the start of a secret betrays it at the end of what came, in bytes.
 const PIECE: usize = 3;
 
+/// Fields of a request's header whose values everybody may read, and how long other values and bodies are at least to
+/// be secrets, in bytes: a star for each `1` would leave nothing to read.
+const OPEN: &[&str] = &["Accept", "Content-Type", "User-Agent"];
+const SHORT: usize = 6;
+
 /// Takes down how an attempt goes. The links of one conversation share it.
 pub(super) struct Recorder {
     #[expect(
@@ -133,17 +138,19 @@ impl Notes {
 /// The secrets of these settings, in the forms in which they are sent.
 fn secrets(negotiate: &Negotiate) -> Vec<Zeroizing<Vec<u8>>> {
     let (login, passwd, http) = (&negotiate.login, &negotiate.passwd.0, &negotiate.http);
-    let mut secrets = vec![passwd.clone(), negotiate.secret.0.clone(), http.body.0.clone()];
+    let mut secrets = vec![passwd.clone(), negotiate.secret.0.clone()];
     if !passwd.is_empty() {
         let base64 = |text: &str| openssl::base64::encode_block(text.as_bytes());
         let both = Zeroizing::new([login, ":", passwd].concat());
         secrets.extend([base64(passwd), base64(&both)]);
     }
-    for HttpHeader { value: Secret(value), .. } in &http.headers {
-        secrets.push(value.clone());
-        // Behind the name of a way to log in.
-        secrets.extend(value.split_once(' ').map(|(_, value)| value.to_owned()));
-    }
+    let is_open = |name: &str| OPEN.iter().any(|open| name.eq_ignore_ascii_case(open));
+    let values = http.headers.iter().filter(|header| !is_open(&header.name));
+    let values = values.map(|HttpHeader { value: Secret(value), .. }| value.as_str());
+    // Alone, it stands behind the name of a way to log in.
+    let alone = values.clone().filter_map(|value| Some(value.split_once(' ')?.1));
+    let of_http = values.chain(alone).chain([http.body.0.as_str()]);
+    secrets.extend(of_http.filter(|text| text.len() >= SHORT).map(str::to_owned));
     secrets.retain(|secret| !secret.is_empty());
     let sent = negotiate.steps.iter().flat_map(|step| match step {
         Step::Send(Secret(text)) => parts(text),
@@ -246,6 +253,21 @@ mod tests {
         let received = recorder.finish(&Ok(Pass::default())).received;
         assert!(received.len() <= Trace::RECEIVED);
         received.escape_ascii().to_string()
+    }
+
+    #[test]
+    fn what_is_sent_over_http_is_a_secret_where_it_may_be_one() {
+        let headers =
+            [("x-key", "abcdef"), ("Accept", "text/html"), ("X", "1"), ("Y", "Bearer t0ken1")];
+        let mut negotiate = unconfigured("http");
+        for (name, value) in headers {
+            let value = Secret(value.to_owned());
+            negotiate.http.headers.push(HttpHeader { name: name.to_owned(), value });
+        }
+        negotiate.http.body = Secret("{\"key\":1}".to_owned());
+        let said = b"1 text/html abcdef Bearer t0ken1, t0ken1 {\"key\":1} {";
+        let starred = Recorder::new(&negotiate).starred(said);
+        assert_eq!(String::from_utf8_lossy(&starred), "1 text/html *** ***, *** *** {");
     }
 
     #[tokio::test]
