@@ -25,13 +25,15 @@
 //! Differs from ldirectord: https verifies certificates only with `tlsverify`, and sends `virtualhost` as SNI.
 //! Differs from ldirectord: IPv6 needs nothing installed.
 
-mod response;
+mod request;
+pub(super) mod response;
 #[cfg(test)]
 mod tests;
-mod url;
+pub(super) mod url;
 
 use std::{net::SocketAddr, ops::RangeInclusive};
 
+pub(super) use self::request::Request;
 use self::{
     response::{End, Response},
     url::{Scheme, Url},
@@ -42,8 +44,7 @@ use super::{
     shown, tls,
 };
 use crate::model::{
-    Carrier, Failure, HttpHeader, HttpMethod, Negotiate, Pass, ProtocolInfo, Reason, Secret,
-    Verdict,
+    Carrier, Failure, HttpMethod, Negotiate, Pass, ProtocolInfo, Reason, Secret, Verdict,
 };
 
 /// How many redirections are followed, as LWP does.
@@ -219,30 +220,24 @@ async fn connect(
 /// The request; with the header fields and the body of the check where it goes to the server that these are meant for.
 fn request(negotiate: &Negotiate, url: &Url, host: &str, via: Via, is_own: bool) -> String {
     let (method, http) = (negotiate.method, &negotiate.http);
-    let target = match via {
-        Via::Server => url.path.as_str(),
-        Via::Proxy => url.whole.as_str(),
+    let (headers, body) = match is_own {
+        true => (http.headers.as_slice(), http.body.0.as_str()),
+        false => (&[][..], ""),
     };
-    let (headers, Secret(body)) = match is_own {
-        true => (http.headers.as_slice(), http.body.clone()),
-        false => (&[][..], Secret::default()),
+    let has_body = !body.is_empty() || matches!(method, HttpMethod::Post | HttpMethod::Put);
+    let request = Request {
+        method,
+        target: match via {
+            Via::Server => &url.path,
+            Via::Proxy => &url.whole,
+        },
+        host,
+        credentials: url.credentials.as_ref(),
+        headers,
+        body: has_body.then_some(body),
+        last: "Connection: close",
     };
-    let is_said = |name: &str| headers.iter().any(|header| header.name.eq_ignore_ascii_case(name));
-    let mut fields = vec![format!("Host: {host}")];
-    if !is_said("User-Agent") {
-        fields.push(format!("User-Agent: ldirectord/{}", env!("CARGO_PKG_VERSION")));
-    }
-    if let Some(Secret(credentials)) = &url.credentials
-        && !is_said("Authorization")
-    {
-        fields.push(format!("Authorization: Basic {credentials}"));
-    }
-    fields.extend(headers.iter().map(|HttpHeader { name, value }| format!("{name}: {}", value.0)));
-    if !body.is_empty() || matches!(method, HttpMethod::Post | HttpMethod::Put) {
-        fields.push(format!("Content-Length: {}", body.len()));
-    }
-    fields.push("Connection: close".to_owned());
-    format!("{method} {target} HTTP/1.1\r\n{}\r\n\r\n{body}", fields.join("\r\n"))
+    request.text()
 }
 
 /// Sends the request and reads the header of the answer.
@@ -254,7 +249,10 @@ async fn ask(
     match link.send(request.as_bytes()).await {
         // A server may have answered and closed before it had read what we asked.
         Ok(()) | Err(Failure { reason: Reason::Reset, .. }) => {
-            response::read(link, negotiate).await
+            let expected = &negotiate.http.expected_headers;
+            let is_kept =
+                |name: &str| expected.iter().any(|(kept, _)| kept.eq_ignore_ascii_case(name));
+            response::read(link, negotiate.method, &is_kept).await
         }
         Err(fault) => Err(fault),
     }
@@ -279,16 +277,7 @@ async fn judge(
             good => failure(Reason::Mismatch, format!("{detail}, expected was {}", listed(good))),
         });
     }
-    for (name, pattern) in &http.expected_headers {
-        if !response.values(name).any(|value| pattern.is_match(value.as_bytes())) {
-            // What came instead may be a cookie, or something else that is nobody's business.
-            let fault = match response.values(name).next() {
-                Some(_) => format!("but its header {name} does not match the pattern"),
-                None => format!("but it has no header {name}"),
-            };
-            return Err(failure(Reason::Mismatch, format!("{status_line}, {fault}")));
-        }
-    }
+    response.meets(&http.expected_headers)?;
     let receive = question.negotiate.receive.as_ref();
     let (body, end) = response.body(link, http.max_body, receive.is_some()).await;
     match (receive, end) {

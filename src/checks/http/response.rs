@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 
 use super::super::{failure, link::Link};
 use crate::{
-    model::{Failure, HttpMethod, Negotiate, Reason},
+    model::{Failure, HttpMethod, Reason},
     pattern::Pattern,
 };
 
@@ -22,15 +22,18 @@ const INTERIM: usize = 8;
 
 /// The header of an answer.
 #[derive(Debug)]
-pub(super) struct Response {
-    status: u16,
+pub(in crate::checks) struct Response {
+    pub(in crate::checks) status: u16,
     /// The words after the status.
     words: String,
     location: Option<String>,
-    /// The fields that the check has expectations of: the name in small letters, and the value.
-    expected: Vec<(String, String)>,
+    /// The fields that the reader wanted to keep: the name in small letters, and the value.
+    kept: Vec<(String, String)>,
     framing: Framing,
 }
+
+/// Whether a field of this name is to be kept.
+type IsKept<'a> = &'a (dyn Fn(&str) -> bool + Sync);
 
 /// Where a body ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -54,10 +57,14 @@ pub(super) enum End {
     Deadline(Failure),
 }
 
-/// Reads a header, and what comes before it.
-pub(super) async fn read(link: &mut Link<'_>, asked: &Negotiate) -> Result<Response, Failure> {
+/// Reads the header of the answer to a request by this method, and what comes before it.
+pub(in crate::checks) async fn read(
+    link: &mut Link<'_>,
+    method: HttpMethod,
+    is_kept: IsKept<'_>,
+) -> Result<Response, Failure> {
     for _ in 0..INTERIM {
-        let response = read_one(link, asked).await?;
+        let response = read_one(link, method, is_kept).await?;
         if !matches!(response.status, 100 | 102..=199) {
             return Ok(response);
         }
@@ -65,7 +72,11 @@ pub(super) async fn read(link: &mut Link<'_>, asked: &Negotiate) -> Result<Respo
     Err(failure(Reason::Protocol, format!("{} sent only interim answers", link.peer())))
 }
 
-async fn read_one(link: &mut Link<'_>, asked: &Negotiate) -> Result<Response, Failure> {
+async fn read_one(
+    link: &mut Link<'_>,
+    method: HttpMethod,
+    is_kept: IsKept<'_>,
+) -> Result<Response, Failure> {
     // The status line stays in the buffer until it is known to be one.
     let status = loop {
         let line =
@@ -90,12 +101,12 @@ async fn read_one(link: &mut Link<'_>, asked: &Negotiate) -> Result<Response, Fa
     };
     let Some((status, words)) = status else {
         let words = "(no status line)".to_owned();
-        let (location, expected) = (None, Vec::new());
-        return Ok(Response { status: 200, words, location, expected, framing: Framing::Close });
+        let (location, kept) = (None, Vec::new());
+        return Ok(Response { status: 200, words, location, kept, framing: Framing::Close });
     };
     line(link).await?;
-    let fields = Fields::read(link, &asked.http.expected_headers).await?;
-    let framing = match (asked.method, fields.transfer_encoding.as_deref(), fields.content_length) {
+    let fields = Fields::read(link, is_kept).await?;
+    let framing = match (method, fields.transfer_encoding.as_deref(), fields.content_length) {
         (HttpMethod::Head, _, _) => Framing::Length(0),
         // What it says of a body is said of the one that it does not send.
         _ if status == 304 => Framing::Length(0),
@@ -108,8 +119,8 @@ async fn read_one(link: &mut Link<'_>, asked: &Negotiate) -> Result<Response, Fa
         (_, None, None) if matches!(status, 100..=199 | 204) => Framing::Length(0),
         (_, None, None) => Framing::Close,
     };
-    let Fields { location, expected, .. } = fields;
-    Ok(Response { status, words, location, expected, framing })
+    let Fields { location, kept, .. } = fields;
+    Ok(Response { status, words, location, kept, framing })
 }
 
 /// A line of a header that has begun, or what is left of it when the server breaks off: what came of it counts.
@@ -142,11 +153,11 @@ struct Fields {
     transfer_encoding: Option<String>,
     content_length: Option<u64>,
     location: Option<String>,
-    expected: Vec<(String, String)>,
+    kept: Vec<(String, String)>,
 }
 
 impl Fields {
-    async fn read(link: &mut Link<'_>, expected: &[(String, Pattern)]) -> Result<Fields, Failure> {
+    async fn read(link: &mut Link<'_>, is_kept: IsKept<'_>) -> Result<Fields, Failure> {
         let mut fields = Fields::default();
         let mut unfinished: Option<(String, String)> = None;
         for _ in 0..LINES {
@@ -159,7 +170,7 @@ impl Fields {
                 continue;
             }
             if let Some((name, value)) = unfinished.take() {
-                fields.set(&name, value, expected);
+                fields.set(&name, value, is_kept);
             }
             if line.is_empty() {
                 return Ok(fields);
@@ -178,9 +189,9 @@ impl Fields {
         ))
     }
 
-    fn set(&mut self, name: &str, value: String, expected: &[(String, Pattern)]) {
-        if expected.iter().any(|(wanted, _)| wanted.eq_ignore_ascii_case(name)) {
-            self.expected.push((name.to_owned(), value.clone()));
+    fn set(&mut self, name: &str, value: String, is_kept: IsKept<'_>) {
+        if is_kept(name) {
+            self.kept.push((name.to_owned(), value.clone()));
         }
         match name {
             "transfer-encoding" if !value.is_empty() => match &mut self.transfer_encoding {
@@ -214,14 +225,30 @@ impl Response {
         }
     }
 
-    /// The values of a field that the check has an expectation of.
-    pub(super) fn values(&self, name: &str) -> impl Iterator<Item = &str> {
-        let found = self.expected.iter().filter(move |(field, _)| field.eq_ignore_ascii_case(name));
+    /// The values of a field that was to be kept.
+    pub(in crate::checks) fn values(&self, name: &str) -> impl Iterator<Item = &str> {
+        let found = self.kept.iter().filter(move |(field, _)| field.eq_ignore_ascii_case(name));
         found.map(|(_, value)| value.as_str())
     }
 
+    /// Looks whether the header has each of these fields, with what is expected in it.
+    pub(in crate::checks) fn meets(&self, expected: &[(String, Pattern)]) -> Result<(), Failure> {
+        for (name, pattern) in expected {
+            if !self.values(name).any(|value| pattern.is_match(value.as_bytes())) {
+                // What came instead may be a cookie, or something else that is nobody's business.
+                let fault = match self.values(name).next() {
+                    Some(_) => format!("but its header {name} does not match the pattern"),
+                    None => format!("but it has no header {name}"),
+                };
+                let detail = format!("{}, {fault}", self.status_line());
+                return Err(failure(Reason::Mismatch, detail));
+            }
+        }
+        Ok(())
+    }
+
     /// `200 OK`.
-    pub(super) fn status_line(&self) -> String {
+    pub(in crate::checks) fn status_line(&self) -> String {
         format!("{} {}", self.status, self.words).trim_end().to_owned()
     }
 

@@ -69,17 +69,7 @@ impl Url {
         if host.is_empty() {
             return Err(fault("the URL has no host"));
         }
-        let mut path = String::with_capacity(tail.len().saturating_add(1));
-        if tail.first() != Some(&b'/') {
-            path.push('/');
-        }
-        for &byte in tail.split(|byte| *byte == b'#').next().unwrap_or_default() {
-            match byte {
-                b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => path.push(char::from(byte)),
-                _ if b"-_.!~*'();/?:@&=+$,[]%".contains(&byte) => path.push(char::from(byte)),
-                _ => path.push_str(&format!("%{byte:02X}")),
-            }
-        }
+        let path = path(tail);
         let whole = match scheme {
             Scheme::Http => format!("http://{authority}{path}"),
             Scheme::Https => format!("https://{authority}{path}"),
@@ -106,6 +96,22 @@ impl Url {
     pub(super) fn address(&self) -> Option<SocketAddr> {
         self.host.parse::<IpAddr>().ok().map(|address| SocketAddr::new(address, self.port))
     }
+}
+
+/// A path and a query as they stand in a request: what may not stand there escaped, and without a fragment.
+pub(in crate::checks) fn path(written: &[u8]) -> String {
+    let mut path = String::with_capacity(written.len().saturating_add(1));
+    if written.first() != Some(&b'/') {
+        path.push('/');
+    }
+    for &byte in written.split(|byte| *byte == b'#').next().unwrap_or_default() {
+        match byte {
+            b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => path.push(char::from(byte)),
+            _ if b"-_.!~*'();/?:@&=+$,[]%".contains(&byte) => path.push(char::from(byte)),
+            _ => path.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    path
 }
 
 /// `user:password` as the Authorization header has it.
@@ -142,7 +148,7 @@ fn strip<'a>(text: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
 }
 
 /// An address as a Host header has it.
-pub(super) fn host_of(address: IpAddr) -> String {
+pub(in crate::checks) fn host_of(address: IpAddr) -> String {
     match address {
         IpAddr::V4(address) => address.to_string(),
         IpAddr::V6(address) => format!("[{address}]"),
