@@ -26,6 +26,7 @@ use openssl::{
     hash::MessageDigest,
     pkey::{PKey, Private},
     rsa::Rsa,
+    sha::sha1,
     ssl::{NameType, Ssl, SslContext, SslContextBuilder, SslMethod, SslVersion},
     x509::{X509, X509NameBuilder},
 };
@@ -302,6 +303,15 @@ fn bad_speakers(protocol: &str) -> Vec<(&'static str, Behaviour, Reason)> {
             |stream, poured| Box::pin(act(stream, poured, &[$($says),*], $last))
         };
     }
+    /// `switch` with these.
+    macro_rules! switches {
+        ($says:literal) => {
+            switches!($says, b"")
+        };
+        ($says:literal, $last:literal) => {
+            |stream, poured| Box::pin(switch(stream, poured, $says, $last))
+        };
+    }
     match protocol {
         "amqp" => vec![
             ("a frame that lies", acts!(; "\x01\0\0\x7f\x7f\x7f\x7f"), Reason::Protocol),
@@ -363,8 +373,55 @@ fn bad_speakers(protocol: &str) -> Vec<(&'static str, Behaviour, Reason)> {
             ("a length that lies", acts!("+OK\r\n"; "$999999999999\r\n"), Reason::Protocol),
             ("lets us in and goes", acts!("+OK\r\n"; ""), Reason::Reset),
         ],
+        "ws" | "wss" => vec![
+            (
+                "switches for anybody",
+                acts!(; "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"),
+                Reason::Protocol,
+            ),
+            ("switches and goes", switches!(b""), Reason::Reset),
+            (
+                "a length that lies",
+                switches!(b"\x82\x7f\x7f\xff\xff\xff\xff\xff\xff\xff", b"x"),
+                Reason::Mismatch,
+            ),
+            ("messages without end", switches!(b"", b"\x81\x05hello"), Reason::Mismatch),
+            ("a message without end", switches!(b"\x01\x00", b"\x00\x05hello"), Reason::Mismatch),
+            ("empty frames without end", switches!(b"\x01\x00", b"\x00\x00"), Reason::Mismatch),
+            ("pings without end", switches!(b"", b"\x89\x05hello"), Reason::Mismatch),
+            ("closes in a frame", switches!(b"\x81\x7dhel"), Reason::Reset),
+            ("masks", switches!(b"", b"\x81\x84maskhell"), Reason::Protocol),
+            ("frames of no kind", switches!(b"", b"\x8f\x00"), Reason::Protocol),
+        ],
         _ => Vec::new(),
     }
+}
+
+/// Switches to WebSocket as it should, says this, then the last again and again, or closes if that is nothing.
+async fn switch(
+    mut stream: Box<dyn Conversation>,
+    poured: Arc<AtomicU64>,
+    says: &'static [u8],
+    last: &'static [u8],
+) {
+    let mut heard = Vec::new();
+    while !heard.ends_with(b"\r\n\r\n") {
+        if stream.read_buf(&mut heard).await.unwrap_or(0) == 0 {
+            return;
+        }
+    }
+    let heard = String::from_utf8(heard).unwrap();
+    let key = heard.split("Sec-WebSocket-Key: ").nth(1).unwrap().lines().next().unwrap();
+    let digest = sha1(format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11").as_bytes());
+    let accept = openssl::base64::encode_block(&digest);
+    let header = format!(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Accept: {accept}\r\n\r\n"
+    );
+    stream.write_all(&[header.as_bytes(), says].concat()).await.unwrap();
+    stream.flush().await.unwrap();
+    let last = last.repeat(10_000);
+    while !last.is_empty() && pour(&mut stream, &last, &poured).await {}
 }
 
 /// How a peer takes a connection before it behaves badly.

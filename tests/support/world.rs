@@ -124,6 +124,17 @@ const HTTP: &[&str] = &[
     "expectheader",
     "maxbody",
 ];
+const WS: &[&str] = &[
+    "request",
+    "receive",
+    "virtualhost",
+    "requestheader",
+    "requestbody",
+    "expectheader",
+    "maxbody",
+    "login",
+    "passwd",
+];
 const LOGIN: &[&str] = &["login", "passwd"];
 const LDAP: &[&str] = &["request", "receive", "login", "passwd"];
 const SQL: &[&str] = &["request", "login", "passwd", "database"];
@@ -154,4 +165,6 @@ pub(crate) const PROTOCOLS: &[ProtocolInfo] = &[
     protocol("sip", &["login"]),
     protocol("smtp", &[]),
     protocol("submission", &[]),
+    protocol("ws", WS),
+    over_tls("wss", WS),
 ];
