@@ -220,11 +220,16 @@ impl<'a> Link<'a> {
         peer: SocketAddr,
         security: Security,
     ) -> Result<(), Failure> {
-        (self.peer, self.security, self.stream) = (peer, security, None);
-        (self.datagrams, self.local) = (None, None);
+        (self.peer, self.security) = (peer, security);
+        self.forget();
+        self.open().await
+    }
+
+    /// Drops what there is of a conversation.
+    fn forget(&mut self) {
+        (self.stream, self.datagrams, self.local) = (None, None, None);
         self.buffer.clear();
         self.start = 0;
-        self.open().await
     }
 
     /// The deadline, for a second conversation.
@@ -341,30 +346,47 @@ impl<'a> Link<'a> {
     }
 
     async fn open(&mut self) -> Result<(), Failure> {
+        match self.security.clone() {
+            Security::Plain => self.open_in_clear().await,
+            #[cfg(test)]
+            Security::Tls(_) if self.script.is_next() => self.open_in_clear().await,
+            Security::Tls(name) => self.open_with_tls(name.as_deref()).await,
+        }
+    }
+
+    async fn open_in_clear(&mut self) -> Result<(), Failure> {
         self.progress.begin(Wait::Connect);
         #[cfg(test)]
         if let Some(stream) = self.script.next(self.peer, &self.security) {
-            self.stream = Some(stream);
-            self.local = Some(super::script::LOCAL);
+            (self.stream, self.local) = (Some(stream), Some(super::script::LOCAL));
             return Ok(());
         }
-        let opened = match &self.security {
-            Security::Plain => {
-                let opening = connect::open(self.peer);
-                let opened = within(self.deadline.as_mut(), opening).await;
-                if let Some(Ok(tcp)) = &opened {
-                    self.local = tcp.local_addr().ok();
-                }
-                opened.map(|opened| opened.map(|tcp| Box::new(tcp) as _))
-            }
-            Security::Tls(name) => {
-                let opening =
-                    self.tls.open(self.peer, name.as_deref(), self.settings, &mut self.progress);
-                within(self.deadline.as_mut(), opening).await
-            }
-        };
-        self.stream = Some(opened.ok_or_else(|| self.timeout())??);
+        let opened = within(self.deadline.as_mut(), connect::open(self.peer)).await;
+        let tcp = opened.ok_or_else(|| self.timeout())??;
+        self.local = tcp.local_addr().ok();
+        self.stream = Some(Box::new(tcp));
         Ok(())
+    }
+
+    /// Opens a connection and does the handshake over it; for an old server, twice.
+    async fn open_with_tls(&mut self, name: Option<&str>) -> Result<(), Failure> {
+        self.progress.begin(Wait::Connect);
+        let (tls, settings) = (self.tls, self.settings);
+        let preparing = tls.prepare(self.peer, name, settings);
+        let prepared = within(self.deadline.as_mut(), preparing).await;
+        let mut handshake = prepared.ok_or_else(|| self.timeout())??;
+        loop {
+            self.forget();
+            let connected = self.open_in_clear().await;
+            connected.map_err(|failure| handshake.without_connection(failure))?;
+            self.progress.begin(Wait::Handshake);
+            let Some(stream) = self.stream.take() else { return Err(self.closed()) };
+            let attempted = within(self.deadline.as_mut(), handshake.attempt(stream)).await;
+            self.stream = attempted.ok_or_else(|| self.timeout())??;
+            if self.stream.is_some() {
+                return Ok(());
+            }
+        }
     }
 
     /// The connection, for a library that speaks the protocol. At the deadline, and when more than so many bytes were

@@ -76,6 +76,11 @@ pub(super) struct Streams {
 }
 
 impl Streams {
+    /// Whether the next connection leads to a script.
+    pub(super) fn is_next(&self) -> bool {
+        !self.streams.is_empty()
+    }
+
     pub(super) fn next(
         &mut self,
         peer: SocketAddr,

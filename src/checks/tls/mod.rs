@@ -1,6 +1,6 @@
 //! TLS to real servers, modern and old.
 //!
-//! In go an address, a name and [`TlsSettings`], out comes a stream. By default no certificate is verified, since a
+//! In go a connection, a name and [`TlsSettings`], out comes a stream. By default no certificate is verified, since a
 //! check asks whether the service works; `tlsverify` has chain, time and name verified, by whichever library spoke.
 //!
 //! rustls does the handshake with a fifth of the CPU time of OpenSSL, but only in TLS 1.2 and 1.3 and only with
@@ -16,14 +16,13 @@ mod old;
 mod tests;
 mod verify;
 
-use std::{io, net::SocketAddr, os::unix::fs::PermissionsExt as _, pin::Pin};
+use std::{io, net::SocketAddr, os::unix::fs::PermissionsExt as _, pin::Pin, sync::Arc};
 
 use openssl::ssl::Ssl;
 use rustls::{
     AlertDescription, CertificateError, InvalidMessage,
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
-use tokio::net::TcpStream;
 use tokio_openssl::SslStream;
 
 use self::{
@@ -31,10 +30,7 @@ use self::{
     old::OldServers,
     verify::Verifier,
 };
-use super::{
-    connect, failure,
-    link::{Progress, Stream, Wait},
-};
+use super::{connect, failure, link::Stream};
 use crate::model::{Failure, Reason, TlsEngine, TlsSettings};
 
 pub use context::TlsSettingsError;
@@ -76,7 +72,7 @@ pub(super) fn words(error: &io::Error, settings: &TlsSettings) -> Option<String>
     Some(explain(error.get_ref()?.downcast_ref()?, settings))
 }
 
-/// Opens TLS connections.
+/// Speaks TLS over connections that others make.
 #[derive(Default)]
 pub(super) struct Tls {
     contexts: Contexts,
@@ -103,71 +99,96 @@ impl From<Failure> for Fault {
 }
 
 impl Tls {
-    /// Connects and does the handshake with the server of this name, or of none but its address.
+    /// Makes ready for the handshake with the server of this name, or of none but its address.
     /// The caller sets the limit on the time.
-    pub(super) async fn open(
-        &self,
+    pub(super) async fn prepare<'a>(
+        &'a self,
         peer: SocketAddr,
         name: Option<&str>,
-        settings: &TlsSettings,
-        progress: &mut Progress<'_>,
-    ) -> Result<Box<dyn Stream>, Failure> {
+        settings: &'a TlsSettings,
+    ) -> Result<Handshake<'a>, Failure> {
         let context = self.contexts.get(settings).await.map_err(|fault| ours(&fault))?;
         // An address is verified and not sent.
         let name = name
             .and_then(|name| ServerName::try_from(name.to_owned()).ok())
             .unwrap_or_else(|| ServerName::from(peer.ip()));
-        let wanted = Wanted { peer, name, settings, context: &context };
-        match settings.engine {
-            TlsEngine::Auto => {}
-            TlsEngine::Rustls => {
-                return wanted.open_modern(progress).await.map_err(|fault| fault.failure);
-            }
-            TlsEngine::Openssl => {
-                return wanted.open_old(progress).await.map_err(|fault| fault.failure);
-            }
-        }
-        if self.old_servers.contains(peer) {
-            let opened = wanted.open_old(progress).await;
-            if let Err(Fault { maybe_old: true, .. }) = &opened {
-                self.old_servers.remove(peer);
-            }
-            return opened.map_err(|fault| fault.failure);
-        }
-        let fault = match wanted.open_modern(progress).await {
-            Ok(stream) => return Ok(stream),
-            Err(fault) => fault,
+        let is_old = match settings.engine {
+            TlsEngine::Auto => self.old_servers.contains(peer),
+            TlsEngine::Rustls => false,
+            TlsEngine::Openssl => true,
         };
-        if !fault.maybe_old {
-            return Err(fault.failure);
-        }
-        match wanted.open_old(progress).await {
-            Ok(stream) => {
-                self.old_servers.insert(peer);
-                Ok(stream)
-            }
-            // Whom OpenSSL could speak with is not believed.
-            Err(Fault {
-                failure: failure @ Failure { reason: Reason::Tls, .. },
-                maybe_old: false,
-            }) => Err(failure),
-            Err(_) => Err(fault.failure),
-        }
+        let old_servers = &self.old_servers;
+        Ok(Handshake { peer, name, settings, context, old_servers, is_old, refusal: None })
     }
 }
 
-/// A connection to be.
-struct Wanted<'a> {
+/// A handshake to be, over connections that others make.
+pub(super) struct Handshake<'a> {
     peer: SocketAddr,
     name: ServerName<'static>,
     settings: &'a TlsSettings,
-    context: &'a Context,
+    context: Arc<Context>,
+    old_servers: &'a OldServers,
+    /// Whether OpenSSL does it.
+    is_old: bool,
+    /// What came of it with rustls, when it is to be done again.
+    refusal: Option<Failure>,
 }
 
-impl Wanted<'_> {
-    async fn open_modern(&self, progress: &mut Progress<'_>) -> Result<Box<dyn Stream>, Fault> {
-        let tcp = tcp(self.peer, progress).await?;
-        let error = match self.context.modern.connect(self.name.clone(), tcp).await {
+impl Handshake<'_> {
+    /// Does it over this connection. `None` says that the server may be an old one, and that it is to be done once
+    /// more, over a new connection.
+    pub(super) async fn attempt(
+        &mut self,
+        stream: Box<dyn Stream>,
+    ) -> Result<Option<Box<dyn Stream>>, Failure> {
+        let is_auto = self.settings.engine == TlsEngine::Auto;
+        if !self.is_old {
+            return match self.modern(stream).await {
+                Ok(stream) => Ok(Some(stream)),
+                Err(Fault { failure, maybe_old: true }) if is_auto => {
+                    (self.is_old, self.refusal) = (true, Some(failure));
+                    Ok(None)
+                }
+                Err(fault) => Err(fault.failure),
+            };
+        }
+        match (self.old(stream).await, self.refusal.take()) {
+            (Ok(stream), refusal) => {
+                if refusal.is_some() {
+                    self.old_servers.insert(self.peer);
+                }
+                Ok(Some(stream))
+            }
+            // Whom OpenSSL could speak with is not believed.
+            (
+                Err(Fault {
+                    failure: failure @ Failure { reason: Reason::Tls, .. },
+                    maybe_old: false,
+                }),
+                _,
+            ) => Err(failure),
+            (Err(_), Some(refusal)) => Err(refusal),
+            (Err(Fault { failure, maybe_old }), None) => {
+                if is_auto && maybe_old {
+                    self.old_servers.remove(self.peer);
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    /// What to tell when there is no connection to do it over, for this reason: of a second one, what came of the
+    /// first tells more.
+    pub(super) fn without_connection(&mut self, failure: Failure) -> Failure {
+        match self.refusal.take() {
+            Some(refusal) if failure.reason != Reason::Timeout => refusal,
+            _ => failure,
+        }
+    }
+
+    async fn modern(&self, stream: Box<dyn Stream>) -> Result<Box<dyn Stream>, Fault> {
+        let error = match self.context.modern.connect(self.name.clone(), stream).await {
             Ok(stream) => return Ok(Box::new(stream)),
             Err(error) => error,
         };
@@ -187,14 +208,13 @@ impl Wanted<'_> {
         Err(Fault { failure, maybe_old })
     }
 
-    async fn open_old(&self, progress: &mut Progress<'_>) -> Result<Box<dyn Stream>, Fault> {
+    async fn old(&self, stream: Box<dyn Stream>) -> Result<Box<dyn Stream>, Fault> {
         let context = self.context.old().map_err(ours)?;
         let mut ssl = Ssl::new(context).map_err(|stack| ours(&stack.to_string()))?;
         if let ServerName::DnsName(name) = &self.name {
             ssl.set_hostname(name.as_ref()).map_err(|stack| ours(&stack.to_string()))?;
         }
-        let tcp = tcp(self.peer, progress).await?;
-        let mut stream = SslStream::new(ssl, tcp).map_err(|stack| ours(&stack.to_string()))?;
+        let mut stream = SslStream::new(ssl, stream).map_err(|stack| ours(&stack.to_string()))?;
         if let Err(error) = Pin::new(&mut stream).connect().await {
             let failure = match error.io_error() {
                 Some(error) => self.cut(error),
@@ -243,13 +263,6 @@ impl Wanted<'_> {
             }
         }
     }
-}
-
-async fn tcp(peer: SocketAddr, progress: &mut Progress<'_>) -> Result<TcpStream, Failure> {
-    progress.begin(Wait::Connect);
-    let tcp = connect::open(peer).await?;
-    progress.begin(Wait::Handshake);
-    Ok(tcp)
 }
 
 /// A fault of this machine.
