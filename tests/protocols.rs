@@ -16,7 +16,7 @@ use ldirectord::{
     checks::{Checker, catalogue},
     model::{
         Carrier, CheckKind, CheckSpec, HttpMethod, HttpSettings, Negotiate, Phase, Reason, Secret,
-        Stage, TlsSettings, Transport, Verdict,
+        Stage, TlsEngine, TlsSettings, Transport, Verdict,
     },
     pattern::Pattern,
 };
@@ -27,7 +27,7 @@ use openssl::{
     pkey::{PKey, Private},
     rsa::Rsa,
     sha::sha1,
-    ssl::{NameType, Ssl, SslContext, SslContextBuilder, SslMethod, SslVersion},
+    ssl::{AlpnError, NameType, Ssl, SslContext, SslContextBuilder, SslMethod, SslVersion},
     x509::{X509, X509NameBuilder},
 };
 use socket2::SockRef;
@@ -342,6 +342,40 @@ fn bad_speakers(protocol: &str) -> Vec<(&'static str, Behaviour, Reason)> {
                 Reason::Refused,
             ),
             ("greets and goes", acts!("220 hello\r\n"; ""), Reason::Reset),
+        ],
+        "grpc" | "grpcs" => vec![
+            ("greets and goes", acts!("\0\0\0\x04\0\0\0\0\0"; ""), Reason::Reset),
+            ("settings without end", acts!(; "\0\0\0\x04\0\0\0\0\0"), Reason::Protocol),
+            (
+                "pings without end",
+                acts!("\0\0\0\x04\0\0\0\0\0"; "\0\0\x08\x06\0\0\0\0\0hellohel"),
+                Reason::Protocol,
+            ),
+            (
+                "what nobody knows without end",
+                acts!("\0\0\0\x04\0\0\0\0\0"; "\0\0\0\x7e\0\0\0\0\0"),
+                Reason::Protocol,
+            ),
+            (
+                "a header without end",
+                acts!("\0\0\0\x04\0\0\0\0\0\0\0\0\x01\0\0\0\0\x01"; "\0\0\x08\x09\0\0\0\0\x01\0\x01x\x04yyyy"),
+                Reason::Protocol,
+            ),
+            (
+                "a length that lies",
+                acts!("\0\0\0\x04\0\0\0\0\0"; "\x7f\x7f\x7f\0\0\0\0\0\x01"),
+                Reason::Protocol,
+            ),
+            (
+                "refuses the call",
+                acts!("\0\0\0\x04\0\0\0\0\0"; "\0\0\x04\x03\0\0\0\0\x01\0\0\0\x07"),
+                Reason::Protocol,
+            ),
+            (
+                "goes away",
+                acts!("\0\0\0\x04\0\0\0\0\0"; "\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\x0b"),
+                Reason::Protocol,
+            ),
         ],
         "imap" | "imaps" => vec![
             ("endless news", acts!("* OK hello\r\n"; "* OK hello\r\n"), Reason::Protocol),
@@ -859,6 +893,41 @@ async fn the_name_in_tls_is_the_virtual_host_if_that_is_a_name() {
     ] {
         assert!(https(&checker, target, virtualhost).await.is_ok(), "{virtualhost:?}");
         assert_eq!(told.recv().await, Some(Some(expected.map(str::to_owned))), "{virtualhost:?}");
+    }
+}
+
+#[tokio::test]
+async fn grpcs_offers_h2_whichever_library_speaks() {
+    let context = server_context(&certificate(2048, MessageDigest::sha256()), |builder| {
+        builder.set_alpn_select_callback(|_, offered| {
+            openssl::ssl::select_next_proto(b"\x02h2", offered).ok_or(AlpnError::ALERT_FATAL)
+        });
+    });
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let target = listener.local_addr().unwrap();
+    let serve_one = async || {
+        let (stream, _) = listener.accept().await.unwrap();
+        let stream = accept(&context, stream).await.unwrap();
+        let chosen = stream.ssl().selected_alpn_protocol().map(<[u8]>::to_vec);
+        let mut server = h2::server::handshake(stream).await.unwrap();
+        let (_, mut respond) = server.accept().await.unwrap().unwrap();
+        let mut answer = http::Response::new(());
+        answer.headers_mut().insert("content-type", "application/grpc".parse().unwrap());
+        let mut sending = respond.send_response(answer, false).unwrap();
+        sending.send_data(bytes::Bytes::from_static(b"\0\0\0\0\x02\x08\x01"), false).unwrap();
+        let status = ("grpc-status".parse().unwrap(), "0".parse().unwrap());
+        sending.send_trailers([status].into_iter().collect()).unwrap();
+        while server.accept().await.is_some() {}
+        chosen
+    };
+    let checker = Checker::new();
+    for engine in [TlsEngine::Rustls, TlsEngine::Openssl] {
+        let mut asked = negotiate("grpcs", target, None);
+        asked.tls.engine = engine;
+        let check = spec(target, CheckKind::Negotiate(asked), LONG);
+        let (attempted, chosen) = tokio::join!(checker.run(&check, Stage::Negotiate), serve_one());
+        assert_eq!(attempted.verdict.unwrap().detail, "SERVING", "{engine:?}");
+        assert_eq!(chosen.as_deref(), Some(&b"h2"[..]), "{engine:?}");
     }
 }
 

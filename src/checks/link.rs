@@ -116,6 +116,8 @@ pub(super) struct Link<'a> {
     datagrams: Option<Datagrams>,
     /// Our address of the connection, where there is one.
     local: Option<SocketAddr>,
+    /// The protocol that is offered in TLS (ALPN), if one is.
+    alpn: Option<&'static [u8]>,
     progress: Progress<'a>,
     buffer: Vec<u8>,
     /// Where in the buffer the first byte is that was not consumed.
@@ -145,6 +147,7 @@ impl<'a> Link<'a> {
             stream: None,
             datagrams: None,
             local: None,
+            alpn: None,
             progress: Progress { wait: Wait::Connect, recorder },
             buffer: Vec::new(),
             start: 0,
@@ -230,6 +233,11 @@ impl<'a> Link<'a> {
         (self.stream, self.datagrams, self.local) = (None, None, None);
         self.buffer.clear();
         self.start = 0;
+    }
+
+    /// Offers this protocol in TLS (ALPN, RFC 7301) from now on.
+    pub(super) fn offer(&mut self, protocol: &'static [u8]) {
+        self.alpn = Some(protocol);
     }
 
     /// The deadline, for a second conversation.
@@ -375,6 +383,7 @@ impl<'a> Link<'a> {
         let preparing = tls.prepare(self.peer, name, settings);
         let prepared = within(self.deadline.as_mut(), preparing).await;
         let mut handshake = prepared.ok_or_else(|| self.timeout())??;
+        handshake.offer(self.alpn);
         loop {
             self.forget();
             let connected = self.open_in_clear().await;

@@ -40,7 +40,7 @@ macro_rules! protocols {
 }
 
 protocols! {
-    amqp dns ftp http imap ldap memcached mqtt mysql nntp none pgsql pop radius redis simpletcp sip smtp ws
+    amqp dns ftp grpc http imap ldap memcached mqtt mysql nntp none pgsql pop radius redis simpletcp sip smtp ws
 }
 
 /// A protocol that we speak.

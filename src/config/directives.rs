@@ -163,6 +163,8 @@ pub const SERVICES: &[(&str, Option<u16>)] = &[
     ("amqp", Some(5672)),
     ("dns", Some(53)),
     ("ftp", Some(21)),
+    ("grpc", Some(50051)),
+    ("grpcs", Some(443)),
     ("http", Some(80)),
     ("https", Some(443)),
     ("http_proxy", Some(3128)),
@@ -190,12 +192,15 @@ pub const SERVICES: &[(&str, Option<u16>)] = &[
 ];
 
 /// The services that ldirectord does not know. No port implies them, so that an old file means what it meant.
-pub const EXTENSIONS: &[&str] = &["amqp", "memcached", "mqtt", "redis", "ws", "wss"];
+pub const EXTENSIONS: &[&str] =
+    &["amqp", "grpc", "grpcs", "memcached", "mqtt", "redis", "ws", "wss"];
 
 const SERVICE_WORDS: &[&str] = &[
     "amqp",
     "dns",
     "ftp",
+    "grpc",
+    "grpcs",
     "http",
     "https",
     "http_proxy",
@@ -468,7 +473,7 @@ pub const DIRECTIVES: &[Directive] = &[
         default: "the one whose port the virtual service has, else none",
         example: "http",
         doc: "The protocol that negotiate speaks. none takes every server for working.",
-        differs: "amqp, memcached, mqtt, redis, ws and wss are refused, and their ports imply nothing",
+        differs: "amqp, grpc, grpcs, memcached, mqtt, redis, ws and wss are refused, and their ports imply nothing",
         says: Says::Same(
             "service must be dns, ftp, http, https, http_proxy, imap, imaps, ldap, ldaps, mysql, nntp, none, oracle, pop, \
              pops, radius, pgsql, simpletcp, sip, smtp or submission",
@@ -511,7 +516,8 @@ pub const DIRECTIVES: &[Directive] = &[
         example: "\"healthz\"",
         doc: "What a negotiation asks for: the path for http, https, ws and wss, the whole URL for http_proxy, the file for ftp, \
               the name or address to resolve for dns, the statement for mysql, pgsql and oracle, the base of the search \
-              for ldap, the command for redis, the bytes to send for simpletcp. A / is put before it where it has none.",
+              for ldap, the command for redis, the bytes to send for simpletcp, the name of a service for grpc \
+              and grpcs. A / is put before it where it has none.",
         says: Says::Same("no request string specified"),
         set: set::request,
         ..ROW
@@ -549,7 +555,7 @@ pub const DIRECTIVES: &[Directive] = &[
         value: ValueKind::Special("\"NAME: TEXT\""),
         default: "none",
         example: "\"Accept: application/json\"",
-        doc: "A header field to send with the request of a http, https, http_proxy, ws or wss check, each name once. May be repeated. \
+        doc: "A header field to send with the request of a http, https, http_proxy, ws, wss, grpc or grpcs check, each name once. May be repeated. \
               Host is what virtualhost says, and Content-Length that of requestbody. A redirection to another host or port \
               is followed without it. A file with a password or a token in it should be readable by root alone.",
         set: set::request_header,
@@ -623,7 +629,7 @@ pub const DIRECTIVES: &[Directive] = &[
         value: ValueKind::Text,
         default: "the real server's address",
         example: "\"www.example.org\"",
-        doc: "The Host header of http, https, ws and wss checks.",
+        doc: "The Host header of http, https, ws and wss checks, and the authority of grpc and grpcs.",
         set: set::virtual_host,
         ..ROW
     },

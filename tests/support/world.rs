@@ -124,6 +124,7 @@ const HTTP: &[&str] = &[
     "expectheader",
     "maxbody",
 ];
+const GRPC: &[&str] = &["request", "virtualhost", "requestheader"];
 const WS: &[&str] = &[
     "request",
     "receive",
@@ -144,6 +145,8 @@ pub(crate) const PROTOCOLS: &[ProtocolInfo] = &[
     protocol("amqp", &[]),
     protocol("dns", &["request", "receive", "dnstype"]),
     protocol("ftp", &["request", "receive", "login", "passwd"]),
+    protocol("grpc", GRPC),
+    over_tls("grpcs", GRPC),
     protocol("http", HTTP),
     over_tls("https", HTTP),
     protocol("http_proxy", &["request", "receive", "httpmethod"]),

@@ -33,7 +33,7 @@ pub(super) mod url;
 
 use std::{net::SocketAddr, ops::RangeInclusive};
 
-pub(super) use self::request::Request;
+pub(super) use self::request::{Request, USER_AGENT};
 use self::{
     response::{End, Response},
     url::{Scheme, Url},

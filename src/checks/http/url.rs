@@ -117,12 +117,12 @@ pub(in crate::checks) fn path(written: &[u8]) -> String {
 /// `user:password` as the Authorization header has it.
 fn credentials(user: &str) -> Secret {
     let user = if user.contains(':') { user.to_owned() } else { format!("{user}:") };
-    Secret(openssl::base64::encode_block(&unescape(&user)))
+    Secret(openssl::base64::encode_block(&unescape(user.as_bytes())))
 }
 
 /// The bytes that a text with escapes stands for.
-fn unescape(text: &str) -> Vec<u8> {
-    let (mut bytes, mut rest) = (Vec::new(), text.as_bytes());
+pub(in crate::checks) fn unescape(text: &[u8]) -> Vec<u8> {
+    let (mut bytes, mut rest) = (Vec::new(), text);
     while let [first, tail @ ..] = rest {
         let escaped = match rest {
             [b'%', high, low, tail @ ..] => {
@@ -198,7 +198,7 @@ mod tests {
         assert!(!format!("{url:?}").contains("QWxh"));
         assert_eq!(Url::parse(b"http://a@b/").unwrap().credentials, Some(Secret("YTo=".into())));
         assert_eq!(Url::parse(b"http://a:secret@b:x/").unwrap_err(), "the URL has no valid port");
-        assert_eq!(unescape("%4a%zz%"), b"J%zz%");
+        assert_eq!(unescape(b"%4a%zz%"), b"J%zz%");
     }
 
     #[test]

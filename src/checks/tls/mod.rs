@@ -118,7 +118,8 @@ impl Tls {
             TlsEngine::Openssl => true,
         };
         let old_servers = &self.old_servers;
-        Ok(Handshake { peer, name, settings, context, old_servers, is_old, refusal: None })
+        let (alpn, refusal) = (None, None);
+        Ok(Handshake { peer, name, alpn, settings, context, old_servers, is_old, refusal })
     }
 }
 
@@ -126,6 +127,8 @@ impl Tls {
 pub(super) struct Handshake<'a> {
     peer: SocketAddr,
     name: ServerName<'static>,
+    /// The protocol that is offered.
+    alpn: Option<&'static [u8]>,
     settings: &'a TlsSettings,
     context: Arc<Context>,
     old_servers: &'a OldServers,
@@ -136,6 +139,11 @@ pub(super) struct Handshake<'a> {
 }
 
 impl Handshake<'_> {
+    /// Offers this protocol (ALPN), or none. A server that answers with none is spoken to as well.
+    pub(super) fn offer(&mut self, protocol: Option<&'static [u8]>) {
+        self.alpn = protocol;
+    }
+
     /// Does it over this connection. `None` says that the server may be an old one, and that it is to be done once
     /// more, over a new connection.
     pub(super) async fn attempt(
@@ -188,7 +196,9 @@ impl Handshake<'_> {
     }
 
     async fn modern(&self, stream: Box<dyn Stream>) -> Result<Box<dyn Stream>, Fault> {
-        let error = match self.context.modern.connect(self.name.clone(), stream).await {
+        let alpn = self.alpn.map(<[u8]>::to_vec).into_iter().collect();
+        let connector = self.context.modern.with_alpn(alpn);
+        let error = match connector.connect(self.name.clone(), stream).await {
             Ok(stream) => return Ok(Box::new(stream)),
             Err(error) => error,
         };
@@ -197,6 +207,7 @@ impl Handshake<'_> {
             // Not TLS at all.
             Some(rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType)) => false,
             Some(rustls::Error::InvalidCertificate(_)) => false,
+            Some(rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol)) => false,
             Some(rustls::Error::AlertReceived(alert)) => !is_of_certificates(*alert),
             Some(_) => true,
             None => is_broken_off(&error),
@@ -213,6 +224,11 @@ impl Handshake<'_> {
         let mut ssl = Ssl::new(context).map_err(|stack| ours(&stack.to_string()))?;
         if let ServerName::DnsName(name) = &self.name {
             ssl.set_hostname(name.as_ref()).map_err(|stack| ours(&stack.to_string()))?;
+        }
+        if let Some(alpn) = self.alpn {
+            let length = u8::try_from(alpn.len()).unwrap_or_default();
+            let list = [&[length], alpn].concat();
+            ssl.set_alpn_protos(&list).map_err(|stack| ours(&stack.to_string()))?;
         }
         let mut stream = SslStream::new(ssl, stream).map_err(|stack| ours(&stack.to_string()))?;
         if let Err(error) = Pin::new(&mut stream).connect().await {
