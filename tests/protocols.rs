@@ -931,6 +931,165 @@ async fn grpcs_offers_h2_whichever_library_speaks() {
     }
 }
 
+/// A check of https or http that keeps its connection.
+fn keeping(
+    protocol: &'static str,
+    target: SocketAddr,
+) -> (Negotiate, impl Fn(Negotiate) -> Arc<CheckSpec>) {
+    let mut asked = negotiate(protocol, target, Some("^It works!$"));
+    asked.http.keep_alive = true;
+    (asked, move |asked| Arc::new(spec(target, CheckKind::Negotiate(asked), LONG)))
+}
+
+#[tokio::test]
+async fn a_connection_is_kept_until_its_check_is_gone() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let target = listener.local_addr().unwrap();
+    let (asked, check) = keeping("http", target);
+    let check = check(asked);
+    let checker = Checker::new();
+    checker.follow(&[Arc::clone(&check)], 10);
+    let answer = async |stream: &mut TcpStream| {
+        let mut heard = Vec::new();
+        while !heard.ends_with(b"\r\n\r\n") {
+            assert!(stream.read_buf(&mut heard).await.unwrap() > 0);
+        }
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nIt works!").await.unwrap();
+    };
+    let serve_one = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        answer(&mut stream).await;
+        stream
+    };
+    let (attempted, mut stream) = tokio::join!(checker.run(&check, Stage::Negotiate), serve_one);
+    assert!(attempted.verdict.is_ok());
+    for _ in 0..3 {
+        let again = checker.run(&check, Stage::Negotiate);
+        let (attempted, ()) = tokio::join!(again, answer(&mut stream));
+        assert!(attempted.verdict.is_ok());
+        let mut phases = attempted.trace.times.iter().map(|(phase, _)| phase);
+        assert!(phases.all(|phase| phase >= Phase::Send), "{}", attempted.trace);
+    }
+    checker.follow(&[], 10);
+    assert_eq!(stream.read(&mut [0]).await.unwrap(), 0, "it is closed");
+}
+
+#[tokio::test]
+async fn sessions_go_on_with_their_own_check_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let cafile = folder.path().join("ca.pem");
+    let trust = || {
+        let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+        std::fs::write(&cafile, made.cert.pem()).unwrap();
+        let key = PKey::private_key_from_pem(made.signing_key.serialize_pem().as_bytes()).unwrap();
+        (key, X509::from_pem(made.cert.pem().as_bytes()).unwrap())
+    };
+    for (version, verify) in [
+        (SslVersion::TLS1_2, false),
+        (SslVersion::TLS1_2, true),
+        (SslVersion::TLS1_3, false),
+        (SslVersion::TLS1_3, true),
+    ] {
+        let context = server_context(&trust(), |builder| {
+            builder.set_min_proto_version(Some(version)).unwrap();
+            builder.set_max_proto_version(Some(version)).unwrap();
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let target = listener.local_addr().unwrap();
+        // Whether a session went on; nothing if there was no TLS.
+        let serve_one = async || {
+            let (stream, _) = listener.accept().await.unwrap();
+            let mut stream = accept(&context, stream).await?;
+            let mut heard = Vec::new();
+            while !heard.ends_with(b"\r\n\r\n") {
+                if stream.read_buf(&mut heard).await.unwrap_or(0) == 0 {
+                    return None;
+                }
+            }
+            stream.write_all(b"HTTP/1.0 200 OK\r\n\r\nIt works!").await.unwrap();
+            Some(stream.ssl().session_reused())
+        };
+        let (mut asked, check) = keeping("https", target);
+        (asked.tls.verify, asked.tls.authorities) = (verify, Some(cafile.clone()));
+        let mut other = asked.clone();
+        other.request.extend(b"other");
+        let openssl = TlsSettings { engine: TlsEngine::Openssl, ..asked.tls.clone() };
+        let openssl = Negotiate { tls: openssl, ..asked.clone() };
+        let (one, other, openssl) = (check(asked), check(other), check(openssl));
+        let checker = Checker::new();
+        checker.follow(&[Arc::clone(&one), Arc::clone(&other), Arc::clone(&openssl)], 10);
+        for (check, goes_on) in [
+            (&one, false),
+            (&one, true),
+            (&other, false),
+            (&one, true),
+            (&other, true),
+            (&openssl, false),
+            (&openssl, false),
+        ] {
+            let (attempted, reused) =
+                tokio::join!(checker.run(check, Stage::Negotiate), serve_one());
+            assert_eq!(
+                attempted.verdict.map(|pass| pass.detail),
+                Ok("200 OK".to_owned()),
+                "{version:?}"
+            );
+            assert_eq!(reused, Some(goes_on), "{version:?} {verify}");
+        }
+        if verify {
+            // Nobody vouches for the server any more; that a session would go on does not help it.
+            trust();
+            let (attempted, reused) =
+                tokio::join!(checker.run(&one, Stage::Negotiate), serve_one());
+            assert_eq!(attempted.verdict.unwrap_err().reason, Reason::Tls, "{version:?}");
+            assert_eq!(reused, None, "{version:?}");
+        }
+        // What is no longer asked for is forgotten.
+        checker.follow(&[], 10);
+        checker.follow(&[Arc::clone(&other)], 10);
+        if !verify {
+            let (_, reused) = tokio::join!(checker.run(&other, Stage::Negotiate), serve_one());
+            assert_eq!(reused, Some(false), "{version:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_a_server_does_not_like_is_no_fault_of_it() {
+    let context = server_context(&certificate(2048, MessageDigest::sha256()), |_| {});
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let target = listener.local_addr().unwrap();
+    let (asked, check) = keeping("https", target);
+    let check = check(asked);
+    let checker = Checker::new();
+    checker.follow(&[Arc::clone(&check)], 10);
+    let serve_one = async || {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut stream = accept(&context, stream).await.unwrap();
+        stream.read_buf(&mut Vec::with_capacity(1000)).await.unwrap();
+        stream.write_all(b"HTTP/1.0 200 OK\r\n\r\nIt works!").await.unwrap();
+        stream.ssl().session_reused()
+    };
+    let (attempted, _) = tokio::join!(checker.run(&check, Stage::Negotiate), serve_one());
+    assert!(attempted.verdict.is_ok());
+    let breaks_once = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.read_buf(&mut Vec::with_capacity(4000)).await.unwrap();
+        drop(stream);
+        serve_one().await
+    };
+    let (attempted, reused) = tokio::join!(checker.run(&check, Stage::Negotiate), breaks_once);
+    assert_eq!((attempted.verdict.is_ok(), reused), (true, false));
+    // Without a session it is a fault, and of a server that is down nobody asks twice.
+    let dies = async {
+        for _ in 0..3 {
+            drop(listener.accept().await.unwrap());
+        }
+    };
+    let (attempted, ()) = tokio::join!(checker.run(&check, Stage::Negotiate), dies);
+    assert_eq!(attempted.verdict.unwrap_err().reason, Reason::Reset);
+}
+
 #[tokio::test]
 async fn a_server_that_is_no_longer_old_is_found_again() {
     let identity = certificate(2048, MessageDigest::sha256());

@@ -12,10 +12,12 @@ use std::{
     io,
     net::SocketAddr,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
+use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
     time::{Instant, Sleep, sleep_until, timeout_at},
@@ -25,10 +27,11 @@ use super::{
     connect,
     datagram::Datagrams,
     failure,
+    kept::Connection,
     recorder::Recorder,
-    tls::{self, Tls},
+    tls::{self, Sessions, Tls},
 };
-use crate::model::{Failure, Phase, Reason, TlsSettings};
+use crate::model::{Failure, Phase, Reason, TlsSettings, Verdict};
 
 /// How much is asked of the kernel in one read, in bytes.
 const READ: usize = 8 * 1024;
@@ -103,6 +106,23 @@ pub(super) enum Sending {
     Again,
 }
 
+/// What a link has of an earlier attempt of its check, and leaves for the next.
+#[derive(Default)]
+struct Keeping {
+    /// Whether anything is left.
+    is_wanted: bool,
+    /// What was left by the attempt before, until the link first connects.
+    before: Option<Connection>,
+    /// The TLS sessions with the server that the check names.
+    sessions: Option<(SocketAddr, Arc<Sessions>)>,
+    /// Since when there is the connection that is in use.
+    since: Option<Instant>,
+    /// Whether that one was left by an attempt before.
+    is_old: bool,
+    /// Whether the conversation has ended so that another can follow.
+    has_ended: bool,
+}
+
 /// A conversation with a server.
 pub(super) struct Link<'a> {
     tls: &'a Tls,
@@ -118,6 +138,7 @@ pub(super) struct Link<'a> {
     local: Option<SocketAddr>,
     /// The protocol that is offered in TLS (ALPN), if one is.
     alpn: Option<&'static [u8]>,
+    keeping: Keeping,
     progress: Progress<'a>,
     buffer: Vec<u8>,
     /// Where in the buffer the first byte is that was not consumed.
@@ -148,6 +169,7 @@ impl<'a> Link<'a> {
             datagrams: None,
             local: None,
             alpn: None,
+            keeping: Keeping::default(),
             progress: Progress { wait: Wait::Connect, recorder },
             buffer: Vec::new(),
             start: 0,
@@ -225,12 +247,48 @@ impl<'a> Link<'a> {
     ) -> Result<(), Failure> {
         (self.peer, self.security) = (peer, security);
         self.forget();
+        let before = self.keeping.before.take();
+        if let Some(mut before) = before
+            && before.is_usable(peer, &self.security)
+        {
+            self.progress.recorder.go_on();
+            (self.stream, self.local) = (Some(before.stream), before.local);
+            (self.keeping.since, self.keeping.is_old) = (Some(before.since), true);
+            return Ok(());
+        }
         self.open().await
+    }
+
+    /// Goes on with what an earlier attempt of the same check has left, and leaves its own.
+    pub(super) fn keep(&mut self, before: Option<Connection>, sessions: Arc<Sessions>) {
+        let sessions = Some((self.peer, sessions));
+        self.keeping = Keeping { is_wanted: true, before, sessions, ..Keeping::default() };
+    }
+
+    /// Whether the connection was left by an earlier attempt, and there is time for another one.
+    pub(super) fn may_be_stale(&self) -> bool {
+        self.keeping.is_old && self.in_time().is_ok()
+    }
+
+    /// Says that nothing more will come over the connection until something is asked.
+    pub(super) fn has_ended(&mut self) {
+        self.keeping.has_ended = true;
+    }
+
+    /// The connection for the next attempt, if this one, which has ended so, leaves it.
+    pub(super) fn left(&mut self, verdict: &Verdict) -> Option<Connection> {
+        let keeping = &self.keeping;
+        let has_ended = keeping.has_ended && self.buffered().is_empty();
+        let is_left = keeping.is_wanted && has_ended && verdict.is_ok();
+        let (since, stream) = keeping.since.filter(|_| is_left).zip(self.stream.take())?;
+        let (peer, security, local) = (self.peer, self.security.clone(), self.local);
+        Some(Connection { stream, peer, security, local, since })
     }
 
     /// Drops what there is of a conversation.
     fn forget(&mut self) {
         (self.stream, self.datagrams, self.local) = (None, None, None);
+        (self.keeping.since, self.keeping.is_old, self.keeping.has_ended) = (None, false, false);
         self.buffer.clear();
         self.start = 0;
     }
@@ -364,6 +422,7 @@ impl<'a> Link<'a> {
 
     async fn open_in_clear(&mut self) -> Result<(), Failure> {
         self.progress.begin(Wait::Connect);
+        self.keeping.since = Some(Instant::now());
         #[cfg(test)]
         if let Some(stream) = self.script.next(self.peer, &self.security) {
             (self.stream, self.local) = (Some(stream), Some(super::script::LOCAL));
@@ -372,6 +431,11 @@ impl<'a> Link<'a> {
         let opened = within(self.deadline.as_mut(), connect::open(self.peer)).await;
         let tcp = opened.ok_or_else(|| self.timeout())??;
         self.local = tcp.local_addr().ok();
+        if self.keeping.is_wanted {
+            // A server that does not even take what we send, when the connection is used again, has forgotten it; so
+            // half of the time is left to ask anew. Where this cannot be set, only that is lost.
+            let _unset = SockRef::from(&tcp).set_tcp_user_timeout(Some(self.allowed / 2));
+        }
         self.stream = Some(Box::new(tcp));
         Ok(())
     }
@@ -384,6 +448,8 @@ impl<'a> Link<'a> {
         let prepared = within(self.deadline.as_mut(), preparing).await;
         let mut handshake = prepared.ok_or_else(|| self.timeout())??;
         handshake.offer(self.alpn);
+        let sessions = self.keeping.sessions.as_ref().filter(|(server, _)| *server == self.peer);
+        handshake.resume(sessions.map(|(_, sessions)| Arc::clone(sessions)));
         loop {
             self.forget();
             let connected = self.open_in_clear().await;

@@ -13,6 +13,7 @@ mod connect;
 mod datagram;
 mod external;
 mod external_perl;
+mod kept;
 mod link;
 mod ping;
 mod random;

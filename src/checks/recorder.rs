@@ -58,6 +58,11 @@ impl Recorder {
         });
     }
 
+    /// The attempt goes on where another has ended: with sending, and nothing before that took any time.
+    pub(super) fn go_on(&self) {
+        self.with(|notes| (notes.phase, notes.since) = (Phase::Send, Instant::now()));
+    }
+
     /// The server sent this.
     pub(super) fn received(&self, bytes: &[u8]) {
         self.with(|notes| {

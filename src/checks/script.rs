@@ -19,6 +19,7 @@ use tokio::{
 use super::{
     Question,
     datagram::Datagrams,
+    kept::Connection,
     link::{Link, Security, Stream},
     protocol,
     recorder::Recorder,
@@ -194,6 +195,16 @@ pub(super) async fn converse_by(
     datagrams: Vec<Turn>,
     servers: Vec<Vec<Turn>>,
 ) -> Outcome {
+    converse_after(None, check, datagrams, servers).await.0
+}
+
+/// The same behind an attempt that may have left its connection; and what is left, if that was asked for.
+pub(super) async fn converse_after(
+    before: Option<Option<Connection>>,
+    check: &CheckSpec,
+    datagrams: Vec<Turn>,
+    servers: Vec<Vec<Turn>>,
+) -> (Outcome, Option<Connection>) {
     let CheckKind::Negotiate(negotiate) = &check.kind else {
         panic!("{check:?} is no negotiation")
     };
@@ -203,6 +214,9 @@ pub(super) async fn converse_by(
     let (settings, security) = (&negotiate.tls, Security::Plain);
     let mut link =
         Link::new(&tls, settings, deadline, check.timeout, check.target, security, &recorder);
+    if let Some(before) = before {
+        link.keep(before, Arc::default());
+    }
     let mut ears = Vec::new();
     for turns in servers {
         let (ours, theirs) = duplex(64 * 1024);
@@ -224,7 +238,8 @@ pub(super) async fn converse_by(
     // What was said last is heard.
     tokio::task::yield_now().await;
     let bytes: Vec<_> = ears.iter().map(|heard| heard.lock().unwrap().clone()).collect();
-    Outcome {
+    let left = link.left(&verdict);
+    let outcome = Outcome {
         trace: recorder.finish(&verdict, negotiate),
         verdict,
         heard: bytes.iter().map(|heard| String::from_utf8_lossy(heard).into_owned()).collect(),
@@ -232,7 +247,8 @@ pub(super) async fn converse_by(
         datagrams: heard_datagrams.lock().unwrap().clone(),
         visited: link.script.visited,
         took: start.elapsed(),
-    }
+    };
+    (outcome, left)
 }
 
 async fn serve(mut stream: DuplexStream, turns: Vec<Turn>, heard: Arc<Mutex<Vec<u8>>>) {

@@ -612,6 +612,20 @@ pub const DIRECTIVES: &[Directive] = &[
         ..ROW
     },
     Directive {
+        name: "httpkeepalive",
+        extension: true,
+        value: ValueKind::YesNo,
+        default: "no",
+        example: "yes",
+        doc: "Whether a http, https or http_proxy check uses its connection again at its next attempt, for up to 5 minutes, and \
+              its TLS session for up to 10. That is cheaper, most of all with TLS; but whether the server takes new connections \
+              is asked, and its certificate looked at, no more often than that. A connection that the server has closed or \
+              forgotten is no failure: the check asks again over a new one, at once. Write checkinterval shorter than the \
+              time for which the server keeps idle connections.",
+        set: set::keep_alive,
+        ..ROW
+    },
+    Directive {
         name: "dnstype",
         extension: true,
         value: ValueKind::Word(set::DNS_TYPES),

@@ -123,6 +123,7 @@ const HTTP: &[&str] = &[
     "expectstatus",
     "expectheader",
     "maxbody",
+    "httpkeepalive",
 ];
 const GRPC: &[&str] = &["request", "virtualhost", "requestheader"];
 const WS: &[&str] = &[

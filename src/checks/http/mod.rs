@@ -13,6 +13,12 @@
 //! The connection goes where the URL says; `Host` is `virtualhost`, else the address of the real server.
 //! A request that follows a redirection carries the host and port of its own URL.
 //! `http_proxy` asks the real server for the whole URL, and redirections too.
+//!
+//! With `httpkeepalive` we say `Connection: keep-alive` and leave the connection to the next attempt of the same check
+//! (RFC 9112 section 9.3), when the check has passed, was not redirected, and the end of its answer cannot be mistaken: with
+//! a length or chunks, no byte behind, no `Connection: close`, no line that only a lax reader takes. What an attempt
+//! finds wrong with a connection that it was left says nothing of the server: it asks once more over a new one, at once.
+//!
 //! The body is taken as it is: no content encoding is undone.
 //!
 //! Our own reader and not a library's, because laxness decides who is up. LWP accepts a header that ends with the
@@ -25,6 +31,8 @@
 //! Differs from ldirectord: https verifies certificates only with `tlsverify`, and sends `virtualhost` as SNI.
 //! Differs from ldirectord: IPv6 needs nothing installed.
 
+#[cfg(test)]
+mod keep_tests;
 mod request;
 pub(super) mod response;
 #[cfg(test)]
@@ -61,6 +69,7 @@ const DIRECTIVES: &[&str] = &[
     "expectstatus",
     "expectheader",
     "maxbody",
+    "httpkeepalive",
 ];
 
 pub(super) const PROTOCOLS: &[Protocol] = &[
@@ -103,6 +112,7 @@ pub(super) const PROTOCOLS: &[Protocol] = &[
                 "expectstatus",
                 "expectheader",
                 "maxbody",
+                "httpkeepalive",
             ],
             doc: "Asks the real server, a proxy, for `request`, which must be a whole URL. It works when the answer \
                   is as good as one to http must be.",
@@ -131,6 +141,8 @@ async fn talk(question: &Question<'_>, link: &mut Link<'_>, via: Via) -> Verdict
     };
     let first = url.clone();
     let mut redirected = 0;
+    // Once, in place of an answer over a connection that an earlier attempt has left.
+    let mut has_asked_anew = false;
     loop {
         if let Some(Secret(credentials)) = &url.credentials {
             link.hide_basic(credentials);
@@ -143,7 +155,14 @@ async fn talk(question: &Question<'_>, link: &mut Link<'_>, via: Via) -> Verdict
             }
         }
         let is_own = url.is_beside(&first);
-        let response = ask(link, &request(negotiate, &url, &host, via, is_own), negotiate).await?;
+        let keeps = negotiate.http.keep_alive && redirected == 0;
+        let request = request(negotiate, &url, &host, via, is_own, keeps);
+        let asked = ask(link, &request, negotiate).await;
+        if !has_asked_anew && link.may_be_stale() && !asked.as_ref().is_ok_and(Response::is_fresh) {
+            has_asked_anew = true;
+            continue;
+        }
+        let response = asked?;
         match response.location() {
             Some(location) if redirected < REDIRECTIONS && is_followed(negotiate, &response) => {
                 url = url.join(&location).map_err(|fault| {
@@ -218,7 +237,14 @@ async fn connect(
 }
 
 /// The request; with the header fields and the body of the check where it goes to the server that these are meant for.
-fn request(negotiate: &Negotiate, url: &Url, host: &str, via: Via, is_own: bool) -> String {
+fn request(
+    negotiate: &Negotiate,
+    url: &Url,
+    host: &str,
+    via: Via,
+    is_own: bool,
+    keeps: bool,
+) -> String {
     let (method, http) = (negotiate.method, &negotiate.http);
     let (headers, body) = match is_own {
         true => (http.headers.as_slice(), http.body.0.as_str()),
@@ -235,7 +261,7 @@ fn request(negotiate: &Negotiate, url: &Url, host: &str, via: Via, is_own: bool)
         credentials: url.credentials.as_ref(),
         headers,
         body: has_body.then_some(body),
-        last: "Connection: close",
+        last: if keeps { "Connection: keep-alive" } else { "Connection: close" },
     };
     request.text()
 }
@@ -279,7 +305,10 @@ async fn judge(
     }
     response.meets(&http.expected_headers)?;
     let receive = question.negotiate.receive.as_ref();
-    let (body, end) = response.body(link, http.max_body, receive.is_some()).await;
+    let (body, end, can_go_on) = response.body(link, http.max_body, receive.is_some()).await;
+    if can_go_on && redirected == 0 {
+        link.has_ended();
+    }
     match (receive, end) {
         (None, End::Complete | End::Limit) => Ok(Pass { detail: status_line }),
         (Some(pattern), _) if pattern.is_match(&body) => Ok(Pass { detail: status_line }),

@@ -30,6 +30,10 @@ pub(in crate::checks) struct Response {
     /// The fields that the reader wanted to keep: the name in small letters, and the value.
     kept: Vec<(String, String)>,
     framing: Framing,
+    /// Whether a strict reader takes it, too: HTTP/1.1, and each line a field.
+    is_strict: bool,
+    /// Whether another answer can follow: there is one end of the body, and no `Connection: close`.
+    can_go_on: bool,
 }
 
 /// Whether a field of this name is to be kept.
@@ -102,9 +106,11 @@ async fn read_one(
     let Some((status, words)) = status else {
         let words = "(no status line)".to_owned();
         let (location, kept) = (None, Vec::new());
-        return Ok(Response { status: 200, words, location, kept, framing: Framing::Close });
+        let framing = Framing::Close;
+        let (status, is_strict, can_go_on) = (200, false, false);
+        return Ok(Response { status, words, location, kept, framing, is_strict, can_go_on });
     };
-    line(link).await?;
+    let is_1_1 = line(link).await?.starts_with(b"HTTP/1.1 ");
     let fields = Fields::read(link, is_kept).await?;
     let framing = match (method, fields.transfer_encoding.as_deref(), fields.content_length) {
         (HttpMethod::Head, _, _) => Framing::Length(0),
@@ -119,8 +125,22 @@ async fn read_one(
         (_, None, None) if matches!(status, 100..=199 | 204) => Framing::Length(0),
         (_, None, None) => Framing::Close,
     };
+    let is_sized = match framing {
+        Framing::Chunked => {
+            fields.lengths == 0
+                && fields.transfer_encoding.is_some_and(|all| all.eq_ignore_ascii_case("chunked"))
+        }
+        Framing::Length(_) => {
+            fields.transfer_encoding.is_none()
+                && fields.lengths <= 1
+                && (fields.lengths == 0 || fields.content_length.is_some())
+        }
+        Framing::Close => false,
+    };
+    let is_strict = is_1_1 && !fields.is_odd;
+    let can_go_on = is_strict && is_sized && !fields.closes && status >= 200;
     let Fields { location, kept, .. } = fields;
-    Ok(Response { status, words, location, kept, framing })
+    Ok(Response { status, words, location, kept, framing, is_strict, can_go_on })
 }
 
 /// A line of a header that has begun, or what is left of it when the server breaks off: what came of it counts.
@@ -154,6 +174,12 @@ struct Fields {
     content_length: Option<u64>,
     location: Option<String>,
     kept: Vec<(String, String)>,
+    /// How many lengths of the body there are.
+    lengths: usize,
+    /// Whether the server closes the connection.
+    closes: bool,
+    /// Whether there are lines that a field must not have.
+    is_odd: bool,
 }
 
 impl Fields {
@@ -162,11 +188,14 @@ impl Fields {
         let mut unfinished: Option<(String, String)> = None;
         for _ in 0..LINES {
             let line = line(link).await?;
+            // The last one broke off.
+            fields.is_odd |= !line.ends_with(b"\n");
             let line = String::from_utf8_lossy(&line);
             let line = line.trim_end_matches(['\r', '\n']);
             if let (Some((_, value)), true) = (&mut unfinished, line.starts_with([' ', '\t'])) {
                 value.push(' ');
                 value.push_str(line.trim());
+                fields.is_odd = true;
                 continue;
             }
             if let Some((name, value)) = unfinished.take() {
@@ -180,8 +209,10 @@ impl Fields {
                 .split_once(':')
                 .filter(|(name, _)| !name.trim_end().contains([' ', '\t']))
                 .map(|(name, value)| {
+                    fields.is_odd |= name.trim_end() != name;
                     (name.trim_end().to_ascii_lowercase(), value.trim().to_owned())
                 });
+            fields.is_odd |= unfinished.is_none();
         }
         Err(failure(
             Reason::Protocol,
@@ -201,7 +232,13 @@ impl Fields {
                 }
                 None => self.transfer_encoding = Some(value),
             },
+            "connection" => {
+                let mut words = value.split(',');
+                self.closes |= words.any(|word| word.trim().eq_ignore_ascii_case("close"));
+            }
             "content-length" => {
+                self.lengths = self.lengths.saturating_add(1);
+                self.is_odd |= !value.bytes().all(|byte| byte.is_ascii_digit());
                 // Values that are no number, or none that a body can have, are passed over.
                 let digits = value.split_ascii_whitespace().next().unwrap_or_default();
                 if (1..=15).contains(&digits.len())
@@ -223,6 +260,12 @@ impl Response {
             [] => (200..300).contains(&self.status),
             good => good.iter().any(|range| range.contains(&self.status)),
         }
+    }
+
+    /// Whether it can only be the answer to what was asked last. A server that closes a connection nobody has used for long
+    /// may say 408 before (RFC 9110 section 15.5.9), which answers nothing.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.is_strict && self.status != 408
     }
 
     /// The values of a field that was to be kept.
@@ -257,20 +300,22 @@ impl Response {
         matches!(self.status, 301 | 302 | 303 | 307 | 308).then(|| self.location.clone()).flatten()
     }
 
-    /// Reads so much of the body, in bytes, and keeps it if it is wanted.
+    /// Reads so much of the body, in bytes, and keeps it if it is wanted. Says also whether another answer can follow.
     pub(super) async fn body(
         &self,
         link: &mut Link<'_>,
         most: u32,
         wanted: bool,
-    ) -> (Vec<u8>, End) {
-        let mut body = Body { kept: Vec::new(), left: u64::from(most), wanted };
+    ) -> (Vec<u8>, End, bool) {
+        let left = u64::from(most);
+        let mut body = Body { kept: Vec::new(), left, wanted, is_orderly: self.can_go_on };
         let end = match self.framing {
             Framing::Length(length) => body.take(link, length).await,
             Framing::Close => body.take(link, u64::MAX).await,
             Framing::Chunked => body.take_chunks(link).await,
         };
-        (body.kept, end.err().unwrap_or(End::Complete))
+        let can_go_on = end.is_ok() && body.is_orderly;
+        (body.kept, end.err().unwrap_or(End::Complete), can_go_on)
     }
 }
 
@@ -280,6 +325,8 @@ struct Body {
     /// How much more may be read.
     left: u64,
     wanted: bool,
+    /// Whether it ends where everybody sees it end.
+    is_orderly: bool,
 }
 
 impl Body {
@@ -316,10 +363,23 @@ impl Body {
             // A sign, which the parser would take, is no digit.
             let digits = if digits.starts_with('+') { "" } else { digits };
             match u64::from_str_radix(digits, 16) {
-                Ok(0) | Err(_) => return Ok(()),
+                Ok(0) => {
+                    // Fields behind the body are not waited for.
+                    let ends = link.buffered() == b"\r\n";
+                    link.consume(if ends { 2 } else { 0 });
+                    self.is_orderly &= ends && !digits.is_empty();
+                    return Ok(());
+                }
+                Err(_) => {
+                    self.is_orderly = false;
+                    return Ok(());
+                }
                 Ok(length) => self.take(link, length).await?,
             }
-            if !link.line(LINE).await.map_err(cut)?.trim_ascii().is_empty() {
+            let end = link.line(LINE).await.map_err(cut)?;
+            self.is_orderly &= end == b"\r\n";
+            if !end.trim_ascii().is_empty() {
+                self.is_orderly = false;
                 return Ok(());
             }
         }

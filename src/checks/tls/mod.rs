@@ -12,6 +12,7 @@
 
 mod context;
 mod old;
+mod session;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -20,10 +21,11 @@ use std::{io, net::SocketAddr, os::unix::fs::PermissionsExt as _, pin::Pin, sync
 
 use openssl::ssl::Ssl;
 use rustls::{
-    AlertDescription, CertificateError, InvalidMessage,
+    AlertDescription, CertificateError, HandshakeKind, InvalidMessage,
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
 use tokio_openssl::SslStream;
+use tokio_rustls::TlsConnector;
 
 use self::{
     context::{Context, Contexts},
@@ -34,6 +36,7 @@ use super::{connect, failure, link::Stream};
 use crate::model::{Failure, Reason, TlsEngine, TlsSettings};
 
 pub use context::TlsSettingsError;
+pub(super) use session::Sessions;
 
 /// Looks whether these settings can be followed: whether the files are there, are what they should be and go
 /// together. Reads them, and so blocks. Says what is doubtful about the key, in sentences for people.
@@ -118,8 +121,18 @@ impl Tls {
             TlsEngine::Openssl => true,
         };
         let old_servers = &self.old_servers;
-        let (alpn, refusal) = (None, None);
-        Ok(Handshake { peer, name, alpn, settings, context, old_servers, is_old, refusal })
+        let (alpn, sessions, refusal) = (None, None, None);
+        Ok(Handshake {
+            peer,
+            name,
+            alpn,
+            sessions,
+            settings,
+            context,
+            old_servers,
+            is_old,
+            refusal,
+        })
     }
 }
 
@@ -129,6 +142,8 @@ pub(super) struct Handshake<'a> {
     name: ServerName<'static>,
     /// The protocol that is offered.
     alpn: Option<&'static [u8]>,
+    /// What to go on with.
+    sessions: Option<Arc<Sessions>>,
     settings: &'a TlsSettings,
     context: Arc<Context>,
     old_servers: &'a OldServers,
@@ -144,16 +159,34 @@ impl Handshake<'_> {
         self.alpn = protocol;
     }
 
-    /// Does it over this connection. `None` says that the server may be an old one, and that it is to be done once
-    /// more, over a new connection.
+    /// Goes on with one of these sessions, if there is one, and adds to them.
+    pub(super) fn resume(&mut self, sessions: Option<Arc<Sessions>>) {
+        self.sessions = sessions;
+    }
+
+    /// Does it over this connection. `None` says that it is to be done once more, over a new connection: the server
+    /// may be an old one, or a session did not go on.
     pub(super) async fn attempt(
         &mut self,
         stream: Box<dyn Stream>,
     ) -> Result<Option<Box<dyn Stream>>, Failure> {
         let is_auto = self.settings.engine == TlsEngine::Auto;
         if !self.is_old {
-            return match self.modern(stream).await {
-                Ok(stream) => Ok(Some(stream)),
+            let sessions = self.sessions.as_ref();
+            let (connector, resumes) = match sessions {
+                Some(sessions) => sessions.connector(&self.context),
+                None => (self.context.modern.clone(), false),
+            };
+            return match self.modern(connector, stream).await {
+                Ok(stream) => {
+                    sessions.iter().for_each(|sessions| sessions.begin());
+                    Ok(Some(stream))
+                }
+                // What it has to say against a session says nothing of the server.
+                Err(_) if resumes => {
+                    sessions.iter().for_each(|sessions| sessions.forget());
+                    Ok(None)
+                }
                 Err(Fault { failure, maybe_old: true }) if is_auto => {
                     (self.is_old, self.refusal) = (true, Some(failure));
                     Ok(None)
@@ -195,11 +228,24 @@ impl Handshake<'_> {
         }
     }
 
-    async fn modern(&self, stream: Box<dyn Stream>) -> Result<Box<dyn Stream>, Fault> {
+    async fn modern(
+        &self,
+        connector: TlsConnector,
+        stream: Box<dyn Stream>,
+    ) -> Result<Box<dyn Stream>, Fault> {
         let alpn = self.alpn.map(<[u8]>::to_vec).into_iter().collect();
-        let connector = self.context.modern.with_alpn(alpn);
-        let error = match connector.connect(self.name.clone(), stream).await {
-            Ok(stream) => return Ok(Box::new(stream)),
+        let connecting = connector.with_alpn(alpn).connect(self.name.clone(), stream);
+        let error = match connecting.await {
+            Ok(stream) => {
+                let tls = stream.get_ref().1;
+                if let (Some(HandshakeKind::Resumed), Some(verifier)) =
+                    (tls.handshake_kind(), &self.context.verifier)
+                {
+                    // rustls has verified it when the session began; it may have ended since.
+                    self.judge(tls.peer_certificates().unwrap_or_default(), verifier)?;
+                }
+                return Ok(Box::new(stream));
+            }
             Err(error) => error,
         };
         let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
@@ -251,6 +297,11 @@ impl Handshake<'_> {
             let der = certificate.to_der().map_err(|stack| ours(&stack.to_string()))?;
             chain.push(CertificateDer::from(der));
         }
+        self.judge(&chain, verifier)
+    }
+
+    /// Verifies this chain, if the server has shown one.
+    fn judge(&self, chain: &[CertificateDer<'_>], verifier: &Verifier) -> Result<(), Failure> {
         // Among what is old there are ciphers without any certificate.
         let Some((certificate, others)) = chain.split_first() else {
             return Err(self.refused("the server sent no certificate to verify"));

@@ -27,6 +27,7 @@ const NEGOTIATION: &[&str] = &[
     "expectstatus",
     "expectheader",
     "maxbody",
+    "httpkeepalive",
     "login",
     "passwd",
     "database",
