@@ -15,8 +15,10 @@ mod apache;
 mod bind;
 mod dovecot;
 mod freeradius;
+mod grpcio;
 mod inn;
 mod kamailio;
+mod keepalive;
 mod nginx;
 mod openldap;
 mod perl;
@@ -28,6 +30,7 @@ mod squid;
 #[path = "../support/mod.rs"]
 mod support;
 mod vsftpd;
+mod websockets;
 #[path = "../support/world.rs"]
 #[expect(dead_code, reason = "other programs use the rest")]
 mod world;
@@ -52,6 +55,8 @@ const SERVICES: &[&Service] = &[
     &apache::SERVICE,
     &socat::SERVICE,
     &postgresql::SERVICE,
+    &websockets::SERVICE,
+    &grpcio::SERVICE,
 ];
 
 fn main() -> ExitCode {
@@ -62,5 +67,6 @@ fn main() -> ExitCode {
     while !queues.is_empty() {
         queues.retain_mut(|queue| queue.next().map(|trial| trials.push(trial)).is_some());
     }
+    trials.extend(keepalive::trials());
     lab::run_on_any_kernel(trials)
 }

@@ -10,7 +10,10 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     path::{Path, PathBuf},
     process::Command,
-    sync::mpsc::{Sender, channel},
+    sync::{
+        Arc,
+        mpsc::{Sender, channel},
+    },
     thread,
     time::Duration,
 };
@@ -18,7 +21,7 @@ use std::{
 use ldirectord::{
     checks::{Checker, catalogue},
     config::{self, File, NoFiles, World},
-    model::{Reason, Stage, Verdict},
+    model::{CheckSpec, Reason, Stage, Verdict},
 };
 use libtest_mimic::Failed;
 use nix::{
@@ -196,7 +199,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    fn new(name: &str) -> Server {
+    pub(crate) fn new(name: &str) -> Server {
         let namespace = Namespace::new();
         namespace.ip(&["address", "add", NOBODY[1], "dev", "lo", "nodad"]);
         let folder = Path::new("/run").join(format!("service-{name}"));
@@ -274,7 +277,7 @@ impl Server {
         self.write("key.pem", &made.signing_key.serialize_pem());
     }
 
-    fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         for process in self.namespace.processes() {
             // It may have ended meanwhile.
             kill(process, signal).unwrap_or_default();
@@ -298,7 +301,8 @@ impl Server {
         done.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
-    fn check(&self, case: &Case) -> Verdict {
+    /// The checks that these lines ask for, in which `@` stands for the folder.
+    pub(crate) fn checks(&self, text: &str) -> Vec<Arc<CheckSpec>> {
         let catalogue = catalogue();
         let names = FewNames::default();
         let world = World {
@@ -308,12 +312,17 @@ impl Server {
             host_name: "director",
             expire_quiescent_template: None,
         };
-        let text = case.lines(1, PATIENT).replace('@', &self.folder.display().to_string());
+        let text = text.replace('@', &self.folder.display().to_string());
         let loaded = config::load(File::new("ldirectord.cf", text), &world);
         let Some(desired) = loaded.desired else {
             panic!("{}", config::draw(&loaded.sources, &loaded.diagnostics, false))
         };
-        let [spec] = desired.checks.as_slice() else { panic!("not one check: {desired:?}") };
+        desired.checks
+    }
+
+    fn check(&self, case: &Case) -> Verdict {
+        let checks = self.checks(&case.lines(1, PATIENT));
+        let [spec] = checks.as_slice() else { panic!("not one check: {checks:?}") };
         // On a thread in the namespace, whose sockets are the namespace's.
         self.namespace.enter(|| {
             let runtime =
