@@ -3,6 +3,7 @@
 //! A link connects itself when it is first used, to the server that the check names, with TLS where the protocol
 //! travels over TLS; a protocol that must go elsewhere says so with [`Link::connect_to`], and one that needs a second
 //! connection beside the first gets it from [`Link::beside`].
+//! A link of a check that keeps its connection goes on with what the attempt before has left, when it leads there, too.
 //! Everything that waits ends at the deadline of the attempt, with a failure that says what was waited for.
 //! What has been read and not yet consumed is bounded, so a server cannot fill our memory.
 //!

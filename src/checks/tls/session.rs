@@ -74,3 +74,33 @@ impl Sessions {
         work(&mut self.remembered.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::TlsSettings;
+
+    fn context() -> Arc<Context> {
+        Arc::new(Context::read(&TlsSettings::default()).unwrap())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn sessions_begin_anew_with_another_context_and_now_and_then() {
+        let (sessions, one, other) = (Sessions::default(), context(), context());
+        let goes_on = |context| sessions.connector(context).1;
+        assert!(!goes_on(&one));
+        assert!(!goes_on(&one), "no handshake has succeeded");
+        sessions.begin();
+        assert!(goes_on(&one));
+        assert!(!goes_on(&other), "the files are others");
+        sessions.begin();
+        assert!(goes_on(&other));
+        sessions.forget();
+        assert!(!goes_on(&other));
+        sessions.begin();
+        tokio::time::advance(WHOLE_EVERY - Duration::from_secs(1)).await;
+        assert!(goes_on(&other));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(!goes_on(&other), "it must show its certificate again");
+    }
+}

@@ -133,8 +133,8 @@ async fn switch(question: &Question<'_>, link: &mut Link<'_>) -> Result<String, 
                 format!("{peer} takes nobody without a login: {status_line}"),
             ),
             (401, login) => text::denied(link, login, &status_line),
-            _ => failure(
-                Reason::Protocol,
+            (status, _) => failure(
+                if status == 403 { Reason::Denied } else { Reason::Protocol },
                 format!("{peer} did not switch to WebSocket, but answered {status_line}"),
             ),
         });

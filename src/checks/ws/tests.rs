@@ -149,6 +149,10 @@ async fn what_is_no_switch_is_told() {
             ),
         ),
         (
+            "HTTP/1.1 403 Forbidden\r\n\r\n",
+            format!("denied: {peer} did not switch to WebSocket, but answered 403 Forbidden"),
+        ),
+        (
             "HTTP/1.1 401 Who?\r\n\r\n",
             format!("denied: {peer} takes nobody without a login: 401 Who?"),
         ),
