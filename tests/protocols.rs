@@ -452,8 +452,10 @@ async fn switch(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Accept: {accept}\r\n\r\n"
     );
-    stream.write_all(&[header.as_bytes(), says].concat()).await.unwrap();
-    stream.flush().await.unwrap();
+    let first = [header.as_bytes(), says].concat();
+    if stream.write_all(&first).await.is_err() || stream.flush().await.is_err() {
+        return;
+    }
     let last = last.repeat(10_000);
     while !last.is_empty() && pour(&mut stream, &last, &poured).await {}
 }
@@ -1052,6 +1054,49 @@ async fn sessions_go_on_with_their_own_check_alone() {
             assert_eq!(reused, Some(false), "{version:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_kept_connection_ends_when_the_files_of_tls_change() {
+    let folder = tempfile::tempdir().unwrap();
+    let cafile = folder.path().join("ca.pem");
+    let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+    std::fs::write(&cafile, made.cert.pem()).unwrap();
+    let key = PKey::private_key_from_pem(made.signing_key.serialize_pem().as_bytes()).unwrap();
+    let certificate = X509::from_pem(made.cert.pem().as_bytes()).unwrap();
+    let context = server_context(&(key, certificate), |_| {});
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let target = listener.local_addr().unwrap();
+    let (mut asked, check) = keeping("https", target);
+    (asked.tls.verify, asked.tls.authorities) = (true, Some(cafile.clone()));
+    let check = check(asked);
+    let checker = Checker::new();
+    checker.follow(&[Arc::clone(&check)], 10);
+    let answer = async |stream: &mut SslStream<TcpStream>| {
+        stream.read_buf(&mut Vec::with_capacity(1000)).await.unwrap();
+        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nIt works!";
+        stream.write_all(answer).await.unwrap();
+    };
+    let serve_one = async {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut stream = accept(&context, stream).await.unwrap();
+        answer(&mut stream).await;
+        stream
+    };
+    let (attempted, mut stream) = tokio::join!(checker.run(&check, Stage::Negotiate), serve_one);
+    assert!(attempted.verdict.is_ok());
+    let again = checker.run(&check, Stage::Negotiate);
+    let (attempted, ()) = tokio::join!(again, answer(&mut stream));
+    assert!(attempted.verdict.is_ok());
+    // Nobody vouches for the server any more.
+    let other = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+    std::fs::write(&cafile, other.cert.pem()).unwrap();
+    let refuses = async {
+        let (stream, _) = listener.accept().await.unwrap();
+        assert!(accept(&context, stream).await.is_none());
+    };
+    let (attempted, ()) = tokio::join!(checker.run(&check, Stage::Negotiate), refuses);
+    assert_eq!(attempted.verdict.unwrap_err().reason, Reason::Tls);
 }
 
 #[tokio::test]

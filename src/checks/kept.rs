@@ -21,7 +21,7 @@ use tokio::{
 
 use super::{
     link::{Security, Stream},
-    tls::Sessions,
+    tls::{Basis, Sessions},
 };
 use crate::model::{CheckKind, CheckSpec};
 
@@ -33,6 +33,8 @@ pub(super) struct Connection {
     pub(super) stream: Box<dyn Stream>,
     pub(super) peer: SocketAddr,
     pub(super) security: Security,
+    /// What its TLS was begun with.
+    pub(super) basis: Option<Basis>,
     pub(super) local: Option<SocketAddr>,
     /// When it was opened.
     pub(super) since: Instant,
@@ -168,6 +170,7 @@ mod tests {
             stream: Box::new(ours),
             peer: TARGET.parse().unwrap(),
             security: Security::Plain,
+            basis: None,
             local: None,
             since: Instant::now(),
         };

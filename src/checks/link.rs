@@ -30,7 +30,7 @@ use super::{
     failure,
     kept::Connection,
     recorder::Recorder,
-    tls::{self, Sessions, Tls},
+    tls::{self, Basis, Sessions, Tls},
 };
 use crate::model::{Failure, Phase, Reason, TlsSettings, Verdict};
 
@@ -118,6 +118,8 @@ struct Keeping {
     sessions: Option<(SocketAddr, Arc<Sessions>)>,
     /// Since when there is the connection that is in use.
     since: Option<Instant>,
+    /// What its TLS was begun with.
+    basis: Option<Basis>,
     /// Whether that one was left by an attempt before.
     is_old: bool,
     /// Whether the conversation has ended so that another can follow.
@@ -251,13 +253,22 @@ impl<'a> Link<'a> {
         let before = self.keeping.before.take();
         if let Some(mut before) = before
             && before.is_usable(peer, &self.security)
+            && self.is_current(before.basis.as_ref()).await
         {
             self.progress.recorder.go_on();
             (self.stream, self.local) = (Some(before.stream), before.local);
             (self.keeping.since, self.keeping.is_old) = (Some(before.since), true);
+            self.keeping.basis = before.basis;
             return Ok(());
         }
         self.open().await
+    }
+
+    /// Whether TLS would be spoken with the same files as when it was spoken on this basis.
+    async fn is_current(&mut self, basis: Option<&Basis>) -> bool {
+        let Some(basis) = basis else { return true };
+        let looking = self.tls.is_current(self.settings, basis);
+        within(self.deadline.as_mut(), looking).await.unwrap_or(false)
     }
 
     /// Goes on with what an earlier attempt of the same check has left, and leaves its own.
@@ -268,7 +279,7 @@ impl<'a> Link<'a> {
 
     /// Whether the connection was left by an earlier attempt, and there is time for another one.
     pub(super) fn may_be_stale(&self) -> bool {
-        self.keeping.is_old && self.in_time().is_ok()
+        self.keeping.is_old && Instant::now() < self.deadline.deadline()
     }
 
     /// Says that nothing more will come over the connection until something is asked.
@@ -283,13 +294,15 @@ impl<'a> Link<'a> {
         let is_left = keeping.is_wanted && has_ended && verdict.is_ok();
         let (since, stream) = keeping.since.filter(|_| is_left).zip(self.stream.take())?;
         let (peer, security, local) = (self.peer, self.security.clone(), self.local);
-        Some(Connection { stream, peer, security, local, since })
+        let basis = self.keeping.basis.take();
+        Some(Connection { stream, peer, security, basis, local, since })
     }
 
     /// Drops what there is of a conversation.
     fn forget(&mut self) {
         (self.stream, self.datagrams, self.local) = (None, None, None);
-        (self.keeping.since, self.keeping.is_old, self.keeping.has_ended) = (None, false, false);
+        (self.keeping.since, self.keeping.basis) = (None, None);
+        (self.keeping.is_old, self.keeping.has_ended) = (false, false);
         self.buffer.clear();
         self.start = 0;
     }
@@ -460,6 +473,7 @@ impl<'a> Link<'a> {
             let attempted = within(self.deadline.as_mut(), handshake.attempt(stream)).await;
             self.stream = attempted.ok_or_else(|| self.timeout())??;
             if self.stream.is_some() {
+                self.keeping.basis = Some(handshake.basis());
                 return Ok(());
             }
         }

@@ -88,6 +88,9 @@ impl std::fmt::Debug for Tls {
     }
 }
 
+/// The files that TLS was begun with.
+pub(super) struct Basis(Arc<Context>);
+
 /// A handshake that came to nothing.
 struct Fault {
     failure: Failure,
@@ -134,6 +137,11 @@ impl Tls {
             refusal,
         })
     }
+
+    /// Whether a handshake would be done on the same basis now.
+    pub(super) async fn is_current(&self, settings: &TlsSettings, basis: &Basis) -> bool {
+        self.contexts.get(settings).await.is_ok_and(|context| Arc::ptr_eq(&context, &basis.0))
+    }
 }
 
 /// A handshake to be, over connections that others make.
@@ -162,6 +170,11 @@ impl Handshake<'_> {
     /// Goes on with one of these sessions, if there is one, and adds to them.
     pub(super) fn resume(&mut self, sessions: Option<Arc<Sessions>>) {
         self.sessions = sessions;
+    }
+
+    /// What it is done with.
+    pub(super) fn basis(&self) -> Basis {
+        Basis(Arc::clone(&self.context))
     }
 
     /// Does it over this connection. `None` says that it is to be done once more, over a new connection: the server
