@@ -15,6 +15,7 @@ mod lateness;
 mod load;
 mod memory;
 mod process;
+mod protocols;
 mod server;
 
 use std::env;
@@ -33,13 +34,14 @@ fn main() -> ExitCode {
         ["keepalived", program] => costs::against_keepalived(&PathBuf::from(program)),
         ["install", program] => install::measure(&PathBuf::from(program)),
         ["memory", program] => memory::measure(&PathBuf::from(program)),
+        ["protocols", program] => protocols::measure(&PathBuf::from(program)),
         ["lateness", program] => lateness::measure(&PathBuf::from(program)),
         ["language", _] => language::measure(),
         // A process of its own, so that its memory is that of one reading.
         ["read", count] => language::read_once(count),
         // A process of its own, so that its processor time can be told from the server's.
         ["least-client", count] => client::check_for_ever(count),
-        _ => Err("usage: ldirectord-bench costs|keepalived|install|language|memory|lateness LDIRECTORD (benches/run starts it)".into()),
+        _ => Err("usage: ldirectord-bench costs|keepalived|install|language|memory|lateness|protocols LDIRECTORD (benches/run starts it)".into()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
