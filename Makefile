@@ -31,7 +31,7 @@ lab-shell:
 demo:
 	demo/run
 
-## make bench      ldirectord measured against others, in two minutes
+## make bench      ldirectord measured against others, in about five minutes
 bench:
 	benches/run
 

@@ -214,6 +214,36 @@ fn a_reload_takes_a_changed_file_over() {
 }
 
 #[test]
+fn a_connection_is_kept_until_a_reload_says_otherwise() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let service = |keeps: &str| {
+        format!(
+            "checkinterval=1\nvirtual=192.0.2.1:80\n\treal={address} masq\n\tservice=http\n\thttpkeepalive={keeps}\n\tprotocol=tcp\n"
+        )
+    };
+    let site = Site::with(&service("yes"));
+    site.start();
+    let (mut kept, _) = listener.accept().unwrap();
+    kept.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    // Whether a request came; else the connection is at its end.
+    let mut answer = || {
+        let (mut heard, mut byte) = (Vec::new(), [0]);
+        while !heard.ends_with(b"\r\n\r\n") {
+            if kept.read(&mut byte).unwrap() == 0 {
+                return false;
+            }
+            heard.extend(byte);
+        }
+        kept.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").is_ok()
+    };
+    assert!(answer() && answer() && answer());
+    site.configure(&service("no"));
+    assert_eq!(site.ldirectord("reload").code, 0);
+    while answer() {}
+}
+
+#[test]
 fn a_broken_file_changes_nothing_for_a_daemon_that_runs() {
     let server = Server::up();
     let site = Site::with(&service(&[&server]));

@@ -26,7 +26,8 @@ use openssl::{
     hash::MessageDigest,
     pkey::{PKey, Private},
     rsa::Rsa,
-    ssl::{NameType, Ssl, SslContext, SslContextBuilder, SslMethod, SslVersion},
+    sha::sha1,
+    ssl::{AlpnError, NameType, Ssl, SslContext, SslContextBuilder, SslMethod, SslVersion},
     x509::{X509, X509NameBuilder},
 };
 use socket2::SockRef;
@@ -310,6 +311,15 @@ fn bad_speakers(protocol: &str) -> Vec<(&'static str, Behaviour, Reason)> {
             |stream, poured| Box::pin(act(stream, poured, &[$($says),*], $last))
         };
     }
+    /// `switch` with these.
+    macro_rules! switches {
+        ($says:literal) => {
+            switches!($says, b"")
+        };
+        ($says:literal, $last:literal) => {
+            |stream, poured| Box::pin(switch(stream, poured, $says, $last))
+        };
+    }
     match protocol {
         "amqp" => vec![
             ("a frame that lies", acts!(; "\x01\0\0\x7f\x7f\x7f\x7f"), Reason::Protocol),
@@ -354,6 +364,40 @@ fn bad_speakers(protocol: &str) -> Vec<(&'static str, Behaviour, Reason)> {
             ),
             ("greets and goes", acts!("220 hello\r\n"; ""), Reason::Reset),
         ],
+        "grpc" | "grpcs" => vec![
+            ("greets and goes", acts!("\0\0\0\x04\0\0\0\0\0"; ""), Reason::Reset),
+            ("settings without end", acts!(; "\0\0\0\x04\0\0\0\0\0"), Reason::Protocol),
+            (
+                "pings without end",
+                acts!("\0\0\0\x04\0\0\0\0\0"; "\0\0\x08\x06\0\0\0\0\0hellohel"),
+                Reason::Protocol,
+            ),
+            (
+                "what nobody knows without end",
+                acts!("\0\0\0\x04\0\0\0\0\0"; "\0\0\0\x7e\0\0\0\0\0"),
+                Reason::Protocol,
+            ),
+            (
+                "a header without end",
+                acts!("\0\0\0\x04\0\0\0\0\0\0\0\0\x01\0\0\0\0\x01"; "\0\0\x08\x09\0\0\0\0\x01\0\x01x\x04yyyy"),
+                Reason::Protocol,
+            ),
+            (
+                "a length that lies",
+                acts!("\0\0\0\x04\0\0\0\0\0"; "\x7f\x7f\x7f\0\0\0\0\0\x01"),
+                Reason::Protocol,
+            ),
+            (
+                "refuses the call",
+                acts!("\0\0\0\x04\0\0\0\0\0"; "\0\0\x04\x03\0\0\0\0\x01\0\0\0\x07"),
+                Reason::Protocol,
+            ),
+            (
+                "goes away",
+                acts!("\0\0\0\x04\0\0\0\0\0"; "\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\x0b"),
+                Reason::Protocol,
+            ),
+        ],
         "imap" | "imaps" => vec![
             ("endless news", acts!("* OK hello\r\n"; "* OK hello\r\n"), Reason::Protocol),
             ("always wants more", acts!("* OK hello\r\n"; "+ go on\r\n"), Reason::Denied),
@@ -388,8 +432,57 @@ fn bad_speakers(protocol: &str) -> Vec<(&'static str, Behaviour, Reason)> {
             ("almost says it without end", acts!(; "never never"), Reason::Mismatch),
             ("almost says it and goes", acts!("never"; ""), Reason::Mismatch),
         ],
+        "ws" | "wss" => vec![
+            (
+                "switches for anybody",
+                acts!(; "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"),
+                Reason::Protocol,
+            ),
+            ("switches and goes", switches!(b""), Reason::Reset),
+            (
+                "a length that lies",
+                switches!(b"\x82\x7f\x7f\xff\xff\xff\xff\xff\xff\xff", b"x"),
+                Reason::Mismatch,
+            ),
+            ("messages without end", switches!(b"", b"\x81\x05hello"), Reason::Mismatch),
+            ("a message without end", switches!(b"\x01\x00", b"\x00\x05hello"), Reason::Mismatch),
+            ("empty frames without end", switches!(b"\x01\x00", b"\x00\x00"), Reason::Mismatch),
+            ("pings without end", switches!(b"", b"\x89\x05hello"), Reason::Mismatch),
+            ("closes in a frame", switches!(b"\x81\x7dhel"), Reason::Reset),
+            ("masks", switches!(b"", b"\x81\x84maskhell"), Reason::Protocol),
+            ("frames of no kind", switches!(b"", b"\x8f\x00"), Reason::Protocol),
+        ],
         _ => Vec::new(),
     }
+}
+
+/// Switches to WebSocket as it should, says this, then the last again and again, or closes if that is nothing.
+async fn switch(
+    mut stream: Box<dyn Conversation>,
+    poured: Arc<AtomicU64>,
+    says: &'static [u8],
+    last: &'static [u8],
+) {
+    let mut heard = Vec::new();
+    while !heard.ends_with(b"\r\n\r\n") {
+        if stream.read_buf(&mut heard).await.unwrap_or(0) == 0 {
+            return;
+        }
+    }
+    let heard = String::from_utf8(heard).unwrap();
+    let key = heard.split("Sec-WebSocket-Key: ").nth(1).unwrap().lines().next().unwrap();
+    let digest = sha1(format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11").as_bytes());
+    let accept = openssl::base64::encode_block(&digest);
+    let header = format!(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Accept: {accept}\r\n\r\n"
+    );
+    let first = [header.as_bytes(), says].concat();
+    if stream.write_all(&first).await.is_err() || stream.flush().await.is_err() {
+        return;
+    }
+    let last = last.repeat(10_000);
+    while !last.is_empty() && pour(&mut stream, &last, &poured).await {}
 }
 
 /// How a peer takes a connection before it behaves badly.
@@ -977,6 +1070,243 @@ async fn the_name_in_tls_is_the_virtual_host_if_that_is_a_name() {
         assert!(https(&checker, target, virtualhost).await.is_ok(), "{virtualhost:?}");
         assert_eq!(told.recv().await, Some(Some(expected.map(str::to_owned))), "{virtualhost:?}");
     }
+}
+
+#[tokio::test]
+async fn grpcs_offers_h2_whichever_library_speaks() {
+    let context = server_context(&certificate(2048, MessageDigest::sha256()), |builder| {
+        builder.set_alpn_select_callback(|_, offered| {
+            openssl::ssl::select_next_proto(b"\x02h2", offered).ok_or(AlpnError::ALERT_FATAL)
+        });
+    });
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let target = listener.local_addr().unwrap();
+    let serve_one = async || {
+        let (stream, _) = listener.accept().await.unwrap();
+        let stream = accept(&context, stream).await.unwrap();
+        let chosen = stream.ssl().selected_alpn_protocol().map(<[u8]>::to_vec);
+        let mut server = h2::server::handshake(stream).await.unwrap();
+        let (_, mut respond) = server.accept().await.unwrap().unwrap();
+        let mut answer = http::Response::new(());
+        answer.headers_mut().insert("content-type", "application/grpc".parse().unwrap());
+        let mut sending = respond.send_response(answer, false).unwrap();
+        sending.send_data(bytes::Bytes::from_static(b"\0\0\0\0\x02\x08\x01"), false).unwrap();
+        let status = ("grpc-status".parse().unwrap(), "0".parse().unwrap());
+        sending.send_trailers([status].into_iter().collect()).unwrap();
+        while server.accept().await.is_some() {}
+        chosen
+    };
+    let checker = Checker::new();
+    for engine in [TlsEngine::Rustls, TlsEngine::Openssl] {
+        let mut asked = negotiate("grpcs", target, None);
+        asked.tls.engine = engine;
+        let check = spec(target, CheckKind::Negotiate(asked), LONG);
+        let (attempted, chosen) = tokio::join!(checker.run(&check, Stage::Negotiate), serve_one());
+        assert_eq!(attempted.verdict.unwrap().detail, "SERVING", "{engine:?}");
+        assert_eq!(chosen.as_deref(), Some(&b"h2"[..]), "{engine:?}");
+    }
+}
+
+/// A check of https or http that keeps its connection.
+fn keeping(
+    protocol: &'static str,
+    target: SocketAddr,
+) -> (Negotiate, impl Fn(Negotiate) -> Arc<CheckSpec>) {
+    let mut asked = negotiate(protocol, target, Some("^It works!$"));
+    asked.http.keep_alive = true;
+    (asked, move |asked| Arc::new(spec(target, CheckKind::Negotiate(asked), LONG)))
+}
+
+#[tokio::test]
+async fn a_connection_is_kept_until_its_check_is_gone() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let target = listener.local_addr().unwrap();
+    let (asked, check) = keeping("http", target);
+    let check = check(asked);
+    let checker = Checker::new();
+    checker.follow(&[Arc::clone(&check)], 10);
+    let answer = async |stream: &mut TcpStream| {
+        let mut heard = Vec::new();
+        while !heard.ends_with(b"\r\n\r\n") {
+            assert!(stream.read_buf(&mut heard).await.unwrap() > 0);
+        }
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nIt works!").await.unwrap();
+    };
+    let serve_one = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        answer(&mut stream).await;
+        stream
+    };
+    let (attempted, mut stream) = tokio::join!(checker.run(&check, Stage::Negotiate), serve_one);
+    assert!(attempted.verdict.is_ok());
+    for _ in 0..3 {
+        let again = checker.run(&check, Stage::Negotiate);
+        let (attempted, ()) = tokio::join!(again, answer(&mut stream));
+        assert!(attempted.verdict.is_ok());
+        let mut phases = attempted.trace.times.iter().map(|(phase, _)| phase);
+        assert!(phases.all(|phase| phase >= Phase::Send), "{}", attempted.trace);
+    }
+    checker.follow(&[], 10);
+    assert_eq!(stream.read(&mut [0]).await.unwrap(), 0, "it is closed");
+}
+
+#[tokio::test]
+async fn sessions_go_on_with_their_own_check_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let cafile = folder.path().join("ca.pem");
+    let trust = || {
+        let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+        std::fs::write(&cafile, made.cert.pem()).unwrap();
+        let key = PKey::private_key_from_pem(made.signing_key.serialize_pem().as_bytes()).unwrap();
+        (key, X509::from_pem(made.cert.pem().as_bytes()).unwrap())
+    };
+    for (version, verify) in [
+        (SslVersion::TLS1_2, false),
+        (SslVersion::TLS1_2, true),
+        (SslVersion::TLS1_3, false),
+        (SslVersion::TLS1_3, true),
+    ] {
+        let context = server_context(&trust(), |builder| {
+            builder.set_min_proto_version(Some(version)).unwrap();
+            builder.set_max_proto_version(Some(version)).unwrap();
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let target = listener.local_addr().unwrap();
+        // Whether a session went on; nothing if there was no TLS.
+        let serve_one = async || {
+            let (stream, _) = listener.accept().await.unwrap();
+            let mut stream = accept(&context, stream).await?;
+            let mut heard = Vec::new();
+            while !heard.ends_with(b"\r\n\r\n") {
+                if stream.read_buf(&mut heard).await.unwrap_or(0) == 0 {
+                    return None;
+                }
+            }
+            stream.write_all(b"HTTP/1.0 200 OK\r\n\r\nIt works!").await.unwrap();
+            Some(stream.ssl().session_reused())
+        };
+        let (mut asked, check) = keeping("https", target);
+        (asked.tls.verify, asked.tls.authorities) = (verify, Some(cafile.clone()));
+        let mut other = asked.clone();
+        other.request.extend(b"other");
+        let openssl = TlsSettings { engine: TlsEngine::Openssl, ..asked.tls.clone() };
+        let openssl = Negotiate { tls: openssl, ..asked.clone() };
+        let (one, other, openssl) = (check(asked), check(other), check(openssl));
+        let checker = Checker::new();
+        checker.follow(&[Arc::clone(&one), Arc::clone(&other), Arc::clone(&openssl)], 10);
+        for (check, goes_on) in [
+            (&one, false),
+            (&one, true),
+            (&other, false),
+            (&one, true),
+            (&other, true),
+            (&openssl, false),
+            (&openssl, false),
+        ] {
+            let (attempted, reused) =
+                tokio::join!(checker.run(check, Stage::Negotiate), serve_one());
+            assert_eq!(
+                attempted.verdict.map(|pass| pass.detail),
+                Ok("200 OK".to_owned()),
+                "{version:?}"
+            );
+            assert_eq!(reused, Some(goes_on), "{version:?} {verify}");
+        }
+        if verify {
+            // Nobody vouches for the server any more; that a session would go on does not help it.
+            trust();
+            let (attempted, reused) =
+                tokio::join!(checker.run(&one, Stage::Negotiate), serve_one());
+            assert_eq!(attempted.verdict.unwrap_err().reason, Reason::Tls, "{version:?}");
+            assert_eq!(reused, None, "{version:?}");
+        }
+        // What is no longer asked for is forgotten.
+        checker.follow(&[], 10);
+        checker.follow(&[Arc::clone(&other)], 10);
+        if !verify {
+            let (_, reused) = tokio::join!(checker.run(&other, Stage::Negotiate), serve_one());
+            assert_eq!(reused, Some(false), "{version:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_kept_connection_ends_when_the_files_of_tls_change() {
+    let folder = tempfile::tempdir().unwrap();
+    let cafile = folder.path().join("ca.pem");
+    let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+    std::fs::write(&cafile, made.cert.pem()).unwrap();
+    let key = PKey::private_key_from_pem(made.signing_key.serialize_pem().as_bytes()).unwrap();
+    let certificate = X509::from_pem(made.cert.pem().as_bytes()).unwrap();
+    let context = server_context(&(key, certificate), |_| {});
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let target = listener.local_addr().unwrap();
+    let (mut asked, check) = keeping("https", target);
+    (asked.tls.verify, asked.tls.authorities) = (true, Some(cafile.clone()));
+    let check = check(asked);
+    let checker = Checker::new();
+    checker.follow(&[Arc::clone(&check)], 10);
+    let answer = async |stream: &mut SslStream<TcpStream>| {
+        stream.read_buf(&mut Vec::with_capacity(1000)).await.unwrap();
+        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nIt works!";
+        stream.write_all(answer).await.unwrap();
+    };
+    let serve_one = async {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut stream = accept(&context, stream).await.unwrap();
+        answer(&mut stream).await;
+        stream
+    };
+    let (attempted, mut stream) = tokio::join!(checker.run(&check, Stage::Negotiate), serve_one);
+    assert!(attempted.verdict.is_ok());
+    let again = checker.run(&check, Stage::Negotiate);
+    let (attempted, ()) = tokio::join!(again, answer(&mut stream));
+    assert!(attempted.verdict.is_ok());
+    // Nobody vouches for the server any more.
+    let other = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+    std::fs::write(&cafile, other.cert.pem()).unwrap();
+    let refuses = async {
+        let (stream, _) = listener.accept().await.unwrap();
+        assert!(accept(&context, stream).await.is_none());
+    };
+    let (attempted, ()) = tokio::join!(checker.run(&check, Stage::Negotiate), refuses);
+    assert_eq!(attempted.verdict.unwrap_err().reason, Reason::Tls);
+}
+
+#[tokio::test]
+async fn a_session_that_a_server_does_not_like_is_no_fault_of_it() {
+    let context = server_context(&certificate(2048, MessageDigest::sha256()), |_| {});
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let target = listener.local_addr().unwrap();
+    let (asked, check) = keeping("https", target);
+    let check = check(asked);
+    let checker = Checker::new();
+    checker.follow(&[Arc::clone(&check)], 10);
+    let serve_one = async || {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut stream = accept(&context, stream).await.unwrap();
+        stream.read_buf(&mut Vec::with_capacity(1000)).await.unwrap();
+        stream.write_all(b"HTTP/1.0 200 OK\r\n\r\nIt works!").await.unwrap();
+        stream.ssl().session_reused()
+    };
+    let (attempted, _) = tokio::join!(checker.run(&check, Stage::Negotiate), serve_one());
+    assert!(attempted.verdict.is_ok());
+    let breaks_once = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.read_buf(&mut Vec::with_capacity(4000)).await.unwrap();
+        drop(stream);
+        serve_one().await
+    };
+    let (attempted, reused) = tokio::join!(checker.run(&check, Stage::Negotiate), breaks_once);
+    assert_eq!((attempted.verdict.is_ok(), reused), (true, false));
+    // Without a session it is a fault, and of a server that is down nobody asks twice.
+    let dies = async {
+        for _ in 0..3 {
+            drop(listener.accept().await.unwrap());
+        }
+    };
+    let (attempted, ()) = tokio::join!(checker.run(&check, Stage::Negotiate), dies);
+    assert_eq!(attempted.verdict.unwrap_err().reason, Reason::Reset);
 }
 
 #[tokio::test]

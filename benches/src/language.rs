@@ -23,7 +23,7 @@ const EACH: u32 = 16;
 const ROUNDS: usize = 7;
 
 /// Addresses only, and no files.
-struct Nothing;
+pub(crate) struct Nothing;
 
 impl Names for Nothing {
     fn hosts(&self, name: &str, _: Family) -> Result<Vec<IpAddr>, NameError> {

@@ -19,6 +19,7 @@ mod lateness;
 mod load;
 mod memory;
 mod process;
+mod protocols;
 mod server;
 #[path = "../../tests/support/world.rs"]
 #[allow(dead_code, clippy::unwrap_used, clippy::match_bool, reason = "tests use more of it")]
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         ["keepalived", program] => costs::against_keepalived(&PathBuf::from(program)),
         ["install", program] => install::measure(&PathBuf::from(program)),
         ["memory", program] => memory::measure(&PathBuf::from(program)),
+        ["protocols", program] => protocols::measure(&PathBuf::from(program)),
         ["lateness", program] => lateness::measure(&PathBuf::from(program)),
         ["hostile", _] => hostile::measure(),
         ["language", _] => language::measure(),
@@ -47,7 +49,7 @@ fn main() -> ExitCode {
         ["read", count] => language::read_once(count),
         // A process of its own, so that its processor time can be told from the server's.
         ["least-client", count] => client::check_for_ever(count),
-        _ => Err("usage: ldirectord-bench costs|hostile|keepalived|install|language|memory|lateness LDIRECTORD (benches/run starts it)".into()),
+        _ => Err("usage: ldirectord-bench costs|hostile|keepalived|install|language|memory|lateness|protocols LDIRECTORD (benches/run starts it)".into()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

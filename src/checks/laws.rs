@@ -288,7 +288,8 @@ fn converse(
             for part in parts {
                 streams.push(Peer::new(part, pieces, end, &read));
             }
-            let (attempted, _visited, took) = converse_over(&Tls::default(), check, streams).await;
+            let (attempted, _visited, took, _left) =
+                converse_over(&Tls::default(), None, check, streams).await;
             assert!(took <= check.timeout, "it took {took:?}");
             (attempted, took)
         })

@@ -4,6 +4,7 @@
 //! travels over TLS; a protocol that must go elsewhere says so with [`Link::connect_to`], and one that needs a second
 //! connection beside the first gets it from [`Link::beside`]; one that begins in the clear and goes on with TLS says how
 //! with [`Link::start_tls`].
+//! A link of a check that keeps its connection goes on with what the attempt before has left, when it leads there, too.
 //! Everything that waits ends at the deadline of the attempt, with a failure that says what was waited for.
 //! What has been read and not yet consumed is bounded, so a server cannot fill our memory.
 //!
@@ -13,10 +14,12 @@ use std::{
     io,
     net::{IpAddr, SocketAddr},
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
+use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
     time::{Instant, Sleep, sleep_until, timeout_at},
@@ -27,10 +30,11 @@ use super::{
     connect,
     datagram::Datagrams,
     failure,
+    kept::Connection,
     recorder::Recorder,
-    tls::{self, Tls},
+    tls::{self, Basis, Sessions, Tls},
 };
-use crate::model::{Failure, Negotiate, Phase, Reason, TlsSettings};
+use crate::model::{Failure, Negotiate, Phase, Reason, TlsSettings, Verdict};
 
 /// How much is asked of the kernel in one read, in bytes.
 const READ: usize = 8 * 1024;
@@ -111,6 +115,25 @@ pub(super) type Agree = for<'a, 'b> fn(&'a Negotiate, &'a mut Link<'b>) -> Agree
 /// That, under way.
 type Agreeing<'a> = Pin<Box<dyn Future<Output = Result<(), Failure>> + Send + 'a>>;
 
+/// What a link has of an earlier attempt of its check, and leaves for the next.
+#[derive(Default)]
+struct Keeping {
+    /// Whether anything is left.
+    is_wanted: bool,
+    /// What was left by the attempt before, until the link first connects.
+    before: Option<Connection>,
+    /// The TLS sessions with the server that the check names.
+    sessions: Option<(SocketAddr, Arc<Sessions>)>,
+    /// Since when there is the connection that is in use.
+    since: Option<Instant>,
+    /// What its TLS was begun with.
+    basis: Option<Basis>,
+    /// Whether that one was left by an attempt before.
+    is_old: bool,
+    /// Whether the conversation has ended so that another can follow.
+    has_ended: bool,
+}
+
 /// A conversation with a server.
 pub(super) struct Link<'a> {
     tls: &'a Tls,
@@ -126,6 +149,9 @@ pub(super) struct Link<'a> {
     datagrams: Option<Datagrams>,
     /// Our address of the connection, where there is one.
     local: Option<SocketAddr>,
+    /// The protocol that is offered in TLS (ALPN), if one is.
+    alpn: Option<&'static [u8]>,
+    keeping: Keeping,
     progress: Progress<'a>,
     buffer: Vec<u8>,
     /// Where in the buffer the first byte is that was not consumed.
@@ -156,6 +182,8 @@ impl<'a> Link<'a> {
             stream: None,
             datagrams: None,
             local: None,
+            alpn: None,
+            keeping: Keeping::default(),
             progress: Progress { wait: Wait::Connect, recorder },
             buffer: Vec::new(),
             start: 0,
@@ -249,14 +277,66 @@ impl<'a> Link<'a> {
     ) -> Result<(), Failure> {
         (self.peer, self.security) = (peer, security);
         self.forget();
+        let before = self.keeping.before.take();
+        if let Some(mut before) = before
+            && before.is_usable(peer, &self.security)
+            && self.is_current(before.basis.as_ref()).await
+        {
+            self.progress.recorder.go_on();
+            (self.stream, self.local) = (Some(before.stream), before.local);
+            (self.keeping.since, self.keeping.is_old) = (Some(before.since), true);
+            self.keeping.basis = before.basis;
+            return Ok(());
+        }
         self.open().await
+    }
+
+    /// Whether TLS would be spoken with the same files as when it was spoken on this basis.
+    async fn is_current(&mut self, basis: Option<&Basis>) -> bool {
+        let Some(basis) = basis else { return true };
+        let looking = self.tls.is_current(self.settings, basis);
+        within(self.deadline.as_mut(), looking).await.unwrap_or(false)
+    }
+
+    /// Goes on with what an earlier attempt of the same check has left, and leaves its own.
+    pub(super) fn keep(&mut self, before: Option<Connection>, sessions: Arc<Sessions>) {
+        let sessions = Some((self.peer, sessions));
+        self.keeping = Keeping { is_wanted: true, before, sessions, ..Keeping::default() };
+    }
+
+    /// Whether the connection was left by an earlier attempt, and there is time for another one.
+    pub(super) fn may_be_stale(&self) -> bool {
+        self.keeping.is_old && Instant::now() < self.deadline.deadline()
+    }
+
+    /// Says that nothing more will come over the connection until something is asked.
+    pub(super) fn has_ended(&mut self) {
+        self.keeping.has_ended = true;
+    }
+
+    /// The connection for the next attempt, if this one, which has ended so, leaves it.
+    pub(super) fn left(&mut self, verdict: &Verdict) -> Option<Connection> {
+        let keeping = &self.keeping;
+        let has_ended = keeping.has_ended && self.buffered().is_empty();
+        let is_left = keeping.is_wanted && has_ended && verdict.is_ok();
+        let (since, stream) = keeping.since.filter(|_| is_left).zip(self.stream.take())?;
+        let (peer, security, local) = (self.peer, self.security.clone(), self.local);
+        let basis = self.keeping.basis.take();
+        Some(Connection { stream, peer, security, basis, local, since })
     }
 
     /// Drops what there is of a conversation.
     fn forget(&mut self) {
         (self.stream, self.datagrams, self.local) = (None, None, None);
+        (self.keeping.since, self.keeping.basis) = (None, None);
+        (self.keeping.is_old, self.keeping.has_ended) = (false, false);
         self.buffer.clear();
         self.start = 0;
+    }
+
+    /// Offers this protocol in TLS (ALPN, RFC 7301) from now on.
+    pub(super) fn offer(&mut self, protocol: &'static [u8]) {
+        self.alpn = Some(protocol);
     }
 
     /// The deadline, for a second conversation.
@@ -381,7 +461,7 @@ impl<'a> Link<'a> {
     async fn open(&mut self) -> Result<(), Failure> {
         match self.security.clone() {
             Security::Plain => self.open_in_clear().await,
-            #[cfg(test)]
+            #[cfg(any(test, fuzzing))]
             Security::Tls(_) if self.script.is_next() => self.open_in_clear().await,
             Security::Tls(name) => self.open_with_tls(name.as_deref(), None).await,
         }
@@ -389,6 +469,7 @@ impl<'a> Link<'a> {
 
     async fn open_in_clear(&mut self) -> Result<(), Failure> {
         self.progress.begin(Wait::Connect);
+        self.keeping.since = Some(Instant::now());
         #[cfg(any(test, fuzzing))]
         if let Some(stream) = self.script.next(self.peer, &self.security) {
             (self.stream, self.local) = (Some(stream), Some(super::script::LOCAL));
@@ -397,6 +478,11 @@ impl<'a> Link<'a> {
         let opened = within(self.deadline.as_mut(), connect::open(self.peer)).await;
         let tcp = opened.ok_or_else(|| self.timeout())??;
         self.local = tcp.local_addr().ok();
+        if self.keeping.is_wanted {
+            // A server that does not even take what we send, when the connection is used again, has forgotten it; so
+            // half of the time is left to ask anew. Where this cannot be set, only that is lost.
+            let _unset = SockRef::from(&tcp).set_tcp_user_timeout(Some(self.allowed / 2));
+        }
         self.stream = Some(Box::new(tcp));
         Ok(())
     }
@@ -447,6 +533,9 @@ impl<'a> Link<'a> {
         let preparing = tls.prepare(self.peer, name, settings);
         let prepared = within(self.deadline.as_mut(), preparing).await;
         let mut handshake = prepared.ok_or_else(|| self.timeout())??;
+        handshake.offer(self.alpn);
+        let sessions = self.keeping.sessions.as_ref().filter(|(server, _)| *server == self.peer);
+        handshake.resume(sessions.map(|(_, sessions)| Arc::clone(sessions)));
         loop {
             self.forget();
             let connected = self.open_for_tls(agreement).await;
@@ -462,6 +551,7 @@ impl<'a> Link<'a> {
             }
             self.stream = attempted.ok_or_else(|| self.timeout())??;
             if self.stream.is_some() {
+                self.keeping.basis = Some(handshake.basis());
                 return Ok(());
             }
         }

@@ -15,6 +15,7 @@ mod connect;
 mod datagram;
 mod external;
 mod external_perl;
+mod kept;
 #[cfg(any(test, fuzzing))]
 pub mod laws;
 mod link;
@@ -46,7 +47,8 @@ macro_rules! protocols {
 }
 
 protocols! {
-    amqp dns ftp http imap ldap memcached mqtt mysql nntp none oracle pgsql pop radius redis simpletcp sip smtp steps
+    amqp dns ftp grpc http imap ldap memcached mqtt mysql nntp none oracle pgsql pop radius redis simpletcp sip smtp
+    steps ws
 }
 
 /// A protocol that we speak.

@@ -81,6 +81,11 @@ impl Recorder {
         });
     }
 
+    /// The attempt goes on where another has ended: with sending, and nothing before that took any time.
+    pub(super) fn go_on(&self) {
+        self.with(|notes| (notes.phase, notes.since) = (Phase::Send, Instant::now()));
+    }
+
     /// The server sent this.
     pub(super) fn received(&self, bytes: &[u8]) {
         self.with(|notes| {
@@ -266,7 +271,7 @@ mod tests {
         }
         negotiate.http.body = Secret("{\"key\":1}".to_owned());
         let said = b"1 text/html abcdef Bearer t0ken1, t0ken1 {\"key\":1} {";
-        let starred = Recorder::new(&negotiate).starred(said);
+        let starred = Recorder::new(Some(&negotiate)).starred(said);
         assert_eq!(String::from_utf8_lossy(&starred), "1 text/html *** ***, *** *** {");
     }
 

@@ -9,6 +9,7 @@ use super::{
     external::Programs,
     external_perl::Perls,
     failure,
+    kept::Kept,
     link::{Link, Security},
     ping::Pinger,
     protocol,
@@ -36,6 +37,7 @@ pub struct Checker {
 #[derive(Debug, Default)]
 struct Shared {
     tls: Tls,
+    kept: Kept,
     pinger: Pinger,
     programs: Programs,
     perls: Perls,
@@ -45,6 +47,12 @@ impl Checker {
     /// Makes ready to check. Opens nothing yet.
     pub fn new() -> Checker {
         Checker::default()
+    }
+
+    /// These are the checks of the configuration from now on. Connections of theirs may be kept between attempts, as
+    /// many as this; those of others are closed. Until this is said none is kept.
+    pub fn follow(&self, checks: &[Arc<CheckSpec>], connections: usize) {
+        self.shared.kept.follow(checks, connections);
     }
 
     /// Runs one attempt, in a tokio runtime. Dropping the future cancels it.
@@ -123,12 +131,19 @@ impl Checker {
             security,
             recorder,
         );
+        if let Some((connection, sessions)) = self.shared.kept.take(check) {
+            link.keep(connection, sessions);
+        }
         let question = Question { check, negotiate };
         let talking = (protocol.talk)(&question, &mut link);
-        match tokio::time::timeout_at(end + SLACK, talking).await {
+        let verdict = match tokio::time::timeout_at(end + SLACK, talking).await {
             Ok(verdict) => verdict,
             Err(_elapsed) => Err(link.timeout()),
+        };
+        if let Some(connection) = link.left(&verdict) {
+            self.shared.kept.put(check, connection);
         }
+        verdict
     }
 }
 

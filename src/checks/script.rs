@@ -20,6 +20,7 @@ use tokio::{
 use super::{
     Question, agent,
     datagram::Datagrams,
+    kept::Connection,
     link::{Link, Security, Stream},
     protocol,
     recorder::Recorder,
@@ -82,13 +83,13 @@ pub(super) struct Streams {
 }
 
 impl Streams {
-    /// Whether the next connection leads to a script.
-    pub(super) fn is_next(&self) -> bool {
-        !self.streams.is_empty()
-    }
-
     pub(super) fn push(&mut self, stream: impl Stream + 'static) {
         self.streams.push_back(Box::new(stream));
+    }
+
+    /// Whether the next connection leads to a script.
+    pub(super) fn is_next(&self) -> bool {
+        self.is_sealed || !self.streams.is_empty()
     }
 
     pub(super) fn next(
@@ -231,6 +232,26 @@ pub(super) async fn converse_with(
     datagrams: Vec<Turn>,
     servers: Vec<Vec<Turn>>,
 ) -> Outcome {
+    converse_in(tls, None, check, datagrams, servers).await.0
+}
+
+/// The same behind an attempt that may have left its connection; and what is left, if that was asked for.
+pub(super) async fn converse_after(
+    before: Option<Option<Connection>>,
+    check: &CheckSpec,
+    datagrams: Vec<Turn>,
+    servers: Vec<Vec<Turn>>,
+) -> (Outcome, Option<Connection>) {
+    converse_in(&Tls::default(), before, check, datagrams, servers).await
+}
+
+async fn converse_in(
+    tls: &Tls,
+    before: Option<Option<Connection>>,
+    check: &CheckSpec,
+    datagrams: Vec<Turn>,
+    servers: Vec<Vec<Turn>>,
+) -> (Outcome, Option<Connection>) {
     let mut streams = Streams::default();
     let mut ears = Vec::new();
     for turns in servers {
@@ -244,10 +265,10 @@ pub(super) async fn converse_with(
     if !datagrams.is_empty() {
         streams.datagrams.push_back(mailbox_heard(datagrams, Arc::clone(&heard_datagrams)));
     }
-    let (Attempted { verdict, trace, .. }, visited, took) =
-        converse_over(tls, check, streams).await;
+    let (Attempted { verdict, trace, .. }, visited, took, left) =
+        converse_over(tls, before, check, streams).await;
     let bytes: Vec<_> = ears.iter().map(|heard| heard.lock().unwrap().clone()).collect();
-    Outcome {
+    let outcome = Outcome {
         trace,
         verdict,
         heard: bytes.iter().map(|heard| String::from_utf8_lossy(heard).into_owned()).collect(),
@@ -255,15 +276,17 @@ pub(super) async fn converse_with(
         datagrams: heard_datagrams.lock().unwrap().clone(),
         visited,
         took,
-    }
+    };
+    (outcome, left)
 }
 
-/// Runs the dialogue of a check over these; says, too, where they led and how long it took.
+/// Runs the dialogue of a check over these; says, too, where they led, how long it took and what connection is left.
 pub(super) async fn converse_over(
     tls: &Tls,
+    before: Option<Option<Connection>>,
     check: &CheckSpec,
     streams: Streams,
-) -> (Attempted, Vec<(SocketAddr, Security)>, Duration) {
+) -> (Attempted, Vec<(SocketAddr, Security)>, Duration, Option<Connection>) {
     let unused = unconfigured("none");
     let negotiate = match &check.kind {
         CheckKind::Negotiate(negotiate) => negotiate,
@@ -277,6 +300,9 @@ pub(super) async fn converse_over(
     let mut link =
         Link::new(tls, settings, deadline, check.timeout, check.target, security, &recorder);
     link.script = streams;
+    if let Some(before) = before {
+        link.keep(before, Arc::default());
+    }
     let verdict = match &check.kind {
         CheckKind::Agent { send } => {
             let answer = agent::ask(&mut link, send).await;
@@ -289,8 +315,10 @@ pub(super) async fn converse_over(
     };
     // What was said last is heard.
     tokio::task::yield_now().await;
+    let took = start.elapsed();
+    let left = link.left(&verdict);
     let trace = recorder.finish(&verdict);
-    (Attempted { verdict, trace, report: None }, link.script.visited, start.elapsed())
+    (Attempted { verdict, trace, report: None }, link.script.visited, took, left)
 }
 
 /// Datagrams to a server that does this.

@@ -163,6 +163,8 @@ pub const SERVICES: &[(&str, Option<u16>)] = &[
     ("amqp", Some(5672)),
     ("dns", Some(53)),
     ("ftp", Some(21)),
+    ("grpc", Some(50051)),
+    ("grpcs", Some(443)),
     ("http", Some(80)),
     ("https", Some(443)),
     ("http_proxy", Some(3128)),
@@ -188,15 +190,20 @@ pub const SERVICES: &[(&str, Option<u16>)] = &[
     ("tcp", None),
     ("tls", None),
     ("udp", None),
+    ("ws", Some(80)),
+    ("wss", Some(443)),
 ];
 
 /// The services that ldirectord does not know. No port implies them, so that an old file means what it meant.
-pub const EXTENSIONS: &[&str] = &["amqp", "memcached", "mqtt", "redis", "tcp", "tls", "udp"];
+pub const EXTENSIONS: &[&str] =
+    &["amqp", "grpc", "grpcs", "memcached", "mqtt", "redis", "tcp", "tls", "udp", "ws", "wss"];
 
 const SERVICE_WORDS: &[&str] = &[
     "amqp",
     "dns",
     "ftp",
+    "grpc",
+    "grpcs",
     "http",
     "https",
     "http_proxy",
@@ -222,6 +229,8 @@ const SERVICE_WORDS: &[&str] = &[
     "tcp",
     "tls",
     "udp",
+    "ws",
+    "wss",
 ];
 
 /// What most rows have in common.
@@ -470,7 +479,7 @@ pub const DIRECTIVES: &[Directive] = &[
         default: "the one whose port the virtual service has, else none",
         example: "http",
         doc: "The protocol that negotiate speaks. none takes every server for working.",
-        differs: "amqp, memcached, mqtt, redis, tcp, tls and udp are refused, and their ports imply nothing",
+        differs: "amqp, grpc, grpcs, memcached, mqtt, redis, tcp, tls, udp, ws and wss are refused, and their ports imply nothing",
         says: Says::Same(
             "service must be dns, ftp, http, https, http_proxy, imap, imaps, ldap, ldaps, mysql, nntp, none, oracle, pop, \
              pops, radius, pgsql, simpletcp, sip, smtp or submission",
@@ -511,9 +520,10 @@ pub const DIRECTIVES: &[Directive] = &[
         value: ValueKind::Quoted,
         default: "\"/\"",
         example: "\"healthz\"",
-        doc: "What a negotiation asks for: the path for http and https, the whole URL for http_proxy, the file for ftp, \
+        doc: "What a negotiation asks for: the path for http, https, ws and wss, the whole URL for http_proxy, the file for ftp, \
               the name or address to resolve for dns, the statement for mysql, pgsql and oracle, the base of the search \
-              for ldap, the command for redis, the bytes to send for simpletcp. A / is put before it where it has none.",
+              for ldap, the command for redis, the bytes to send for simpletcp, the name of a service for grpc \
+              and grpcs. A / is put before it where it has none.",
         says: Says::Same("no request string specified"),
         set: set::request,
         ..ROW
@@ -581,7 +591,7 @@ pub const DIRECTIVES: &[Directive] = &[
         value: ValueKind::Special("\"NAME: TEXT\""),
         default: "none",
         example: "\"Accept: application/json\"",
-        doc: "A header field to send with the request of a http, https or http_proxy check, each name once. May be repeated. \
+        doc: "A header field to send with the request of a http, https, http_proxy, ws, wss, grpc or grpcs check, each name once. May be repeated. \
               Host is what virtualhost says, and Content-Length that of requestbody. A redirection to another host or port \
               is followed without it. A file with a password or a token in it should be readable by root alone.",
         set: set::request_header,
@@ -594,7 +604,8 @@ pub const DIRECTIVES: &[Directive] = &[
         default: "none",
         example: "\"{\"query\": \"ping\"}\"",
         doc: "What a http, https or http_proxy check sends behind the header of its request, as it stands between the first \
-              and the last quote of the line; mostly with httpmethod=POST, and a requestheader for its Content-Type.",
+              and the last quote of the line; mostly with httpmethod=POST, and a requestheader for its Content-Type. A ws or wss check sends it \
+              as a text message.",
         set: set::request_body,
         ..ROW
     },
@@ -618,7 +629,7 @@ pub const DIRECTIVES: &[Directive] = &[
         value: ValueKind::Special("\"NAME: PATTERN\""),
         default: "anything will do",
         example: "\"Content-Type: ^application/json\"",
-        doc: "A header field that the answer to a http, https or http_proxy check must have, and a regular expression of Perl \
+        doc: "A header field that the answer to a http, https, http_proxy, ws or wss check must have, and a regular expression of Perl \
               that must be found in its value; where the field is there several times, in one of them. May be repeated, and \
               each must be met.",
         set: set::expect_header,
@@ -631,9 +642,23 @@ pub const DIRECTIVES: &[Directive] = &[
         range: "1 to 16777216",
         default: "1048576",
         example: "65536",
-        doc: "In how many bytes of the body of an answer a http, https or http_proxy check looks for receive. What follows is \
-              not read.",
+        doc: "In how many bytes of the body of an answer a http, https or http_proxy check looks for receive, and a ws or wss \
+              check in how many of the messages. What follows is not read.",
         set: set::max_body,
+        ..ROW
+    },
+    Directive {
+        name: "httpkeepalive",
+        extension: true,
+        value: ValueKind::YesNo,
+        default: "no",
+        example: "yes",
+        doc: "Whether a http, https or http_proxy check uses its connection again at its next attempt, for up to 5 minutes, and \
+              its TLS session for up to 10. That is cheaper, most of all with TLS; but whether the server takes new connections \
+              is asked, and its certificate looked at, no more often than that. A connection that the server has closed or \
+              forgotten is no failure: the check asks again over a new one, at once. Write checkinterval shorter than the \
+              time for which the server keeps idle connections.",
+        set: set::keep_alive,
         ..ROW
     },
     Directive {
@@ -654,7 +679,7 @@ pub const DIRECTIVES: &[Directive] = &[
         value: ValueKind::Text,
         default: "the real server's address",
         example: "\"www.example.org\"",
-        doc: "The Host header of http and https checks.",
+        doc: "The Host header of http, https, ws and wss checks, and the authority of grpc and grpcs.",
         set: set::virtual_host,
         ..ROW
     },

@@ -190,6 +190,7 @@ impl Daemon {
         outlets.follow(&desired);
         let mut attempts = Attempts::default();
         attempts.follow(&desired.checks);
+        runner.follow(&desired.checks);
         let process = desired.process.clone();
         let now = clock.now();
         Ok(Daemon {
@@ -468,6 +469,7 @@ impl Daemon {
         self.process = desired.process.clone();
         self.outlets.follow(&desired);
         self.attempts.follow(&desired.checks);
+        self.runner.follow(&desired.checks);
         let now = self.clock.now();
         self.look_at = now.after(self.process.interval.max(SHORTEST_LOOK));
         self.director.handle(Event::Reloaded { desired, observed: Box::new(observed) }, now);

@@ -64,13 +64,18 @@ pub(super) struct Runner {
     handles: HashMap<Attempt, AbortHandle>,
     network: Lane,
     programs: Lane,
+    /// How many connections may be kept between attempts.
+    kept: usize,
 }
 
 impl Runner {
     /// With this many file descriptors at hand.
     pub(super) fn new(checker: Checker, files: usize) -> Runner {
-        let limit = (files.saturating_sub(RESERVED_FILES) / 2).clamp(10, CHECKS);
+        let kept = files / 4;
+        let limit = files.saturating_sub(RESERVED_FILES).saturating_sub(kept) / 2;
+        let limit = limit.clamp(10, CHECKS);
         Runner {
+            kept,
             checker: Arc::new(checker),
             tasks: JoinSet::new(),
             running: HashMap::new(),
@@ -78,6 +83,11 @@ impl Runner {
             network: Lane { limit, ..Lane::default() },
             programs: Lane { limit: PROGRAMS.min(limit), ..Lane::default() },
         }
+    }
+
+    /// These are the checks from now on; of others no connection is kept.
+    pub(super) fn follow(&self, checks: &[Arc<CheckSpec>]) {
+        self.checker.follow(checks, self.kept);
     }
 
     /// Begins an attempt, or lets it wait for a place.

@@ -46,6 +46,8 @@ pub struct HttpSettings {
     pub expected_headers: Vec<(String, Pattern)>,
     /// How much of a body is looked at, in bytes (`maxbody`).
     pub max_body: u32,
+    /// Whether the connection is kept for the next attempt (`httpkeepalive`).
+    pub keep_alive: bool,
 }
 
 impl Default for HttpSettings {
@@ -56,6 +58,7 @@ impl Default for HttpSettings {
             statuses: Vec::new(),
             expected_headers: Vec::new(),
             max_body: 1024 * 1024,
+            keep_alive: false,
         }
     }
 }

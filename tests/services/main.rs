@@ -16,11 +16,13 @@ mod bind;
 mod dovecot;
 mod freeradius;
 mod haproxy;
+mod grpcio;
 mod inn;
 mod kamailio;
 mod mariadb;
 mod memcached;
 mod mosquitto;
+mod keepalive;
 mod nginx;
 mod openldap;
 mod perl;
@@ -34,6 +36,7 @@ mod squid;
 #[path = "../support/mod.rs"]
 mod support;
 mod vsftpd;
+mod websockets;
 #[path = "../support/world.rs"]
 #[expect(dead_code, reason = "other programs use the rest")]
 mod world;
@@ -65,6 +68,8 @@ const SERVICES: &[&Service] = &[
     &memcached::SERVICE,
     &mosquitto::SERVICE,
     &rabbitmq::SERVICE,
+    &websockets::SERVICE,
+    &grpcio::SERVICE,
 ];
 
 fn main() -> ExitCode {
@@ -76,5 +81,6 @@ fn main() -> ExitCode {
         queues.retain_mut(|queue| queue.next().map(|trial| trials.push(trial)).is_some());
     }
     trials.push(haproxy::trial());
+    trials.extend(keepalive::trials());
     lab::run_on_any_kernel(SERVICES.len(), trials)
 }

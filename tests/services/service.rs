@@ -10,7 +10,10 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     path::{Path, PathBuf},
     process::Command,
-    sync::mpsc::{Sender, channel},
+    sync::{
+        Arc,
+        mpsc::{Sender, channel},
+    },
     thread,
     time::Duration,
 };
@@ -18,7 +21,7 @@ use std::{
 use ldirectord::{
     checks::{Checker, catalogue},
     config::{self, File, NoFiles, World},
-    model::{Attempted, Desired, Phase, Reason, Stage},
+    model::{Attempted, CheckSpec, Desired, Phase, Reason, Stage},
 };
 use libtest_mimic::Failed;
 use nix::{
@@ -214,7 +217,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    fn new(name: &str) -> Server {
+    pub(crate) fn new(name: &str) -> Server {
         let namespace = Namespace::new();
         namespace.ip(&["address", "add", NOBODY[1], "dev", "lo", "nodad"]);
         let folder = Path::new("/run").join(format!("service-{name}"));
@@ -292,7 +295,7 @@ impl Server {
         self.write("key.pem", &made.signing_key.serialize_pem());
     }
 
-    fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         for process in self.namespace.processes() {
             // It may have ended meanwhile.
             kill(process, signal).unwrap_or_default();
@@ -316,10 +319,14 @@ impl Server {
         done.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
+    /// The checks that these lines ask for, in which `@` stands for the folder.
+    pub(crate) fn checks(&self, text: &str) -> Vec<Arc<CheckSpec>> {
+        desired(text.replace('@', &self.folder.display().to_string())).checks
+    }
+
     fn check(&self, case: &Case) -> Attempted {
-        let text = case.lines(1, PATIENT).replace('@', &self.folder.display().to_string());
-        let desired = desired(text);
-        let [spec] = desired.checks.as_slice() else { panic!("not one check: {desired:?}") };
+        let checks = self.checks(&case.lines(1, PATIENT));
+        let [spec] = checks.as_slice() else { panic!("not one check: {checks:?}") };
         // On a thread in the namespace, whose sockets are the namespace's.
         self.namespace.enter(|| {
             let runtime =

@@ -272,4 +272,7 @@ fn http(text: &mut String, http: &HttpSettings) {
     if http.max_body != default.max_body {
         write!(text, " body up to {}", http.max_body).unwrap();
     }
+    if http.keep_alive {
+        text.push_str(" kept alive");
+    }
 }

@@ -131,6 +131,19 @@ const HTTP: &[&str] = &[
     "expectstatus",
     "expectheader",
     "maxbody",
+    "httpkeepalive",
+];
+const GRPC: &[&str] = &["request", "virtualhost", "requestheader"];
+const WS: &[&str] = &[
+    "request",
+    "receive",
+    "virtualhost",
+    "requestheader",
+    "requestbody",
+    "expectheader",
+    "maxbody",
+    "login",
+    "passwd",
 ];
 const LOGIN: &[&str] = &["login", "passwd"];
 const LDAP: &[&str] = &["request", "receive", "login", "passwd"];
@@ -142,6 +155,8 @@ pub(crate) const PROTOCOLS: &[ProtocolInfo] = &[
     protocol("amqp", &[]),
     protocol("dns", &["request", "receive", "dnstype"]),
     protocol("ftp", &["request", "receive", "login", "passwd"]),
+    protocol("grpc", GRPC),
+    over_tls("grpcs", GRPC),
     protocol("http", HTTP),
     over_tls("https", HTTP),
     protocol("http_proxy", &["request", "receive", "httpmethod"]),
@@ -166,4 +181,6 @@ pub(crate) const PROTOCOLS: &[ProtocolInfo] = &[
     protocol("tcp", STEPS),
     over_tls("tls", STEPS),
     protocol("udp", STEPS),
+    protocol("ws", WS),
+    over_tls("wss", WS),
 ];

@@ -15,6 +15,12 @@
 //! The connection goes where the URL says; `Host` is `virtualhost`, else the address of the real server.
 //! A request that follows a redirection carries the host and port of its own URL.
 //! `http_proxy` asks the real server for the whole URL, and redirections too.
+//!
+//! With `httpkeepalive` we say `Connection: keep-alive` and leave the connection to the next attempt of the same check
+//! (RFC 9112 section 9.3), when the check has passed, was not redirected, and the end of its answer cannot be mistaken: with
+//! a length or chunks, no byte behind, no `Connection: close`, no line that only a lax reader takes. What an attempt
+//! finds wrong with a connection that it was left says nothing of the server: it asks once more over a new one, at once.
+//!
 //! The body is taken as it is: no content encoding is undone.
 //!
 //! Our own reader and not a library's, because laxness decides who is up. LWP accepts a header that ends with the
@@ -27,15 +33,19 @@
 //! Differs from ldirectord: https verifies certificates only with `tlsverify`, and sends `virtualhost` as SNI.
 //! Differs from ldirectord: IPv6 needs nothing installed.
 
-mod response;
+#[cfg(test)]
+mod keep_tests;
+mod request;
+pub(super) mod response;
 #[cfg(test)]
 mod tests;
-mod url;
+pub(super) mod url;
 
 use std::{net::SocketAddr, ops::RangeInclusive};
 
 use zeroize::Zeroizing;
 
+pub(super) use self::request::{Request, USER_AGENT};
 use self::{
     response::{Denial, End, Response},
     url::{Scheme, Url},
@@ -46,8 +56,7 @@ use super::{
     shown, tls,
 };
 use crate::model::{
-    Carrier, Failure, HttpHeader, HttpMethod, Negotiate, Pass, ProtocolInfo, Reason, Secret,
-    Verdict,
+    Carrier, Failure, HttpMethod, Negotiate, Pass, ProtocolInfo, Reason, Secret, Verdict,
 };
 
 /// How many redirections are followed, as LWP does.
@@ -64,6 +73,7 @@ const DIRECTIVES: &[&str] = &[
     "expectstatus",
     "expectheader",
     "maxbody",
+    "httpkeepalive",
 ];
 
 pub(super) const PROTOCOLS: &[Protocol] = &[
@@ -106,6 +116,7 @@ pub(super) const PROTOCOLS: &[Protocol] = &[
                 "expectstatus",
                 "expectheader",
                 "maxbody",
+                "httpkeepalive",
             ],
             doc: "Asks the real server, a proxy, for `request`, which must be a whole URL. It works when the answer \
                   is as good as one to http must be.",
@@ -134,6 +145,8 @@ async fn talk(question: &Question<'_>, link: &mut Link<'_>, via: Via) -> Verdict
     };
     let first = url.clone();
     let mut redirected = 0;
+    // Once, in place of an answer over a connection that an earlier attempt has left.
+    let mut has_asked_anew = false;
     loop {
         if let Some(Secret(credentials)) = &url.credentials {
             link.hide_basic(credentials);
@@ -146,8 +159,14 @@ async fn talk(question: &Question<'_>, link: &mut Link<'_>, via: Via) -> Verdict
             }
         }
         let is_own = url.is_beside(&first);
-        let request = request(negotiate, &url, &host, via, is_own);
-        let response = ask(link, &request, negotiate).await?;
+        let keeps = negotiate.http.keep_alive && redirected == 0;
+        let request = request(negotiate, &url, &host, via, is_own, keeps);
+        let asked = ask(link, &request, negotiate).await;
+        if !has_asked_anew && link.may_be_stale() && !asked.as_ref().is_ok_and(Response::is_fresh) {
+            has_asked_anew = true;
+            continue;
+        }
+        let response = asked?;
         match response.location() {
             Some(location) if redirected < REDIRECTIONS && is_followed(negotiate, &response) => {
                 url = url.join(&location).map_err(|fault| {
@@ -234,37 +253,27 @@ fn request(
     host: &str,
     via: Via,
     is_own: bool,
+    keeps: bool,
 ) -> Zeroizing<String> {
     let (method, http) = (negotiate.method, &negotiate.http);
-    let target = match via {
-        Via::Server => url.path.as_str(),
-        Via::Proxy => url.whole.as_str(),
-    };
     let (headers, body) = match is_own {
         true => (http.headers.as_slice(), http.body.0.as_str()),
         false => (&[][..], ""),
     };
-    let is_said = |name: &str| headers.iter().any(|header| header.name.eq_ignore_ascii_case(name));
-    let start = format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\n");
-    let mut parts = vec![start.as_str()];
-    if !is_said("User-Agent") {
-        parts.push(concat!("User-Agent: ldirectord/", env!("CARGO_PKG_VERSION"), "\r\n"));
-    }
-    if let Some(Secret(credentials)) = &url.credentials
-        && !is_said("Authorization")
-    {
-        parts.extend(["Authorization: Basic ", credentials, "\r\n"]);
-    }
-    for HttpHeader { name, value: Secret(value) } in headers {
-        parts.extend([name, ": ", value, "\r\n"]);
-    }
-    let length = format!("Content-Length: {}\r\n", body.len());
-    if !body.is_empty() || matches!(method, HttpMethod::Post | HttpMethod::Put) {
-        parts.push(&length);
-    }
-    parts.extend(["Connection: close\r\n\r\n", body]);
-    // In one piece, so that no copy is left behind.
-    Zeroizing::new(parts.concat())
+    let has_body = !body.is_empty() || matches!(method, HttpMethod::Post | HttpMethod::Put);
+    let request = Request {
+        method,
+        target: match via {
+            Via::Server => &url.path,
+            Via::Proxy => &url.whole,
+        },
+        host,
+        credentials: url.credentials.as_ref(),
+        headers,
+        body: has_body.then_some(body),
+        last: if keeps { "Connection: keep-alive" } else { "Connection: close" },
+    };
+    request.text()
 }
 
 /// Sends the request and reads the header of the answer.
@@ -276,7 +285,10 @@ async fn ask(
     match link.send(request.as_bytes()).await {
         // A server may have answered and closed before it had read what we asked.
         Ok(()) | Err(Failure { reason: Reason::Reset, .. }) => {
-            response::read(link, negotiate).await
+            let expected = &negotiate.http.expected_headers;
+            let is_kept =
+                |name: &str| expected.iter().any(|(kept, _)| kept.eq_ignore_ascii_case(name));
+            response::read(link, negotiate.method, &is_kept).await
         }
         Err(fault) => Err(fault),
     }
@@ -322,18 +334,12 @@ async fn judge(
             None => failure(reason, detail),
         });
     }
-    for (name, pattern) in &http.expected_headers {
-        if !response.values(name).any(|value| pattern.is_match(value.as_bytes())) {
-            // What came instead may be a cookie, or something else that is nobody's business.
-            let fault = match response.values(name).next() {
-                Some(_) => format!("but its header {name} does not match the pattern"),
-                None => format!("but it has no header {name}"),
-            };
-            return Err(failure(Reason::Mismatch, format!("{status_line}, {fault}")));
-        }
-    }
+    response.meets(&http.expected_headers)?;
     let receive = question.negotiate.receive.as_ref();
-    let (body, end) = response.body(link, http.max_body, receive.is_some()).await;
+    let (body, end, can_go_on) = response.body(link, http.max_body, receive.is_some()).await;
+    if can_go_on && redirected == 0 {
+        link.has_ended();
+    }
     match (receive, end) {
         (None, End::Complete | End::Limit) => Ok(Pass { detail: status_line }),
         (Some(pattern), _) if pattern.is_match(&body) => Ok(Pass { detail: status_line }),

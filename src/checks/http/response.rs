@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 
 use super::super::{failure, link::Link};
 use crate::{
-    model::{Failure, HttpMethod, Negotiate, Reason},
+    model::{Failure, HttpMethod, Reason},
     pattern::Pattern,
 };
 
@@ -22,14 +22,18 @@ const INTERIM: usize = 8;
 
 /// The header of an answer.
 #[derive(Debug)]
-pub(super) struct Response {
-    status: u16,
+pub(in crate::checks) struct Response {
+    pub(in crate::checks) status: u16,
     /// The words after the status.
     words: String,
     location: Option<String>,
-    /// The fields that the check has expectations of: the name in small letters, and the value.
-    expected: Vec<(String, String)>,
+    /// The fields that the reader wanted to keep: the name in small letters, and the value.
+    kept: Vec<(String, String)>,
     framing: Framing,
+    /// Whether a strict reader takes it, too: HTTP/1.1, and each line a field.
+    is_strict: bool,
+    /// Whether another answer can follow: there is one end of the body, and no `Connection: close`.
+    can_go_on: bool,
 }
 
 /// Who did not let us in: RFC 9110 sections 15.5.2, 15.5.4 and 15.5.8.
@@ -42,6 +46,9 @@ pub(super) enum Denial {
     /// The one or the other.
     Any,
 }
+
+/// Whether a field of this name is to be kept.
+type IsKept<'a> = &'a (dyn Fn(&str) -> bool + Sync);
 
 /// Where a body ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -65,10 +72,14 @@ pub(super) enum End {
     Deadline(Failure),
 }
 
-/// Reads a header, and what comes before it.
-pub(super) async fn read(link: &mut Link<'_>, asked: &Negotiate) -> Result<Response, Failure> {
+/// Reads the header of the answer to a request by this method, and what comes before it.
+pub(in crate::checks) async fn read(
+    link: &mut Link<'_>,
+    method: HttpMethod,
+    is_kept: IsKept<'_>,
+) -> Result<Response, Failure> {
     for _ in 0..INTERIM {
-        let response = read_one(link, asked).await?;
+        let response = read_one(link, method, is_kept).await?;
         if !matches!(response.status, 100 | 102..=199) {
             return Ok(response);
         }
@@ -76,7 +87,11 @@ pub(super) async fn read(link: &mut Link<'_>, asked: &Negotiate) -> Result<Respo
     Err(failure(Reason::Protocol, format!("{} sent only interim answers", link.peer())))
 }
 
-async fn read_one(link: &mut Link<'_>, asked: &Negotiate) -> Result<Response, Failure> {
+async fn read_one(
+    link: &mut Link<'_>,
+    method: HttpMethod,
+    is_kept: IsKept<'_>,
+) -> Result<Response, Failure> {
     // The status line stays in the buffer until it is known to be one.
     let status = loop {
         let line =
@@ -101,13 +116,15 @@ async fn read_one(link: &mut Link<'_>, asked: &Negotiate) -> Result<Response, Fa
     };
     let Some((status, words)) = status else {
         let words = "(no status line)".to_owned();
-        let (location, expected) = (None, Vec::new());
-        return Ok(Response { status: 200, words, location, expected, framing: Framing::Close });
+        let (location, kept) = (None, Vec::new());
+        let framing = Framing::Close;
+        let (status, is_strict, can_go_on) = (200, false, false);
+        return Ok(Response { status, words, location, kept, framing, is_strict, can_go_on });
     };
     let words = String::from_utf8_lossy(&link.starred(words.as_bytes())).into_owned();
-    line(link).await?;
-    let fields = Fields::read(link, &asked.http.expected_headers).await?;
-    let framing = match (asked.method, fields.transfer_encoding.as_deref(), fields.content_length) {
+    let is_1_1 = line(link).await?.starts_with(b"HTTP/1.1 ");
+    let fields = Fields::read(link, is_kept).await?;
+    let framing = match (method, fields.transfer_encoding.as_deref(), fields.content_length) {
         (HttpMethod::Head, _, _) => Framing::Length(0),
         // What it says of a body is said of the one that it does not send.
         _ if status == 304 => Framing::Length(0),
@@ -120,8 +137,22 @@ async fn read_one(link: &mut Link<'_>, asked: &Negotiate) -> Result<Response, Fa
         (_, None, None) if matches!(status, 100..=199 | 204) => Framing::Length(0),
         (_, None, None) => Framing::Close,
     };
-    let Fields { location, expected, .. } = fields;
-    Ok(Response { status, words, location, expected, framing })
+    let is_sized = match framing {
+        Framing::Chunked => {
+            fields.lengths == 0
+                && fields.transfer_encoding.is_some_and(|all| all.eq_ignore_ascii_case("chunked"))
+        }
+        Framing::Length(_) => {
+            fields.transfer_encoding.is_none()
+                && fields.lengths <= 1
+                && (fields.lengths == 0 || fields.content_length.is_some())
+        }
+        Framing::Close => false,
+    };
+    let is_strict = is_1_1 && !fields.is_odd;
+    let can_go_on = is_strict && is_sized && !fields.closes && status >= 200;
+    let Fields { location, kept, .. } = fields;
+    Ok(Response { status, words, location, kept, framing, is_strict, can_go_on })
 }
 
 /// A line of a header that has begun, or what is left of it when the server breaks off: what came of it counts.
@@ -154,24 +185,33 @@ struct Fields {
     transfer_encoding: Option<String>,
     content_length: Option<u64>,
     location: Option<String>,
-    expected: Vec<(String, String)>,
+    kept: Vec<(String, String)>,
+    /// How many lengths of the body there are.
+    lengths: usize,
+    /// Whether the server closes the connection.
+    closes: bool,
+    /// Whether there are lines that a field must not have.
+    is_odd: bool,
 }
 
 impl Fields {
-    async fn read(link: &mut Link<'_>, expected: &[(String, Pattern)]) -> Result<Fields, Failure> {
+    async fn read(link: &mut Link<'_>, is_kept: IsKept<'_>) -> Result<Fields, Failure> {
         let mut fields = Fields::default();
         let mut unfinished: Option<(String, String)> = None;
         for _ in 0..LINES {
             let line = line(link).await?;
+            // The last one broke off.
+            fields.is_odd |= !line.ends_with(b"\n");
             let line = String::from_utf8_lossy(&line);
             let line = line.trim_end_matches(['\r', '\n']);
             if let (Some((_, value)), true) = (&mut unfinished, line.starts_with([' ', '\t'])) {
                 value.push(' ');
                 value.push_str(line.trim());
+                fields.is_odd = true;
                 continue;
             }
             if let Some((name, value)) = unfinished.take() {
-                fields.set(&name, value, expected);
+                fields.set(&name, value, is_kept);
             }
             if line.is_empty() {
                 return Ok(fields);
@@ -181,8 +221,10 @@ impl Fields {
                 .split_once(':')
                 .filter(|(name, _)| !name.trim_end().contains([' ', '\t']))
                 .map(|(name, value)| {
+                    fields.is_odd |= name.trim_end() != name;
                     (name.trim_end().to_ascii_lowercase(), value.trim().to_owned())
                 });
+            fields.is_odd |= unfinished.is_none();
         }
         Err(failure(
             Reason::Protocol,
@@ -190,9 +232,9 @@ impl Fields {
         ))
     }
 
-    fn set(&mut self, name: &str, value: String, expected: &[(String, Pattern)]) {
-        if expected.iter().any(|(wanted, _)| wanted.eq_ignore_ascii_case(name)) {
-            self.expected.push((name.to_owned(), value.clone()));
+    fn set(&mut self, name: &str, value: String, is_kept: IsKept<'_>) {
+        if is_kept(name) {
+            self.kept.push((name.to_owned(), value.clone()));
         }
         match name {
             "transfer-encoding" if !value.is_empty() => match &mut self.transfer_encoding {
@@ -202,7 +244,13 @@ impl Fields {
                 }
                 None => self.transfer_encoding = Some(value),
             },
+            "connection" => {
+                let mut words = value.split(',');
+                self.closes |= words.any(|word| word.trim().eq_ignore_ascii_case("close"));
+            }
             "content-length" => {
+                self.lengths = self.lengths.saturating_add(1);
+                self.is_odd |= !value.bytes().all(|byte| byte.is_ascii_digit());
                 // Values that are no number, or none that a body can have, are passed over.
                 let digits = value.split_ascii_whitespace().next().unwrap_or_default();
                 if (1..=15).contains(&digits.len())
@@ -226,6 +274,12 @@ impl Response {
         }
     }
 
+    /// Whether it can only be the answer to what was asked last. A server that closes a connection nobody has used for long
+    /// may say 408 before (RFC 9110 section 15.5.9), which answers nothing.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.is_strict && self.status != 408
+    }
+
     /// Who did not let us in, if that is what the status says.
     pub(super) fn denial(&self) -> Option<Denial> {
         match self.status {
@@ -236,14 +290,30 @@ impl Response {
         }
     }
 
-    /// The values of a field that the check has an expectation of.
-    pub(super) fn values(&self, name: &str) -> impl Iterator<Item = &str> {
-        let found = self.expected.iter().filter(move |(field, _)| field.eq_ignore_ascii_case(name));
+    /// The values of a field that was to be kept.
+    pub(in crate::checks) fn values(&self, name: &str) -> impl Iterator<Item = &str> {
+        let found = self.kept.iter().filter(move |(field, _)| field.eq_ignore_ascii_case(name));
         found.map(|(_, value)| value.as_str())
     }
 
+    /// Looks whether the header has each of these fields, with what is expected in it.
+    pub(in crate::checks) fn meets(&self, expected: &[(String, Pattern)]) -> Result<(), Failure> {
+        for (name, pattern) in expected {
+            if !self.values(name).any(|value| pattern.is_match(value.as_bytes())) {
+                // What came instead may be a cookie, or something else that is nobody's business.
+                let fault = match self.values(name).next() {
+                    Some(_) => format!("but its header {name} does not match the pattern"),
+                    None => format!("but it has no header {name}"),
+                };
+                let detail = format!("{}, {fault}", self.status_line());
+                return Err(failure(Reason::Mismatch, detail));
+            }
+        }
+        Ok(())
+    }
+
     /// `200 OK`.
-    pub(super) fn status_line(&self) -> String {
+    pub(in crate::checks) fn status_line(&self) -> String {
         format!("{} {}", self.status, self.words).trim_end().to_owned()
     }
 
@@ -252,20 +322,22 @@ impl Response {
         matches!(self.status, 301 | 302 | 303 | 307 | 308).then(|| self.location.clone()).flatten()
     }
 
-    /// Reads so much of the body, in bytes, and keeps it if it is wanted.
+    /// Reads so much of the body, in bytes, and keeps it if it is wanted. Says also whether another answer can follow.
     pub(super) async fn body(
         &self,
         link: &mut Link<'_>,
         most: u32,
         wanted: bool,
-    ) -> (Vec<u8>, End) {
-        let mut body = Body { kept: Vec::new(), left: u64::from(most), wanted };
+    ) -> (Vec<u8>, End, bool) {
+        let left = u64::from(most);
+        let mut body = Body { kept: Vec::new(), left, wanted, is_orderly: self.can_go_on };
         let end = match self.framing {
             Framing::Length(length) => body.take(link, length).await,
             Framing::Close => body.take(link, u64::MAX).await,
             Framing::Chunked => body.take_chunks(link).await,
         };
-        (body.kept, end.err().unwrap_or(End::Complete))
+        let can_go_on = end.is_ok() && body.is_orderly;
+        (body.kept, end.err().unwrap_or(End::Complete), can_go_on)
     }
 }
 
@@ -275,6 +347,8 @@ struct Body {
     /// How much more may be read.
     left: u64,
     wanted: bool,
+    /// Whether it ends where everybody sees it end.
+    is_orderly: bool,
 }
 
 impl Body {
@@ -311,10 +385,23 @@ impl Body {
             // A sign, which the parser would take, is no digit.
             let digits = if digits.starts_with('+') { "" } else { digits };
             match u64::from_str_radix(digits, 16) {
-                Ok(0) | Err(_) => return Ok(()),
+                Ok(0) => {
+                    // Fields behind the body are not waited for.
+                    let ends = link.buffered() == b"\r\n";
+                    link.consume(if ends { 2 } else { 0 });
+                    self.is_orderly &= ends && !digits.is_empty();
+                    return Ok(());
+                }
+                Err(_) => {
+                    self.is_orderly = false;
+                    return Ok(());
+                }
                 Ok(length) => self.take(link, length).await?,
             }
-            if !link.line(LINE).await.map_err(cut)?.trim_ascii().is_empty() {
+            let end = link.line(LINE).await.map_err(cut)?;
+            self.is_orderly &= end == b"\r\n";
+            if !end.trim_ascii().is_empty() {
+                self.is_orderly = false;
                 return Ok(());
             }
         }

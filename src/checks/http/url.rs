@@ -74,17 +74,7 @@ impl Url {
         if host.is_empty() {
             return Err("the URL has no host");
         }
-        let mut path = String::with_capacity(tail.len().saturating_add(1));
-        if tail.first() != Some(&b'/') {
-            path.push('/');
-        }
-        for &byte in tail.split(|byte| *byte == b'#').next().unwrap_or_default() {
-            match byte {
-                b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => path.push(char::from(byte)),
-                _ if b"-_.!~*'();/?:@&=+$,[]%".contains(&byte) => path.push(char::from(byte)),
-                _ => path.push_str(&format!("%{byte:02X}")),
-            }
-        }
+        let path = path(tail);
         let whole = match scheme {
             Scheme::Http => format!("http://{authority}{path}"),
             Scheme::Https => format!("https://{authority}{path}"),
@@ -113,9 +103,25 @@ impl Url {
     }
 }
 
+/// A path and a query as they stand in a request: what may not stand there escaped, and without a fragment.
+pub(in crate::checks) fn path(written: &[u8]) -> String {
+    let mut path = String::with_capacity(written.len().saturating_add(1));
+    if written.first() != Some(&b'/') {
+        path.push('/');
+    }
+    for &byte in written.split(|byte| *byte == b'#').next().unwrap_or_default() {
+        match byte {
+            b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => path.push(char::from(byte)),
+            _ if b"-_.!~*'();/?:@&=+$,[]%".contains(&byte) => path.push(char::from(byte)),
+            _ => path.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    path
+}
+
 /// `user:password` as the Authorization header has it.
 fn credentials(user: &str) -> Secret {
-    let mut plain = unescape(user);
+    let mut plain = unescape(user.as_bytes());
     if !user.contains(':') {
         plain.push(b':');
     }
@@ -123,10 +129,10 @@ fn credentials(user: &str) -> Secret {
 }
 
 /// The bytes that a text with escapes stands for.
-fn unescape(text: &str) -> Zeroizing<Vec<u8>> {
+pub(in crate::checks) fn unescape(text: &[u8]) -> Zeroizing<Vec<u8>> {
     // And room for a colon.
     let mut bytes = Zeroizing::new(Vec::with_capacity(text.len().saturating_add(1)));
-    let mut rest = text.as_bytes();
+    let mut rest = text;
     while let [first, tail @ ..] = rest {
         let escaped = match rest {
             [b'%', high, low, tail @ ..] => {
@@ -152,7 +158,7 @@ fn strip<'a>(text: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
 }
 
 /// An address as a Host header has it.
-pub(super) fn host_of(address: IpAddr) -> String {
+pub(in crate::checks) fn host_of(address: IpAddr) -> String {
     match address {
         IpAddr::V4(address) => address.to_string(),
         IpAddr::V6(address) => format!("[{address}]"),
@@ -202,7 +208,7 @@ mod tests {
         assert!(!format!("{url:?}").contains("QWxh"));
         assert_eq!(Url::parse(b"http://a@b/").unwrap().credentials, Some(Secret("YTo=".into())));
         assert_eq!(Url::parse(b"http://a:secret@b:x/").unwrap_err(), "the URL has no valid port");
-        assert_eq!(unescape("%4a%zz%").as_slice(), b"J%zz%");
+        assert_eq!(unescape(b"%4a%zz%").as_slice(), b"J%zz%");
     }
 
     #[test]

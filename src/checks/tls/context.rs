@@ -153,10 +153,17 @@ impl Context {
             }
             None => builder.with_no_client_auth(),
         };
-        // Sessions are kept by name, and many real servers share one; nor is anything verified when one goes on.
+        // They would be kept by name, and many real servers share one; a check that wants them has its own.
         config.resumption = Resumption::disabled();
         let modern = TlsConnector::from(Arc::new(config));
         Ok(Context { modern, verifier, client, old: OnceLock::new() })
+    }
+
+    /// The same as `modern`, with sessions of its own that it goes on with. It does not verify those.
+    pub(super) fn with_sessions(&self) -> TlsConnector {
+        let mut config = ClientConfig::clone(self.modern.config());
+        config.resumption = Resumption::in_memory_sessions(1);
+        TlsConnector::from(Arc::new(config))
     }
 
     /// For servers that only speak what is old. Verifies nothing.

@@ -12,6 +12,7 @@
 
 mod context;
 mod old;
+mod session;
 #[cfg(test)]
 pub(super) mod start;
 #[cfg(test)]
@@ -22,10 +23,11 @@ use std::{io, net::SocketAddr, os::unix::fs::PermissionsExt as _, pin::Pin, sync
 
 use openssl::ssl::Ssl;
 use rustls::{
-    AlertDescription, CertificateError, InvalidMessage,
+    AlertDescription, CertificateError, HandshakeKind, InvalidMessage,
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
 use tokio_openssl::SslStream;
+use tokio_rustls::TlsConnector;
 
 use self::{
     context::{Context, Contexts},
@@ -36,6 +38,7 @@ use super::{connect, failure, link::Stream};
 use crate::model::{CertificateEnd, Failure, Negotiate, Reason, TlsEngine, TlsSettings};
 
 pub use context::TlsSettingsError;
+pub(super) use session::Sessions;
 
 /// Looks whether these settings can be followed: whether the files are there, are what they should be and go
 /// together. Reads them, and so blocks. Says what is doubtful about the key, in sentences for people.
@@ -93,6 +96,9 @@ impl std::fmt::Debug for Tls {
     }
 }
 
+/// The files that TLS was begun with.
+pub(super) struct Basis(Arc<Context>);
+
 /// A handshake that came to nothing.
 struct Fault {
     failure: Failure,
@@ -128,6 +134,8 @@ impl Tls {
         Ok(Handshake {
             peer,
             name,
+            alpn: None,
+            sessions: None,
             settings,
             context,
             old_servers: &self.old_servers,
@@ -136,12 +144,21 @@ impl Tls {
             certificate_end: None,
         })
     }
+
+    /// Whether a handshake would be done on the same basis now.
+    pub(super) async fn is_current(&self, settings: &TlsSettings, basis: &Basis) -> bool {
+        self.contexts.get(settings).await.is_ok_and(|context| Arc::ptr_eq(&context, &basis.0))
+    }
 }
 
 /// A handshake to be, over connections that others make.
 pub(super) struct Handshake<'a> {
     peer: SocketAddr,
     name: ServerName<'static>,
+    /// The protocol that is offered.
+    alpn: Option<&'static [u8]>,
+    /// What to go on with.
+    sessions: Option<Arc<Sessions>>,
     settings: &'a TlsSettings,
     context: Arc<Context>,
     old_servers: &'a OldServers,
@@ -153,16 +170,44 @@ pub(super) struct Handshake<'a> {
 }
 
 impl Handshake<'_> {
-    /// Does it over this connection. `None` says that the server may be an old one, and that it is to be done once
-    /// more, over a new connection.
+    /// Offers this protocol (ALPN), or none. A server that answers with none is spoken to as well.
+    pub(super) fn offer(&mut self, protocol: Option<&'static [u8]>) {
+        self.alpn = protocol;
+    }
+
+    /// Goes on with one of these sessions, if there is one, and adds to them.
+    pub(super) fn resume(&mut self, sessions: Option<Arc<Sessions>>) {
+        self.sessions = sessions;
+    }
+
+    /// What it is done with.
+    pub(super) fn basis(&self) -> Basis {
+        Basis(Arc::clone(&self.context))
+    }
+
+    /// Does it over this connection. `None` says that it is to be done once more, over a new connection: the server
+    /// may be an old one, or a session did not go on.
     pub(super) async fn attempt(
         &mut self,
         stream: Box<dyn Stream>,
     ) -> Result<Option<Box<dyn Stream>>, Failure> {
         let is_auto = self.settings.engine == TlsEngine::Auto;
         if !self.is_old {
-            return match self.modern(stream).await {
-                Ok(stream) => Ok(Some(stream)),
+            let sessions = self.sessions.clone();
+            let (connector, resumes) = match &sessions {
+                Some(sessions) => sessions.connector(&self.context),
+                None => (self.context.modern.clone(), false),
+            };
+            return match self.modern(connector, stream).await {
+                Ok(stream) => {
+                    sessions.iter().for_each(|sessions| sessions.begin());
+                    Ok(Some(stream))
+                }
+                // What it has to say against a session says nothing of the server.
+                Err(_) if resumes => {
+                    sessions.iter().for_each(|sessions| sessions.forget());
+                    Ok(None)
+                }
                 Err(Fault { failure, maybe_old: true }) if is_auto => {
                     (self.is_old, self.refusal) = (true, Some(failure));
                     Ok(None)
@@ -209,11 +254,24 @@ impl Handshake<'_> {
         self.certificate_end
     }
 
-    async fn modern(&mut self, stream: Box<dyn Stream>) -> Result<Box<dyn Stream>, Fault> {
-        let error = match self.context.modern.connect(self.name.clone(), stream).await {
+    async fn modern(
+        &mut self,
+        connector: TlsConnector,
+        stream: Box<dyn Stream>,
+    ) -> Result<Box<dyn Stream>, Fault> {
+        let alpn = self.alpn.map(<[u8]>::to_vec).into_iter().collect();
+        let connecting = connector.with_alpn(alpn).connect(self.name.clone(), stream);
+        let error = match connecting.await {
             Ok(stream) => {
-                let chain = stream.get_ref().1.peer_certificates();
-                self.certificate_end = chain.and_then(<[_]>::first).and_then(verify::end);
+                let tls = stream.get_ref().1;
+                let chain = tls.peer_certificates().unwrap_or_default();
+                self.certificate_end = chain.first().and_then(verify::end);
+                if let (Some(HandshakeKind::Resumed), Some(verifier)) =
+                    (tls.handshake_kind(), &self.context.verifier)
+                {
+                    // rustls has verified it when the session began; it may have ended since.
+                    self.judge(chain, verifier)?;
+                }
                 return Ok(Box::new(stream));
             }
             Err(error) => error,
@@ -228,6 +286,7 @@ impl Handshake<'_> {
             // Not TLS at all.
             Some(rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType)) => false,
             Some(rustls::Error::InvalidCertificate(_)) => false,
+            Some(rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol)) => false,
             Some(rustls::Error::AlertReceived(alert)) => !is_of_certificates(*alert),
             Some(_) => true,
             None => is_broken_off(&error),
@@ -244,6 +303,11 @@ impl Handshake<'_> {
         let mut ssl = Ssl::new(context).map_err(|stack| ours(&stack.to_string()))?;
         if let ServerName::DnsName(name) = &self.name {
             ssl.set_hostname(name.as_ref()).map_err(|stack| ours(&stack.to_string()))?;
+        }
+        if let Some(alpn) = self.alpn {
+            let length = u8::try_from(alpn.len()).unwrap_or_default();
+            let list = [&[length], alpn].concat();
+            ssl.set_alpn_protos(&list).map_err(|stack| ours(&stack.to_string()))?;
         }
         let mut stream = SslStream::new(ssl, stream).map_err(|stack| ours(&stack.to_string()))?;
         if let Err(error) = Pin::new(&mut stream).connect().await {
@@ -268,6 +332,11 @@ impl Handshake<'_> {
             let der = certificate.to_der().map_err(|stack| ours(&stack.to_string()))?;
             chain.push(CertificateDer::from(der));
         }
+        self.judge(&chain, verifier)
+    }
+
+    /// Verifies this chain, if the server has shown one.
+    fn judge(&self, chain: &[CertificateDer<'_>], verifier: &Verifier) -> Result<(), Failure> {
         // Among what is old there are ciphers without any certificate.
         let Some((certificate, others)) = chain.split_first() else {
             return Err(self.refused("the server sent no certificate to verify"));

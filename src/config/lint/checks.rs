@@ -30,6 +30,7 @@ const NEGOTIATION: &[&str] = &[
     "expectstatus",
     "expectheader",
     "maxbody",
+    "httpkeepalive",
     "login",
     "passwd",
     "database",
@@ -128,7 +129,7 @@ impl Whole<'_> {
                     .hint("write httpmethod=GET, or take `receive` out"),
                 ),
                 // Of these two a `receive` is asked for; one server may be excused from what the others must say.
-                Found::Always if common && !matches!(service.protocol, "dns" | "ftp") => findings.push(
+                Found::Always if common && !matches!(service.protocol, "dns" | "ftp" | "ws" | "wss") => findings.push(
                     Diagnostic::advice("A0401", place, "every answer matches this `receive`")
                         .hint("write something that only a good answer has in it, or take `receive` out"),
                 ),
@@ -250,7 +251,9 @@ impl Whole<'_> {
     fn body_of_get(&self, service: &Service, findings: &mut Findings) {
         let block = &service.block;
         let has_none = matches!(block.method, HttpMethod::Get | HttpMethod::Head);
-        let asked = block.check_type.negotiates() && self.uses(service, "requestbody");
+        let has_method = self.uses(service, "httpmethod");
+        let asked =
+            block.check_type.negotiates() && self.uses(service, "requestbody") && has_method;
         if let (true, true, Some(place)) = (has_none, asked, block.said.value("requestbody")) {
             let fault = format!("most servers do not read the body of a {} request", block.method);
             let fault = Diagnostic::advice("A0406", place, fault);

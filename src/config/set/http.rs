@@ -22,7 +22,7 @@ const SAID_BY_US: &[(&str, &str)] = &[
     ("Host", "`virtualhost` says the Host"),
     ("Content-Length", "the length is that of `requestbody`"),
     ("Transfer-Encoding", "`requestbody` is sent as it is"),
-    ("Connection", "the connection is always closed after the answer"),
+    ("Connection", "`httpkeepalive` says what becomes of the connection"),
 ];
 
 pub(in crate::config) fn http_method(draft: &mut Draft<'_>, value: &Value<'_>) {
@@ -138,6 +138,12 @@ fn range(text: &str) -> Option<RangeInclusive<u16>> {
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     let (first, last) = (status(first)?, status(last)?);
     (first <= last).then_some(first..=last)
+}
+
+pub(in crate::config) fn keep_alive(draft: &mut Draft<'_>, value: &Value<'_>) {
+    if let Some(answer) = value.yes_no(&mut draft.findings) {
+        in_block(draft, |block, _| block.http.keep_alive = answer);
+    }
 }
 
 pub(in crate::config) fn max_body(draft: &mut Draft<'_>, value: &Value<'_>) {

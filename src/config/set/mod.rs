@@ -14,8 +14,8 @@ pub(super) use self::{
         request, send, service, timeout, tls_engine, tls_name, virtual_host,
     },
     http::{
-        HTTP_METHODS, expect_header, expect_status, http_method, max_body, request_body,
-        request_header,
+        HTTP_METHODS, expect_header, expect_status, http_method, keep_alive, max_body,
+        request_body, request_header,
     },
     process::{
         DRIFT, EMAIL_STATUSES, SMTP_TLS, callback, drift, email_alert, email_frequency, email_from,
