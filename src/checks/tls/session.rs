@@ -1,4 +1,4 @@
-//! TLS sessions that go on (RFC 8446 section 2.2, RFC 5077): a tenth of the cost of a handshake.
+//! TLS sessions that go on (RFC 8446 section 2.2, RFC 5077): the server sends no certificate and signs nothing.
 //!
 //! Each check has its own, with one server. They begin anew when a file of TLS changes, and now and then, because a
 //! server that goes on with a session shows no certificate: what is verified then is the one that it showed first.
