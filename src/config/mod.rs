@@ -22,6 +22,7 @@ mod secret;
 mod credentials;
 mod access;
 mod value;
+mod doubts;
 mod draft;
 pub mod directives;
 pub mod manual;

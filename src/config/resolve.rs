@@ -4,7 +4,7 @@
 //! each of them once. What the globals say is not looked at: they may still follow.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     num::NonZeroU32,
     ops::Range,
@@ -15,6 +15,7 @@ use super::{
     credentials::Credentials,
     diagnostic::Findings,
     directives::{EXTENSIONS, SERVICES},
+    doubts,
     draft::{Block, CheckType, Common, FallbackText, Globals, ServerText, VirtualText},
     names::Lookup,
     steps,
@@ -87,7 +88,11 @@ impl Service {
     }
 }
 
-fn in_kernel(key: &ServiceKey, written: SocketAddr, forwarding: Forwarding) -> SocketAddr {
+pub(super) fn in_kernel(
+    key: &ServiceKey,
+    written: SocketAddr,
+    forwarding: Forwarding,
+) -> SocketAddr {
     match (key, forwarding) {
         (ServiceKey::Address { address, .. }, Forwarding::Route | Forwarding::Tunnel(_)) => {
             SocketAddr::new(written.ip(), address.port())
@@ -171,9 +176,9 @@ impl<'w> Resolver<'w> {
             }
             None => self.known.insert(key, block.span.clone()),
         };
-        warn_of_limits(&block, findings);
-        warn_of_twins(&block, &servers, &key, findings);
-        warn_of_port_zero(&block, &servers, protocol, findings);
+        doubts::warn_of_limits(&block, findings);
+        doubts::warn_of_twins(&block, &servers, &key, findings);
+        doubts::warn_of_port_zero(&block, &servers, protocol, findings);
         steps::warn_of_transport(&block, transport, protocol, findings);
         let known = self.world.protocols.iter().find(|known| known.name == protocol);
         let carrier = known.map(|known| known.carrier);
@@ -526,75 +531,6 @@ fn flags(block: &Block, findings: &mut Findings) -> SchedulerFlags {
             SchedulerFlags::default()
         }
         _ => *flags,
-    }
-}
-
-/// Limits that the kernel refuses.
-fn warn_of_limits(block: &Block, findings: &mut Findings) {
-    for line in block.servers.iter().filter(|line| line.lower > line.upper) {
-        findings.push(
-            Diagnostic::warning("W0305", line.span.clone(), format!("the kernel refuses this server: `l:{}` is above `u:{}`", line.lower, line.upper))
-                .hint("l: is the number of connections below which a server resumes, u: that at which it stops"),
-        );
-    }
-}
-
-/// Servers that are one server to the kernel.
-fn warn_of_twins(
-    block: &Block,
-    servers: &[(usize, SocketAddr)],
-    key: &ServiceKey,
-    findings: &mut Findings,
-) {
-    let mut seen = HashSet::with_capacity(servers.len());
-    for (index, written) in servers {
-        let Some(line) = block.servers.get(*index) else { continue };
-        let server = in_kernel(key, *written, line.forwarding);
-        if !seen.insert(server) {
-            let fault = Diagnostic::warning(
-                "W0302",
-                line.span.clone(),
-                format!("the service has {server} already; the later line counts while both work"),
-            );
-            findings.push(match server == *written {
-                true => fault,
-                false => {
-                    fault.hint("with gate and ipip the port is always that of the virtual service")
-                }
-            });
-        }
-    }
-}
-
-/// Checks that ask at port 0, where nobody answers.
-fn warn_of_port_zero(
-    block: &Block,
-    servers: &[(usize, SocketAddr)],
-    protocol: &str,
-    findings: &mut Findings,
-) {
-    let asks_a_port = match block.check_type {
-        CheckType::Connect => !block.udp,
-        CheckType::Negotiate | CheckType::Combined(_) => protocol != "none",
-        _ => false,
-    };
-    if !asks_a_port || block.check_port.is_some() || default_port(protocol).is_some() {
-        return;
-    }
-    for (index, written) in servers {
-        if written.port() == 0
-            && let Some(line) = block.servers.get(*index)
-        {
-            findings.push(
-                Diagnostic::warning(
-                    "W0401",
-                    line.span.clone(),
-                    "this server is asked at port 0 and never found working",
-                )
-                .hint("write its port, or say checkport=PORT in the service"),
-            );
-            return;
-        }
     }
 }
 

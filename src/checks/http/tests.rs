@@ -525,7 +525,7 @@ async fn secrets_that_a_server_repeats_are_not_told() {
     for (answer, expected) in [
         (
             &b"HTTP/1.1 401 not d2ViOmh1bnRlcjI= nor t0ken1\r\n\r\n"[..],
-            "protocol: 401 not *** nor ***",
+            "denied: 401 not *** nor ***; with the Authorization that was sent",
         ),
         (
             b"HTTP/1.1 302 Found\r\nLocation: ftp://web:hunter2@x/\x1b\r\n\r\n",
