@@ -187,8 +187,8 @@ fn nothing_is_left_of_a_password() {
 
 #[test]
 fn every_protocol_with_a_password_is_tried_or_named_here() {
-    // Over TLS the same is sent. MySQL sends what it makes of the password; tokio-postgres keeps copies of its own.
-    let others = ["mysql", "pgsql", "radius"];
+    // Over TLS the same is sent, and by WebSocket what HTTP sends. MySQL sends what it makes of the password; tokio-postgres keeps copies of its own.
+    let others = ["mysql", "pgsql", "radius", "ws", "wss"];
     for info in catalogue() {
         let has_password = info.uses(false).any(|directive| directive == "passwd");
         let is_tried = SERVERS.iter().any(|(name, _)| info.name.starts_with(name));

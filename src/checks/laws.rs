@@ -447,11 +447,11 @@ mod tests {
 
     use super::*;
 
-    /// Whether an answer is wanted at all: of steps over a stream, only where one expects something.
+    /// Whether more is wanted than an empty answer: of steps, only where one expects something.
     fn awaits(check: &CheckSpec) -> bool {
         let CheckKind::Negotiate(negotiate) = &check.kind else { panic!("{check:?}") };
         let expects = negotiate.steps.iter().any(|step| matches!(step, Step::Expect(_)));
-        expects || !["tcp", "tls"].contains(&negotiate.protocol)
+        expects || !["tcp", "tls", "udp"].contains(&negotiate.protocol)
     }
 
     #[test]

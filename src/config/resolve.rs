@@ -16,7 +16,7 @@ use super::{
     diagnostic::Findings,
     directives::{EXTENSIONS, SERVICES},
     doubts,
-    draft::{Block, CheckType, Common, FallbackText, Globals, ServerText, VirtualText},
+    draft::{Block, Common, FallbackText, Globals, ServerText, VirtualText},
     names::Lookup,
     steps,
 };

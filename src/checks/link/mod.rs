@@ -10,22 +10,24 @@
 //!
 //! Over UDP there is no stream but question and answer: [`Link::ask`] sends until an answer comes.
 
+mod bounded;
+mod opening;
+
 use std::{
     io,
     net::{IpAddr, SocketAddr},
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
     time::Duration,
 };
 
-use socket2::SockRef;
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     time::{Instant, Sleep, sleep_until, timeout_at},
 };
 use zeroize::Zeroizing;
 
+pub(super) use self::bounded::Bounded;
 use super::{
     connect,
     datagram::Datagrams,
@@ -34,7 +36,7 @@ use super::{
     recorder::Recorder,
     tls::{self, Basis, Sessions, Tls},
 };
-use crate::model::{Failure, Negotiate, Phase, Reason, TlsSettings, Verdict};
+use crate::model::{Failure, Negotiate, Phase, Reason, TlsSettings};
 
 /// How much is asked of the kernel in one read, in bytes.
 const READ: usize = 8 * 1024;
@@ -269,76 +271,6 @@ impl<'a> Link<'a> {
         }
     }
 
-    /// Connects now, to this server; what there was of an earlier conversation is dropped.
-    pub(super) async fn connect_to(
-        &mut self,
-        peer: SocketAddr,
-        security: Security,
-    ) -> Result<(), Failure> {
-        (self.peer, self.security) = (peer, security);
-        self.forget();
-        let before = self.keeping.before.take();
-        if let Some(mut before) = before
-            && before.is_usable(peer, &self.security)
-            && self.is_current(before.basis.as_ref()).await
-        {
-            self.progress.recorder.go_on();
-            (self.stream, self.local) = (Some(before.stream), before.local);
-            (self.keeping.since, self.keeping.is_old) = (Some(before.since), true);
-            self.keeping.basis = before.basis;
-            return Ok(());
-        }
-        self.open().await
-    }
-
-    /// Whether TLS would be spoken with the same files as when it was spoken on this basis.
-    async fn is_current(&mut self, basis: Option<&Basis>) -> bool {
-        let Some(basis) = basis else { return true };
-        let looking = self.tls.is_current(self.settings, basis);
-        within(self.deadline.as_mut(), looking).await.unwrap_or(false)
-    }
-
-    /// Goes on with what an earlier attempt of the same check has left, and leaves its own.
-    pub(super) fn keep(&mut self, before: Option<Connection>, sessions: Arc<Sessions>) {
-        let sessions = Some((self.peer, sessions));
-        self.keeping = Keeping { is_wanted: true, before, sessions, ..Keeping::default() };
-    }
-
-    /// Whether the connection was left by an earlier attempt, and there is time for another one.
-    pub(super) fn may_be_stale(&self) -> bool {
-        self.keeping.is_old && Instant::now() < self.deadline.deadline()
-    }
-
-    /// Says that nothing more will come over the connection until something is asked.
-    pub(super) fn has_ended(&mut self) {
-        self.keeping.has_ended = true;
-    }
-
-    /// The connection for the next attempt, if this one, which has ended so, leaves it.
-    pub(super) fn left(&mut self, verdict: &Verdict) -> Option<Connection> {
-        let keeping = &self.keeping;
-        let has_ended = keeping.has_ended && self.buffered().is_empty();
-        let is_left = keeping.is_wanted && has_ended && verdict.is_ok();
-        let (since, stream) = keeping.since.filter(|_| is_left).zip(self.stream.take())?;
-        let (peer, security, local) = (self.peer, self.security.clone(), self.local);
-        let basis = self.keeping.basis.take();
-        Some(Connection { stream, peer, security, basis, local, since })
-    }
-
-    /// Drops what there is of a conversation.
-    fn forget(&mut self) {
-        (self.stream, self.datagrams, self.local) = (None, None, None);
-        (self.keeping.since, self.keeping.basis) = (None, None);
-        (self.keeping.is_old, self.keeping.has_ended) = (false, false);
-        self.buffer.clear();
-        self.start = 0;
-    }
-
-    /// Offers this protocol in TLS (ALPN, RFC 7301) from now on.
-    pub(super) fn offer(&mut self, protocol: &'static [u8]) {
-        self.alpn = Some(protocol);
-    }
-
     /// The deadline, for a second conversation.
     pub(super) fn deadline(&self) -> Sleep {
         sleep_until(self.deadline.deadline())
@@ -365,14 +297,6 @@ impl<'a> Link<'a> {
         #[cfg(any(test, fuzzing))]
         std::mem::swap(&mut self.script, &mut second.script);
         opened.map(|()| second)
-    }
-
-    /// Connects now, if that has not been done.
-    pub(super) async fn ready(&mut self) -> Result<(), Failure> {
-        match self.stream {
-            Some(_) => Ok(()),
-            None => self.open().await,
-        }
     }
 
     /// Connects now, if that has not been done; says what our own address is.
@@ -454,105 +378,6 @@ impl<'a> Link<'a> {
                     }
                 }
                 Some(Err(error)) => return Err(self.broken("read from", &error)),
-            }
-        }
-    }
-
-    async fn open(&mut self) -> Result<(), Failure> {
-        match self.security.clone() {
-            Security::Plain => self.open_in_clear().await,
-            #[cfg(any(test, fuzzing))]
-            Security::Tls(_) if self.script.is_next() => self.open_in_clear().await,
-            Security::Tls(name) => self.open_with_tls(name.as_deref(), None).await,
-        }
-    }
-
-    async fn open_in_clear(&mut self) -> Result<(), Failure> {
-        self.progress.begin(Wait::Connect);
-        self.keeping.since = Some(Instant::now());
-        #[cfg(any(test, fuzzing))]
-        if let Some(stream) = self.script.next(self.peer, &self.security) {
-            (self.stream, self.local) = (Some(stream), Some(super::script::LOCAL));
-            return Ok(());
-        }
-        let opened = within(self.deadline.as_mut(), connect::open(self.peer)).await;
-        let tcp = opened.ok_or_else(|| self.timeout())??;
-        self.local = tcp.local_addr().ok();
-        if self.keeping.is_wanted {
-            // A server that does not even take what we send, when the connection is used again, has forgotten it; so
-            // half of the time is left to ask anew. Where this cannot be set, only that is lost.
-            let _unset = SockRef::from(&tcp).set_tcp_user_timeout(Some(self.allowed / 2));
-        }
-        self.stream = Some(Box::new(tcp));
-        Ok(())
-    }
-
-    /// Connects anew, agrees with the server on TLS in the clear, and goes on with TLS (STARTTLS). With a server that may
-    /// be old all of it is done twice. Every connection from now on is one with TLS.
-    pub(super) async fn start_tls(
-        &mut self,
-        negotiate: &Negotiate,
-        agree: Agree,
-    ) -> Result<(), Failure> {
-        let name = tls::name(negotiate);
-        self.security = Security::Tls(name.clone());
-        self.open_with_tls(name.as_deref(), Some((negotiate, agree))).await
-    }
-
-    /// That the server does not go over to TLS, and why.
-    pub(super) fn no_tls(&self, why: &str) -> Failure {
-        let peer = self.peer;
-        failure(Reason::Tls, format!("{peer} {why}; enable TLS there, or write starttls=no"))
-    }
-
-    /// Opens a connection that waits for the handshake.
-    async fn open_for_tls(
-        &mut self,
-        agreement: Option<(&Negotiate, Agree)>,
-    ) -> Result<(), Failure> {
-        self.open_in_clear().await?;
-        let Some((negotiate, agree)) = agreement else { return Ok(()) };
-        agree(negotiate, self).await?;
-        if self.buffered().is_empty() {
-            return Ok(());
-        }
-        // Somebody in between may have put it there, to be taken for what comes over TLS (RFC 3207, section 6).
-        let peer = self.peer;
-        let detail = format!("{peer} said more in the clear after it had agreed to begin TLS");
-        Err(failure(Reason::Protocol, detail))
-    }
-
-    /// Opens a connection and does the handshake over it; for an old server, twice.
-    async fn open_with_tls(
-        &mut self,
-        name: Option<&str>,
-        agreement: Option<(&Negotiate, Agree)>,
-    ) -> Result<(), Failure> {
-        self.progress.begin(Wait::Connect);
-        let (tls, settings) = (self.tls, self.settings);
-        let preparing = tls.prepare(self.peer, name, settings);
-        let prepared = within(self.deadline.as_mut(), preparing).await;
-        let mut handshake = prepared.ok_or_else(|| self.timeout())??;
-        handshake.offer(self.alpn);
-        let sessions = self.keeping.sessions.as_ref().filter(|(server, _)| *server == self.peer);
-        handshake.resume(sessions.map(|(_, sessions)| Arc::clone(sessions)));
-        loop {
-            self.forget();
-            let connected = self.open_for_tls(agreement).await;
-            connected.map_err(|failure| handshake.without_connection(failure))?;
-            self.progress.begin(Wait::Handshake);
-            let Some(stream) = self.stream.take() else { return Err(self.closed()) };
-            let attempted = within(self.deadline.as_mut(), handshake.attempt(stream)).await;
-            // Where a redirection leads there may be somebody else.
-            if let Some(end) = handshake.certificate_end()
-                && self.peer.ip() == self.server
-            {
-                self.progress.recorder.certificate(end);
-            }
-            self.stream = attempted.ok_or_else(|| self.timeout())??;
-            if self.stream.is_some() {
-                self.keeping.basis = Some(handshake.basis());
-                return Ok(());
             }
         }
     }
@@ -686,73 +511,6 @@ impl<'a> Link<'a> {
             true => Err(self.timeout()),
             false => Ok(()),
         }
-    }
-}
-
-/// The connection of a link, limited in time and in what is read.
-pub(super) struct Bounded<'l> {
-    stream: &'l mut Box<dyn Stream>,
-    wait: &'l mut Wait,
-    recorder: &'l Recorder,
-    deadline: Pin<&'l mut Sleep>,
-    limit: u64,
-}
-
-impl Bounded<'_> {
-    /// What was done, or is still waited for unless the deadline has come.
-    fn in_time<T>(
-        &mut self,
-        done: Poll<io::Result<T>>,
-        context: &mut Context<'_>,
-    ) -> Poll<io::Result<T>> {
-        if done.is_pending() && self.deadline.as_mut().poll(context).is_ready() {
-            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-        }
-        done
-    }
-}
-
-impl AsyncRead for Bounded<'_> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let read = Pin::new(&mut *self.stream).poll_read(context, buffer);
-        ready!(self.in_time(read, context))?;
-        let count = buffer.filled().len().saturating_sub(before);
-        self.recorder.received(buffer.filled().get(before..).unwrap_or_default());
-        let limit = self.limit;
-        if let Wait::Receive(sum) = &mut *self.wait {
-            *sum = sum.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
-            if *sum > limit {
-                let text = format!("it sent more than {limit} bytes");
-                return Poll::Ready(Err(io::Error::new(io::ErrorKind::FileTooLarge, text)));
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Bounded<'_> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut *self.stream).poll_write(context, bytes);
-        self.in_time(written, context)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = Pin::new(&mut *self.stream).poll_flush(context);
-        self.in_time(flushed, context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let closed = Pin::new(&mut *self.stream).poll_shutdown(context);
-        self.in_time(closed, context)
     }
 }
 
