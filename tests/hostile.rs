@@ -55,7 +55,8 @@ fn needed(protocol: &str) -> usize {
         // The first row, in tokio-postgres, which makes more room than it needs.
         "pgsql" => 3 * MIB,
         // A line, a reply, a message is.
-        "simpletcp" | "redis" | "dns" => 2 * CONNECTION,
+        "simpletcp" | "redis" => 2 * CONNECTION,
+        "dns" => 3 * CONNECTION,
         _ => 0,
     }
 }
@@ -100,7 +101,8 @@ fn kept(protocol: &str) -> Vec<Vec<u8>> {
     let Ok(files) = fs::read_dir(corpus) else { return Vec::new() };
     let mut paths: Vec<PathBuf> = files.map(|file| file.unwrap().path()).collect();
     paths.sort();
-    let said = paths.iter().map(|path| fs::read(path).unwrap().split_off(4));
+    let said =
+        paths.iter().map(|path| fs::read(path).unwrap().into_iter().skip(4).collect::<Vec<u8>>());
     said.filter(|said| !said.is_empty()).collect()
 }
 

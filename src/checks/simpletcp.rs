@@ -63,7 +63,7 @@ async fn talk(question: &Question<'_>, link: &mut Link<'_>) -> Verdict {
         Ok(()) | Err(Failure { reason: Reason::Reset, .. }) => {}
         Err(fault) => return Err(fault),
     }
-    let (mut heard, mut last) = (0_usize, String::new());
+    let (mut heard, mut last) = (0_usize, Vec::new());
     while heard < ANSWER {
         let line = match link.line(LINE).await {
             // As if it had closed.
@@ -78,12 +78,13 @@ async fn talk(question: &Question<'_>, link: &mut Link<'_>) -> Verdict {
             b"" if heard == 0 => return Err(link.closed()),
             b"" => break,
             line if fits(receive, line) => return Ok(pass(line)),
-            line => {
-                heard = heard.saturating_add(line.len());
-                last = shown(line);
-            }
+            _ => {}
         }
+        heard = heard.saturating_add(line.len());
+        // Shown at the end: there may be a million.
+        last = line;
     }
+    let last = shown(&last);
     let detail = format!("no line of {heard} bytes matches the pattern, the last is: {last}");
     Err(failure(Reason::Mismatch, detail))
 }

@@ -17,6 +17,9 @@ const LINE: usize = 8 * 1024;
 /// The most lines in a header.
 const LINES: usize = 128;
 
+/// How much is kept of the fields that the check has expectations of, in bytes.
+const EXPECTED: usize = 16 * 1024;
+
 /// The most interim answers (1xx) before the real one.
 const INTERIM: usize = 8;
 
@@ -205,9 +208,12 @@ impl Fields {
             let line = String::from_utf8_lossy(&line);
             let line = line.trim_end_matches(['\r', '\n']);
             if let (Some((_, value)), true) = (&mut unfinished, line.starts_with([' ', '\t'])) {
-                value.push(' ');
-                value.push_str(line.trim());
                 fields.is_odd = true;
+                // Of lines that are one there may be a hundred.
+                if value.len().saturating_add(line.len()) < LINE {
+                    value.push(' ');
+                    value.push_str(line.trim());
+                }
                 continue;
             }
             if let Some((name, value)) = unfinished.take() {
@@ -233,12 +239,17 @@ impl Fields {
     }
 
     fn set(&mut self, name: &str, value: String, is_kept: IsKept<'_>) {
-        if is_kept(name) {
+        let kept: usize = self.kept.iter().map(|(_, value)| value.len()).sum();
+        if kept.saturating_add(value.len()) <= EXPECTED && is_kept(name) {
             self.kept.push((name.to_owned(), value.clone()));
         }
         match name {
             "transfer-encoding" if !value.is_empty() => match &mut self.transfer_encoding {
                 Some(encodings) => {
+                    // The last one decides.
+                    if encodings.len().saturating_add(value.len()) > LINE {
+                        encodings.clear();
+                    }
                     encodings.push(',');
                     encodings.push_str(&value);
                 }
@@ -365,6 +376,11 @@ impl Body {
             let length =
                 usize::try_from(count.min(self.left)).unwrap_or(usize::MAX).min(here.len());
             if self.wanted {
+                if self.kept.capacity().saturating_sub(self.kept.len()) < length {
+                    // Twice as much, but no more than there will be.
+                    let room = usize::try_from(self.left).unwrap_or(usize::MAX);
+                    self.kept.reserve_exact(self.kept.len().max(length).min(room));
+                }
                 self.kept.extend_from_slice(here.get(..length).unwrap_or_default());
             }
             link.consume(length);

@@ -6,7 +6,10 @@ use super::{super::link::Link, failure, sql};
 use crate::model::{Failure, Reason};
 
 /// The longest packet that is read, in bytes. Rows are not read, only passed over.
-const LONGEST: usize = 64 * 1024;
+const LONGEST: usize = 16 * 1024;
+
+/// How much of what a server says may be told, in bytes; four for each character.
+const TOLD: usize = 1024;
 
 /// The bytes before a packet.
 const HEAD: usize = 4;
@@ -33,9 +36,9 @@ impl<'l, 'k> Packets<'l, 'k> {
         failure(reason, format!("{} {text}", self.peer))
     }
 
-    /// What the server said, with stars for each secret.
+    /// The start of what the server said, with stars for each secret.
     pub(super) fn starred(&self, said: &[u8]) -> Vec<u8> {
-        self.link.starred(said)
+        self.link.starred(said.get(..TOLD).unwrap_or(said))
     }
 
     /// That something came in place of this.
