@@ -146,7 +146,8 @@ fn help_wins_over_version() {
       /var/run/ldirectord.CONFIG.pid    the pid file
       /var/log/ldirectord.log           the log, unless the configuration says otherwise
 
-    Signals: HUP reloads; TERM, INT and QUIT end the daemon.
+    Signals: HUP reloads; TERM, INT and QUIT end the daemon; USR2 ends it and leaves the kernel's
+    table as it is for the next one.
     -- err
     ");
     for words in [&["--help"][..], &["-?"], &["-vh"], &["--version", "-h", "start"]] {

@@ -484,7 +484,7 @@ fn stopping_needs_no_name_server() {
 fn signals_that_ask_for_nothing_do_nothing() {
     let site = Site::with(&service(&[]));
     let pid = site.start();
-    for name in ["USR1", "USR2", "ALRM", "PIPE"] {
+    for name in ["USR1", "ALRM", "PIPE"] {
         signal(pid, name);
     }
     signal(pid, "HUP");
@@ -497,6 +497,18 @@ fn signals_that_ask_for_nothing_do_nothing() {
     let log = site.log();
     assert_eq!(log.matches("terminated on signal").count(), 1, "{log}");
     assert!(!site.pid_file().exists());
+}
+
+#[test]
+fn a_daemon_that_is_to_be_followed_leaves_its_table() {
+    let site = Site::with(&service(&[]));
+    let pid = site.start();
+    signal(pid, "USR2");
+    wait_for_end(pid);
+    site.wait_for_line("Linux Director Daemon terminated on signal: USR2", 1);
+    assert!(!site.log().contains("Purged"), "{}", site.log());
+    assert!(!site.pid_file().exists());
+    assert_ne!(site.start(), pid);
 }
 
 #[test]

@@ -94,7 +94,8 @@ Files:
   /var/run/ldirectord.CONFIG.pid    the pid file
   /var/log/ldirectord.log           the log, unless the configuration says otherwise
 
-Signals: HUP reloads; TERM, INT and QUIT end the daemon.";
+Signals: HUP reloads; TERM, INT and QUIT end the daemon; USR2 ends it and leaves the kernel's
+table as it is for the next one.";
 
 /// The configuration when none is named.
 pub(super) const DEFAULT_CONFIG: &str = "ldirectord.cf";

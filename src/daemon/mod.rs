@@ -342,6 +342,7 @@ impl Daemon {
     fn obey(&mut self, request: Request) {
         match request {
             Request::Stop(signal) => self.begin_end(signal, Event::Stop),
+            Request::Leave(signal) => self.begin_end(signal, Event::Leave),
             Request::Reload if self.stopping.is_none() => {
                 tracing::info!("Reloading Linux Director Daemon config on signal");
                 self.begin_reload();
