@@ -1,6 +1,8 @@
 # What to do with this project, one word each.  `make` alone lists them.
 
 PREFIX ?= /usr/local
+# Where logrotate looks, whatever the prefix.
+SYSCONFDIR ?= /etc
 DESTDIR ?=
 CARGO ?= tests/lab/cargo
 INSTALL ?= install
@@ -35,11 +37,22 @@ demo:
 bench:
 	benches/run
 
-## make install    the program to DESTDIR/PREFIX/sbin, the manual page and the example to DESTDIR/PREFIX/share
+## make install    the program and all that goes with it to DESTDIR/PREFIX; README.md lists the files
 install: build
 	target=$$($(CARGO) metadata --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p') && \
 	$(INSTALL) -D -m 755 "$$target/release/ldirectord" "$(DESTDIR)$(PREFIX)/sbin/ldirectord"
+	$(INSTALL) -D -m 644 contrib/man/ldirectord.8 "$(DESTDIR)$(PREFIX)/share/man/man8/ldirectord.8"
 	$(INSTALL) -D -m 644 contrib/man/ldirectord.cf.5 "$(DESTDIR)$(PREFIX)/share/man/man5/ldirectord.cf.5"
+	$(INSTALL) -D -m 644 contrib/completions/ldirectord.bash "$(DESTDIR)$(PREFIX)/share/bash-completion/completions/ldirectord"
+	$(INSTALL) -D -m 644 contrib/completions/_ldirectord "$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_ldirectord"
+	$(INSTALL) -D -m 644 contrib/completions/ldirectord.fish "$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/ldirectord.fish"
+	$(INSTALL) -d "$(DESTDIR)$(PREFIX)/lib/systemd/system"
+	for unit in ldirectord.service ldirectord@.service; do \
+		sed 's|/usr/sbin/|$(PREFIX)/sbin/|' "contrib/systemd/$$unit" >"$(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit" && \
+		chmod 644 "$(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit" || exit; \
+	done
+	test -e "$(DESTDIR)$(SYSCONFDIR)/logrotate.d/ldirectord" || \
+	$(INSTALL) -D -m 644 contrib/logrotate/ldirectord "$(DESTDIR)$(SYSCONFDIR)/logrotate.d/ldirectord"
 	$(INSTALL) -D -m 644 ldirectord.cf.example "$(DESTDIR)$(PREFIX)/share/doc/ldirectord/ldirectord.cf.example"
 	$(INSTALL) -m 644 README.md LICENSE "$(DESTDIR)$(PREFIX)/share/doc/ldirectord/"
 

@@ -38,7 +38,7 @@ fn usage_is_printed_for_words_that_make_no_sense() {
     assert_snapshot!(call(&site, &[]), @"
     exit 255
     -- out
-    Usage: ldirectord [-d|--debug] [--table kernel|memory] [--] [CONFIG] COMMAND
+    Usage: ldirectord [-d|--debug] [--foreground] [--table kernel|memory] [--] [CONFIG] COMMAND
            ldirectord validate [--strict] [--json] [FILE]
            ldirectord explain [CODE|DIRECTIVE|SERVICE ...]
            ldirectord alert test [CONFIG]
@@ -58,6 +58,7 @@ fn usage_is_printed_for_words_that_make_no_sense() {
 
     Options:
       -d, --debug           Stay in the foreground and log in detail to standard error
+          --foreground      Stay in the foreground, and be the daemon in all else
           --table WHERE     Direct the kernel's table, or one in memory to try a file
       -h, -?, --help        Print this with more detail
       -v, --version         Print the version
@@ -106,7 +107,7 @@ fn help_wins_over_version() {
     ldirectord directs Linux Virtual Server: it programs the kernel's IPVS table from a
     configuration file and checks the real servers behind each virtual service.
 
-    Usage: ldirectord [-d|--debug] [--table kernel|memory] [--] [CONFIG] COMMAND
+    Usage: ldirectord [-d|--debug] [--foreground] [--table kernel|memory] [--] [CONFIG] COMMAND
            ldirectord validate [--strict] [--json] [FILE]
            ldirectord explain [CODE|DIRECTIVE|SERVICE ...]
            ldirectord alert test [CONFIG]
@@ -130,7 +131,9 @@ fn help_wins_over_version() {
     ldirectord.cf when it is not given.
 
     Options:
-      -d, --debug           Stay in the foreground and log in detail to standard error
+      -d, --debug           Stay in the foreground and log in detail to standard error; no pid file
+          --foreground      Stay in the foreground, with the pid file and the log of a daemon; under
+                            systemd with Type=notify
           --table WHERE     kernel (the default), or memory: direct a table in memory, to try a
                             file on a machine without IPVS
       -h, -?, --help        Print this
@@ -143,7 +146,8 @@ fn help_wins_over_version() {
       /var/run/ldirectord.CONFIG.pid    the pid file
       /var/log/ldirectord.log           the log, unless the configuration says otherwise
 
-    Signals: HUP reloads; TERM, INT and QUIT end the daemon.
+    Signals: HUP reloads; TERM, INT and QUIT end the daemon; USR2 ends it and leaves the kernel's
+    table as it is for the next one.
     -- err
     ");
     for words in [&["--help"][..], &["-?"], &["-vh"], &["--version", "-h", "start"]] {

@@ -9,7 +9,7 @@ use std::{
     fs,
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpListener},
-    os::unix::fs::PermissionsExt as _,
+    os::unix::{fs::PermissionsExt as _, net::UnixDatagram},
     path::PathBuf,
     process::{Command, Stdio},
     sync::{
@@ -184,6 +184,81 @@ fn what_an_agent_says_is_done_and_told() {
         if log.contains(&lost) { Ok(()) } else { Err(log) }
     });
     assert_eq!(site.ldirectord("stop").code, 0);
+}
+
+/// What a service manager hears next, but for beats of the watchdog; those are counted.
+fn heard(manager: &UnixDatagram, beats: &mut usize) -> String {
+    loop {
+        let mut message = [0; 256];
+        let length = manager.recv(&mut message).unwrap();
+        match str::from_utf8(&message[..length]).unwrap() {
+            "WATCHDOG=1\n" => *beats += 1,
+            other => return other.to_owned(),
+        }
+    }
+}
+
+#[test]
+fn a_service_manager_hears_of_start_reload_and_end() {
+    let site = Site::new();
+    let (script, seen) = (site.path("check"), site.path("seen"));
+    fs::write(&script, format!("#!/bin/sh\nenv >'{}'\n", seen.display())).unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    let config = format!(
+        "checkinterval=1\nvirtual=192.0.2.1:80\n\treal=127.0.0.1:9 masq\n\tchecktype=external\n\tcheckcommand=\"{}\"\n",
+        script.display()
+    );
+    site.configure(&config);
+    let manager = UnixDatagram::bind(site.path("manager")).unwrap();
+    manager.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let file = site.config();
+    let words = ["--table", "memory", "--foreground", file.to_str().unwrap(), "start"];
+    let mut daemon = site
+        .program()
+        .args(words)
+        .env("NOTIFY_SOCKET", site.path("manager"))
+        .env("WATCHDOG_USEC", "200000")
+        .spawn()
+        .unwrap();
+    let mut beats = 0;
+    assert_eq!(heard(&manager, &mut beats), "READY=1\n");
+    assert_eq!(beats, 0, "nothing is said before that");
+    assert_eq!(site.pid(), i32::try_from(daemon.id()).unwrap());
+    assert_eq!(site.ldirectord("status").code, 0);
+    site.wait_for_line("Added virtual server: 192.0.2.1:80", 1);
+    let added = "Added real server: 127.0.0.1:9 (192.0.2.1:80) (Weight set to 1)";
+    site.wait_for_line(added, 1);
+    let environment = fs::read_to_string(&seen).unwrap();
+    assert!(environment.contains("PATH="), "{environment}");
+    for ours in ["NOTIFY_SOCKET", "WATCHDOG_", "LDIRECTORD_STARTED_BY"] {
+        assert!(!environment.contains(ours), "{environment}");
+    }
+    let second = site.run(&words);
+    let message =
+        format!("ldirectord for {} runs already, as process {}", file.display(), site.pid());
+    assert_eq!(second.code, 1);
+    assert!(second.err.starts_with(&message), "{second:?}");
+    // Of a file that can be followed and of one that cannot: a reload that is never over is ended by systemd.
+    for config in [&config, "nonsense\n"] {
+        site.configure(config);
+        signal(site.pid(), "HUP");
+        let reloading = heard(&manager, &mut beats);
+        let since = reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").unwrap();
+        assert!(since.trim_end().parse::<u64>().unwrap() > 0, "{reloading}");
+        assert_eq!(heard(&manager, &mut beats), "READY=1\n");
+    }
+    site.configure(&config);
+    wait("beats", || {
+        let mut message = [0; 256];
+        let length = manager.recv(&mut message).unwrap();
+        beats += usize::from(&message[..length] == b"WATCHDOG=1\n");
+        if beats > 3 { Ok(()) } else { Err(format!("{beats}")) }
+    });
+    assert_eq!(site.ldirectord("stop").code, 0);
+    assert_eq!(heard(&manager, &mut beats), "STOPPING=1\n");
+    assert_eq!(end_of(&mut daemon), Some(0));
+    assert!(!site.pid_file().exists());
+    site.wait_for_line("Linux Director Daemon terminated on signal: TERM", 1);
 }
 
 #[test]
@@ -439,7 +514,7 @@ fn stopping_needs_no_name_server() {
 fn signals_that_ask_for_nothing_do_nothing() {
     let site = Site::with(&service(&[]));
     let pid = site.start();
-    for name in ["USR1", "USR2", "ALRM", "PIPE"] {
+    for name in ["USR1", "ALRM", "PIPE"] {
         signal(pid, name);
     }
     signal(pid, "HUP");
@@ -452,6 +527,18 @@ fn signals_that_ask_for_nothing_do_nothing() {
     let log = site.log();
     assert_eq!(log.matches("terminated on signal").count(), 1, "{log}");
     assert!(!site.pid_file().exists());
+}
+
+#[test]
+fn a_daemon_that_is_to_be_followed_leaves_its_table() {
+    let site = Site::with(&service(&[]));
+    let pid = site.start();
+    signal(pid, "USR2");
+    wait_for_end(pid);
+    site.wait_for_line("Linux Director Daemon terminated on signal: USR2", 1);
+    assert!(!site.log().contains("Purged"), "{}", site.log());
+    assert!(!site.pid_file().exists());
+    assert_ne!(site.start(), pid);
 }
 
 #[test]

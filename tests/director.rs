@@ -15,7 +15,7 @@
 //! 20s   agent 192.0.2.11:9707 says drain 50%              every agent that is asked at this address says this line
 //! 20s   agent 192.0.2.11:9707 is lost refused             it cannot be asked
 //! 20s   quiet                    nothing; time passes
-//! 20s   reload | stop
+//! 20s   reload | stop | leave
 //! 20s   ipvsadm - tcp 203.0.113.1:80 192.0.2.11:80        somebody deletes a server (or, without one, a service)
 //! 20s   ipvsadm ~ tcp 203.0.113.1:80 192.0.2.11:80 3      somebody sets a weight
 //! 20s   deny on | deny off       the kernel refuses every change
@@ -219,6 +219,7 @@ impl Play {
                 self.director.handle(Event::Reloaded { desired, observed }, at);
             }
             ["stop"] => self.director.handle(Event::Stop, at),
+            ["leave"] => self.director.handle(Event::Leave, at),
             ["deny", state] => self.kernel.0.lock().unwrap().denies = *state == "on",
             ["hide", state] => self.kernel.0.lock().unwrap().hides = *state == "on",
             ["ipvsadm", "-", kind, service] => {

@@ -1,15 +1,15 @@
 //! What is made from the table of directives is what the table says: `ldirectord.cf.example` and the manual page
-//! `contrib/man/ldirectord.cf.5`. Both are right and complete.
+//! `contrib/man/ldirectord.cf.5`. Both are right and complete, and so is `contrib/man/ldirectord.8`.
 //!
 //! `INSTA_UPDATE=always cargo test --test generated` writes them anew. Of the example the part behind the line that
-//! begins with `# ====` is made; the manual page is made whole, from the template beside it.
+//! begins with `# ====` is made; the manual pages are made whole, from the templates beside them.
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 #[path = "support/world.rs"]
 mod world;
 
-use std::{env, fmt::Write as _, fs, path::PathBuf};
+use std::{env, fmt::Write as _, fs, path::PathBuf, process::Command};
 
 use ldirectord::{
     checks,
@@ -26,6 +26,7 @@ const EXPECTED: [&str; 2] = ["W0201", "W0403"];
 
 const EXAMPLE: &str = "ldirectord.cf.example";
 const MANUAL: &str = "contrib/man/ldirectord.cf.5";
+const MANUAL_OF_PROGRAM: &str = "contrib/man/ldirectord.8";
 
 fn path(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(name)
@@ -188,7 +189,7 @@ fn the_example_has_no_fault_with_every_line_tried() {
     }
 }
 
-// === the manual page ===
+// === the manual pages ===
 
 /// Text with what stands in backquotes in bold.
 fn inlines(text: &str) -> Vec<Inline> {
@@ -259,12 +260,14 @@ fn services() -> Roff {
     page
 }
 
-/// The manual page: the template with the table in it.
-fn manual() -> String {
-    let mut page =
-        ".\\\" Made from ldirectord.cf.5.in and the table of directives; see tests/generated.rs.\n"
-            .to_owned();
-    for line in read("contrib/man/ldirectord.cf.5.in").lines() {
+/// A manual page: its template with the table in it.
+fn manual(name: &str) -> String {
+    let template = format!("{name}.in");
+    let mut page = format!(
+        ".\\\" Made from {} and the table of directives; see tests/generated.rs.\n",
+        template.rsplit('/').next().unwrap()
+    );
+    for line in read(&template).lines() {
         let made = match line {
             "@GLOBAL@" => entries(|row| row.scope == Scope::Global),
             "@OPENING@" => entries(|row| row.scope == Scope::Opening),
@@ -289,13 +292,15 @@ fn manual() -> String {
 }
 
 #[test]
-fn the_manual_page_is_made_from_the_table() {
-    hold_to(MANUAL, &manual());
+fn the_manual_pages_are_made_from_the_table() {
+    for name in [MANUAL, MANUAL_OF_PROGRAM] {
+        hold_to(name, &manual(name));
+    }
 }
 
 #[test]
 fn the_manual_page_is_whole() {
-    let page = manual();
+    let page = manual(MANUAL);
     assert!(!page.contains("@VERSION@") && !page.contains("\n@"), "nothing is left to fill in");
     let body = page.lines().filter(|line| !line.starts_with('.'));
     assert!(body.clone().all(|line| !line.starts_with('\'')), "no line is taken for a request");
@@ -311,11 +316,44 @@ fn the_manual_page_is_whole() {
 /// What stands between `.EX` and `.EE`, and is a configuration.
 #[test]
 fn the_examples_of_the_manual_page_have_no_fault() {
-    let page = manual();
+    let page = manual(MANUAL);
     let examples = page.split(".EX\n").skip(1).map(|rest| rest.split(".EE").next().unwrap());
     let examples: Vec<&str> = examples.filter(|example| example.contains("virtual =")).collect();
     assert_eq!(examples.len(), 2);
     for example in examples {
         assert_eq!(faults(example), [], "{example}");
+    }
+}
+
+/// The commands and options of a help text: what stands in lines that begin with blanks, up to two more of them.
+fn words_of_help(help: &str) -> Vec<&str> {
+    let entry = |line: &'_ str| line.starts_with("  ") && !line.starts_with("        ");
+    let (_usage, rest) = help.split_once("Commands:").unwrap();
+    let named = rest.lines().filter(|line| entry(line)).map(|line| {
+        let line = line.trim_start();
+        line.split("  ").next().unwrap()
+    });
+    named.filter(|named| !named.starts_with('/')).flat_map(|named| named.split(", ")).collect()
+}
+
+#[test]
+fn the_manual_page_of_the_program_has_all_that_its_help_has() {
+    let page = manual(MANUAL_OF_PROGRAM);
+    let lines: Vec<&str> = page.lines().collect();
+    let entries = lines.windows(2).filter(|pair| pair[0] == ".TP").map(|pair| pair[1]);
+    let entries: Vec<&str> = entries.collect();
+    let help = Command::new(env!("CARGO_BIN_EXE_ldirectord")).arg("--help").output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let words = words_of_help(&help);
+    for expected in ["start", "alert test", "-d", "--debug", "--table WHERE"] {
+        assert!(words.contains(&expected), "{expected} of {words:?}");
+    }
+    for word in words {
+        let name = word.split(" WHERE").next().unwrap().replace('-', "\\-");
+        let is_entry = |entry: &&str| {
+            entry.split([' ', '"']).any(|part| part == name)
+                || entry.contains(&format!("\"{name}\""))
+        };
+        assert!(entries.iter().any(is_entry), "{word} of {entries:?}");
     }
 }

@@ -38,7 +38,7 @@ use tokio::{
 };
 
 use super::failure;
-use crate::model::{Failure, Pass, Reason, STARTED_BY, Verdict};
+use crate::model::{Failure, NOT_INHERITED, Pass, Reason, Verdict};
 
 /// How many programs run at once.
 const AT_ONCE: usize = 64;
@@ -153,8 +153,10 @@ impl Running {
     ) -> io::Result<Running> {
         let (reader, writer) = io::pipe()?;
         let pipe = pipe::Receiver::from_owned_fd(OwnedFd::from(reader))?;
+        for variable in NOT_INHERITED {
+            command.env_remove(variable);
+        }
         command
-            .env_remove(STARTED_BY)
             .stdin(input)
             .stdout(writer.try_clone()?)
             .stderr(writer)

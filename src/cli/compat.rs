@@ -1,7 +1,7 @@
 //! ldirectord's own command line: words in, an [`Invocation`] out.
 //!
 //! `[-d|--debug] [--] [CONFIG] COMMAND`: options stand before the first other word, short ones may be bundled, long ones
-//! may not be shortened. Our own option is `--table`.
+//! may not be shortened. Our own options are `--foreground` and `--table`.
 //!
 //! Sources: sections 1.1 and 1.2 of the behaviour specification.
 
@@ -23,7 +23,7 @@ pub(super) const VERSION: &str = concat!(
 
 /// What a command line that makes no sense is answered with.
 pub(super) const USAGE: &str = "\
-Usage: ldirectord [-d|--debug] [--table kernel|memory] [--] [CONFIG] COMMAND
+Usage: ldirectord [-d|--debug] [--foreground] [--table kernel|memory] [--] [CONFIG] COMMAND
        ldirectord validate [--strict] [--json] [FILE]
        ldirectord explain [CODE|DIRECTIVE|SERVICE ...]
        ldirectord alert test [CONFIG]
@@ -43,6 +43,7 @@ Commands:
 
 Options:
   -d, --debug           Stay in the foreground and log in detail to standard error
+      --foreground      Stay in the foreground, and be the daemon in all else
       --table WHERE     Direct the kernel's table, or one in memory to try a file
   -h, -?, --help        Print this with more detail
   -v, --version         Print the version";
@@ -54,7 +55,7 @@ pub(super) const HELP: &str = "\
 ldirectord directs Linux Virtual Server: it programs the kernel's IPVS table from a
 configuration file and checks the real servers behind each virtual service.
 
-Usage: ldirectord [-d|--debug] [--table kernel|memory] [--] [CONFIG] COMMAND
+Usage: ldirectord [-d|--debug] [--foreground] [--table kernel|memory] [--] [CONFIG] COMMAND
        ldirectord validate [--strict] [--json] [FILE]
        ldirectord explain [CODE|DIRECTIVE|SERVICE ...]
        ldirectord alert test [CONFIG]
@@ -78,7 +79,9 @@ CONFIG is looked for as /etc/ha.d/CONFIG, /etc/ha.d/conf/CONFIG and CONFIG, and 
 ldirectord.cf when it is not given.
 
 Options:
-  -d, --debug           Stay in the foreground and log in detail to standard error
+  -d, --debug           Stay in the foreground and log in detail to standard error; no pid file
+      --foreground      Stay in the foreground, with the pid file and the log of a daemon; under
+                        systemd with Type=notify
       --table WHERE     kernel (the default), or memory: direct a table in memory, to try a
                         file on a machine without IPVS
   -h, -?, --help        Print this
@@ -91,7 +94,8 @@ Files:
   /var/run/ldirectord.CONFIG.pid    the pid file
   /var/log/ldirectord.log           the log, unless the configuration says otherwise
 
-Signals: HUP reloads; TERM, INT and QUIT end the daemon.";
+Signals: HUP reloads; TERM, INT and QUIT end the daemon; USR2 ends it and leaves the kernel's
+table as it is for the next one.";
 
 /// The configuration when none is named.
 pub(super) const DEFAULT_CONFIG: &str = "ldirectord.cf";
@@ -114,6 +118,8 @@ pub(super) enum Invocation {
 pub(super) struct Request {
     /// Stay in the foreground, log to standard error.
     pub(super) debug: bool,
+    /// Stay in the foreground, and be the daemon in all else.
+    pub(super) foreground: bool,
     /// Whose table is directed.
     pub(super) table: TableChoice,
     /// The configuration as named; `None` when it is not.
@@ -172,10 +178,12 @@ pub(super) struct UsageError {
 }
 
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 struct Options {
     help: bool,
     version: bool,
     debug: bool,
+    foreground: bool,
     table: Option<TableChoice>,
     complaints: Vec<String>,
 }
@@ -202,6 +210,7 @@ pub(super) fn read(words: &[OsString]) -> Result<Invocation, UsageError> {
     match Command::read(command) {
         Some(command) => Ok(Invocation::Ldirectord(Request {
             debug: options.debug,
+            foreground: options.foreground,
             table: options.table.unwrap_or(TableChoice::Kernel),
             config,
             command,
@@ -256,9 +265,10 @@ impl Options {
         };
         match (name, value) {
             ("debug", None) => self.debug = true,
+            ("foreground", None) => self.foreground = true,
             ("help", None) => self.help = true,
             ("version", None) => self.version = true,
-            ("debug" | "help" | "version", Some(_)) => {
+            ("debug" | "foreground" | "help" | "version", Some(_)) => {
                 self.complaints.push(format!("Option {name} does not take an argument"));
             }
             ("table", value) => {
@@ -299,10 +309,11 @@ mod tests {
             Ok(Invocation::Version) => "version".to_owned(),
             Ok(Invocation::Own(command)) => format!("{command:?}"),
             Ok(Invocation::Ldirectord(request)) => format!(
-                "{} {}{}{}",
+                "{} {}{}{}{}",
                 request.config.map_or("-".into(), |config| config.to_string_lossy().into_owned()),
                 request.command.name(),
                 if request.debug { " debug" } else { "" },
+                if request.foreground { " foreground" } else { "" },
                 if request.table == TableChoice::Memory { " memory" } else { "" },
             ),
             Err(error) => format!("usage {:?}", error.complaints),
@@ -336,6 +347,8 @@ mod tests {
     fn our_own_words_take_nothing_from_ldirectord() {
         check(&["--table", "memory", "start"], "- start memory");
         check(&["--table=kernel", "web.cf", "start"], "web.cf start");
+        check(&["--foreground", "web.cf", "start"], "web.cf start foreground");
+        check(&["--foreground=no"], "usage [\"Option foreground does not take an argument\"]");
         check(&["--table=disk", "start"], "usage [\"Option table is kernel or memory, not disk\"]");
         check(&["--table"], "usage [\"Option table requires an argument\"]");
         check(&["validate"], "Validate(Validate { strict: false, json: false, file: None })");

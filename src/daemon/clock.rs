@@ -2,9 +2,13 @@
 //!
 //! Everything else is handed the time, so that tests can write it.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::{
+    io,
+    time::{Duration, Instant, SystemTime},
+};
 
 use jiff::Timestamp;
+use nix::time::{ClockId, clock_gettime};
 
 use crate::time::Moment;
 
@@ -41,6 +45,11 @@ impl Clock {
 #[expect(clippy::disallowed_methods, reason = "this is the place that the lint points to")]
 pub fn wall() -> Timestamp {
     Timestamp::try_from(SystemTime::now()).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+/// What the kernel's monotonic clock says, for other processes.
+pub fn monotonic() -> io::Result<Duration> {
+    Ok(clock_gettime(ClockId::CLOCK_MONOTONIC)?.into())
 }
 
 /// A deadline for code that waits without a runtime, as the command line does.

@@ -16,7 +16,7 @@ use tokio::{
     task::{Id, JoinSet},
 };
 
-use crate::model::{STARTED_BY, ServiceKey};
+use crate::model::{NOT_INHERITED, ServiceKey};
 
 /// How long a program may run.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -134,12 +134,15 @@ async fn run(program: Program) {
 async fn status(program: &Program) -> std::io::Result<ExitStatus> {
     let mut words = program.0.iter();
     let Some(name) = words.next() else { return Err(std::io::ErrorKind::InvalidInput.into()) };
-    Command::new(name)
+    let mut command = Command::new(name);
+    for variable in NOT_INHERITED {
+        command.env_remove(variable);
+    }
+    command
         .args(words)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
-        .env_remove(STARTED_BY)
         .kill_on_drop(true)
         .status()
         .await

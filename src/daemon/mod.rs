@@ -18,6 +18,7 @@ mod files;
 mod hooks;
 mod outlets;
 mod runner;
+mod service_manager;
 mod signals;
 
 use std::{
@@ -39,6 +40,7 @@ use self::{
     pidfile::PidFile,
     reconciler::{Answer, KernelThread, TableChoice},
     runner::{Ended, Runner},
+    service_manager::ServiceManager,
     signals::{Request, Signals},
     watch::{Look, Seen, Watch},
 };
@@ -81,8 +83,10 @@ pub struct Settings {
     pub desired: Desired,
     /// Whose table is directed.
     pub table: TableChoice,
-    /// The pid file, and with it that the process leaves its terminal; `None` in the foreground.
+    /// The pid file, if there is one.
     pub pid_file: Option<PidFile>,
+    /// Whether this is the second of two processes, of which the first waits; else a service manager may.
+    pub is_second: bool,
     /// The log.
     pub log: Log,
 }
@@ -113,6 +117,7 @@ enum Wake {
     Timeout,
     Look,
     HookEnded,
+    Beat,
 }
 
 /// How far a reload has come.
@@ -155,9 +160,19 @@ struct Daemon {
     config: PathBuf,
     log: Log,
     pid_file: Option<PidFile>,
-    is_ready: bool,
+    manager: ServiceManager,
+    waiting: Option<Waiting>,
     told: Option<KernelError>,
     stopping: Option<Stopping>,
+}
+
+/// Who waits to hear that the daemon serves.
+#[derive(Clone, Copy)]
+enum Waiting {
+    /// The first of two processes.
+    FirstProcess,
+    /// A service manager, if there is one.
+    ServiceManager,
 }
 
 /// The signal that ends the daemon, and when the end is given up.
@@ -169,7 +184,7 @@ struct Stopping {
 
 impl Daemon {
     async fn start(settings: Settings) -> io::Result<Daemon> {
-        let Settings { config, seen, desired, table, pid_file, log } = settings;
+        let Settings { config, seen, desired, table, pid_file, is_second, log } = settings;
         let signals = Signals::listen()?;
         let clock = Clock::start();
         let runner = Runner::new(Checker::new(), raise_file_limit());
@@ -192,6 +207,10 @@ impl Daemon {
         attempts.follow(&desired.checks);
         runner.follow(&desired.checks);
         let process = desired.process.clone();
+        let (waiting, manager) = match is_second {
+            true => (Waiting::FirstProcess, ServiceManager::default()),
+            false => (Waiting::ServiceManager, ServiceManager::here()),
+        };
         let now = clock.now();
         Ok(Daemon {
             director: Director::new(desired, &observed, now),
@@ -201,7 +220,6 @@ impl Daemon {
             reload: Reload::None,
             reload_again: false,
             callback_due: false,
-            is_ready: false,
             stopping: None,
             clock,
             signals,
@@ -214,6 +232,8 @@ impl Daemon {
             config,
             log,
             pid_file,
+            manager,
+            waiting: Some(waiting),
             told,
         })
     }
@@ -241,6 +261,7 @@ impl Daemon {
                 },
                 Wake::Look => self.look(),
                 Wake::HookEnded => {}
+                Wake::Beat => self.manager.beat(self.clock.now()),
             }
         }
     }
@@ -254,6 +275,7 @@ impl Daemon {
             // Verdicts last: when many come, everything else is still looked at.
             biased;
             request = self.signals.next() => Wake::Signal(request),
+            () = self.clock.sleep_until(self.manager.next_beat()) => Wake::Beat,
             answer = self.kernel.next() => Wake::Answer(answer),
             loaded = self.reload.next() => Wake::Loaded(loaded),
             () = self.clock.sleep_until(timeout) => Wake::Timeout,
@@ -320,18 +342,25 @@ impl Daemon {
 
     fn obey(&mut self, request: Request) {
         match request {
-            Request::Stop(signal) if self.stopping.is_none() => {
-                let now = self.clock.now();
-                self.stopping = Some(Stopping { signal, give_up: now.after(STOP_LIMIT) });
-                self.reload = Reload::None;
-                self.director.handle(Event::Stop, now);
-            }
+            Request::Stop(signal) => self.begin_end(signal, Event::Stop),
+            Request::Leave(signal) => self.begin_end(signal, Event::Leave),
             Request::Reload if self.stopping.is_none() => {
                 tracing::info!("Reloading Linux Director Daemon config on signal");
                 self.begin_reload();
             }
-            Request::Stop(_) | Request::Reload => {}
+            Request::Reload => {}
         }
+    }
+
+    fn begin_end(&mut self, signal: &'static str, event: Event) {
+        if self.stopping.is_some() {
+            return;
+        }
+        self.manager.stopping();
+        let now = self.clock.now();
+        self.stopping = Some(Stopping { signal, give_up: now.after(STOP_LIMIT) });
+        self.reload = Reload::None;
+        self.director.handle(event, now);
     }
 
     fn take_verdicts(&mut self, first: Ended) {
@@ -362,15 +391,18 @@ impl Daemon {
 
     fn take_report(&mut self, report: Report) -> io::Result<()> {
         self.director.handle(Event::Reconciled(report), self.clock.now());
-        if !self.is_ready {
-            self.is_ready = true;
-            if self.pid_file.is_some() {
+        match self.waiting.take() {
+            Some(Waiting::FirstProcess) => {
                 // Before the terminal is gone: what cannot be written to the log goes there.
                 self.log.flush();
-                detach::say_ready()?;
+                detach::say_ready()
             }
+            Some(Waiting::ServiceManager) => {
+                self.manager.ready(self.clock.now());
+                Ok(())
+            }
+            None => Ok(()),
         }
-        Ok(())
     }
 
     fn end(&mut self) -> io::Result<()> {
@@ -417,6 +449,7 @@ impl Daemon {
     fn begin_reload(&mut self) {
         match self.reload {
             Reload::None => {
+                self.manager.reloading();
                 let path = self.config.clone();
                 let task = tokio::task::spawn_blocking(move || load::load(&path, Purpose::Follow));
                 self.reload = Reload::Reading(task);
@@ -463,7 +496,7 @@ impl Daemon {
             tracing::error!("{error}");
             Table::default()
         });
-        if self.pid_file.is_some() && desired.process.log != self.process.log {
+        if desired.process.log != self.process.log {
             self.log.redirect(desired.process.log.clone());
         }
         self.process = desired.process.clone();
@@ -480,6 +513,8 @@ impl Daemon {
         self.call_back();
         if std::mem::take(&mut self.reload_again) {
             self.begin_reload();
+        } else {
+            self.manager.reloaded();
         }
     }
 

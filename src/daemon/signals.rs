@@ -1,7 +1,7 @@
 //! Signals as values.
 //!
-//! Differs from ldirectord: a second signal to end does not break the end off, and USR1, USR2 and ALRM, which kill
-//! ldirectord on the spot, are ignored.
+//! Differs from ldirectord: a second signal to end does not break the end off. USR1, USR2 and ALRM kill ldirectord on the
+//! spot, with the table left as it is; USR2 does that in good order, and the others are ignored.
 
 use std::io;
 
@@ -12,6 +12,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub(super) enum Request {
     /// To end; with the signal's name without `SIG`.
     Stop(&'static str),
+    /// To end and leave the table to the next daemon; with the signal's name without `SIG`.
+    Leave(&'static str),
     /// To read the configuration again.
     Reload,
 }
@@ -25,18 +27,14 @@ pub(super) struct Signals {
     processor_time: Signal,
     file_size: Signal,
     hangup: Signal,
+    leave: Signal,
     _ignored: Vec<Signal>,
 }
 
 impl Signals {
     /// Begins to listen. A handler and not `SIG_IGN`, which programs that we start would inherit.
     pub(super) fn listen() -> io::Result<Signals> {
-        let ignored = [
-            SignalKind::user_defined1(),
-            SignalKind::user_defined2(),
-            SignalKind::alarm(),
-            SignalKind::pipe(),
-        ];
+        let ignored = [SignalKind::user_defined1(), SignalKind::alarm(), SignalKind::pipe()];
         Ok(Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
@@ -45,6 +43,7 @@ impl Signals {
             processor_time: signal(SignalKind::from_raw(nix::libc::SIGXCPU))?,
             file_size: signal(SignalKind::from_raw(nix::libc::SIGXFSZ))?,
             hangup: signal(SignalKind::hangup())?,
+            leave: signal(SignalKind::user_defined2())?,
             _ignored: ignored.into_iter().map(signal).collect::<io::Result<_>>()?,
         })
     }
@@ -58,6 +57,7 @@ impl Signals {
             _ = self.abort.recv() => Request::Stop("ABRT"),
             _ = self.processor_time.recv() => Request::Stop("XCPU"),
             _ = self.file_size.recv() => Request::Stop("XFSZ"),
+            _ = self.leave.recv() => Request::Leave("USR2"),
             _ = self.hangup.recv() => Request::Reload,
         }
     }

@@ -43,7 +43,7 @@ pub enum Action {
     Publish(Notice),
     /// Send a mail.
     Send(Mail),
-    /// Everything is done; end the process. Only after [`super::Event::Stop`].
+    /// Everything is done; end the process. Only after [`super::Event::Stop`] or [`super::Event::Leave`].
     Finish,
 }
 

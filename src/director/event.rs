@@ -45,4 +45,6 @@ pub enum Event {
     },
     /// The daemon is to end.
     Stop,
+    /// The daemon is to end and to leave the table as it is, for one that takes over.
+    Leave,
 }

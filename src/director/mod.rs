@@ -87,6 +87,8 @@ enum End {
     Far,
     /// The services have to be deleted.
     Asked,
+    /// What is with the kernel has to end, and the services stay.
+    Leaving,
     /// They are being deleted.
     Deleting,
     /// Nothing is left to do.
@@ -130,7 +132,8 @@ impl Director {
             Event::AgentAnswered { attempt, answer } => self.take_answer(attempt, &answer, now),
             Event::Reconciled(report) => self.take_report(&report, now),
             Event::Reloaded { desired, observed } => self.reload(*desired, &observed, now),
-            Event::Stop => self.stop(),
+            Event::Stop => self.stop(End::Asked),
+            Event::Leave => self.stop(End::Leaving),
         }
         self.settle(now);
     }
@@ -253,12 +256,12 @@ impl Director {
         self.schedule.keep_pace(paces, now);
     }
 
-    fn stop(&mut self) {
+    fn stop(&mut self, end: End) {
         if self.end != End::Far {
             return;
         }
         self.phase = Phase::Stopping;
-        self.end = End::Asked;
+        self.end = end;
         self.actions.extend(self.schedule.clear().into_iter().map(Action::CancelCheck));
     }
 
@@ -495,7 +498,8 @@ impl Director {
                 }
             }
             End::Asked if !self.rounds.is_busy() => self.delete_services(),
-            End::Asked | End::Deleting | End::Reached => {}
+            End::Leaving if !self.rounds.is_busy() => self.finish(),
+            End::Asked | End::Leaving | End::Deleting | End::Reached => {}
         }
         self.check_invariants();
     }
@@ -531,7 +535,6 @@ impl Director {
             .chain(orphans)
             .collect();
         if leaving.is_empty() {
-            self.end = End::Reached;
             self.finish();
         } else {
             self.end = End::Deleting;
@@ -541,6 +544,7 @@ impl Director {
     }
 
     fn finish(&mut self) {
+        self.end = End::Reached;
         while let Some(mail) = self.alerts.last_mail(self.now) {
             self.actions.push_back(Action::Send(mail));
         }

@@ -35,9 +35,19 @@ pub use tls::{CertificateEnd, ClientIdentity, TlsEngine, TlsSettings};
 pub use trace::{Attempted, Phase, Times, Trace};
 
 /// The environment variable that tells the second of a daemon's two processes what it is: the first one's number.
-///
-/// Whoever starts another program takes it away, or a start from there would take itself for a second process.
 pub const STARTED_BY: &str = "LDIRECTORD_STARTED_BY";
+
+/// The environment variable that names the socket of the service manager.
+pub const NOTIFY_SOCKET: &str = "NOTIFY_SOCKET";
+
+/// The environment variable with how long the service manager waits to hear of its process, in microseconds.
+pub const WATCHDOG_USEC: &str = "WATCHDOG_USEC";
+
+/// The environment variable with the process that this is said to.
+pub const WATCHDOG_PID: &str = "WATCHDOG_PID";
+
+/// What is meant for the daemon alone: whoever starts another program takes it away.
+pub const NOT_INHERITED: [&str; 4] = [STARTED_BY, NOTIFY_SOCKET, WATCHDOG_USEC, WATCHDOG_PID];
 
 /// Everything the operator asked for, resolved to numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -91,7 +91,7 @@ impl Log {
         Ok((Log { queue }, lines))
     }
 
-    /// Later lines go elsewhere.
+    /// Later lines go elsewhere, if they go where a configuration said.
     pub fn redirect(&self, target: LogTarget) {
         self.queue.steer(Message::Redirect(target));
     }

@@ -35,7 +35,7 @@ const BATCH_BYTES: usize = 64 * 1024;
 pub(super) enum Message {
     /// Write this.
     Line(Line),
-    /// Later lines go there.
+    /// Later lines go there, unless the start said where all go.
     Redirect(LogTarget),
     /// Answer when everything before is written.
     Flush(mpsc::Sender<()>),
@@ -118,7 +118,9 @@ impl Writer {
                 self.write();
                 // The time zone is asked for again, too: a reload is when an operator expects that.
                 self.zone = TimeZone::system();
-                self.way = Way::new(Destination::Target(target), self.author.pid);
+                if matches!(self.way, Way::File(_) | Way::Syslog(_)) {
+                    self.way = Way::new(Destination::Target(target), self.author.pid);
+                }
             }
             Message::Flush(done) => {
                 self.write();

@@ -105,7 +105,8 @@ impl Call<'_> {
 
     /// Whether another process will have its say about the file; not known yet of `supervised`.
     fn is_first_of_two(&self) -> bool {
-        self.request.command == Command::Start && !self.request.debug && !self.is_second
+        let Request { command, debug, foreground, .. } = *self.request;
+        command == Command::Start && !debug && !foreground && !self.is_second
     }
 
     fn follow(&self, reading: Reading) -> Exit {

@@ -26,6 +26,7 @@ const POLL: Duration = Duration::from_millis(20);
 /// `start`.
 pub(super) fn start(call: &Call<'_>, desired: Desired, seen: Seen, log: &Log) -> Exit {
     match pidfile::look(&call.instance.pid_file) {
+        pidfile::Instance::Running(pid) if call.request.foreground => runs_already(call, pid),
         pidfile::Instance::Running(_) => Exit::Success,
         pidfile::Instance::Stale | pidfile::Instance::Stopped => launch(call, desired, seen, log),
     }
@@ -51,6 +52,13 @@ pub(super) fn try_restart(call: &Call<'_>, desired: Desired, seen: Seen, log: &L
 fn launch(call: &Call<'_>, desired: Desired, seen: Seen, log: &Log) -> Exit {
     if call.request.debug {
         return direct(call, desired, seen, log, None);
+    }
+    if call.request.foreground {
+        return match claim(call) {
+            Ok(pid_file) => direct(call, desired, seen, log, Some(pid_file)),
+            Err(Unclaimed::Runs(pid)) => runs_already(call, pid),
+            Err(Unclaimed::Told) => Exit::Failure,
+        };
     }
     if desired.process.supervised {
         // It was read without host names; nobody needs it any more.
@@ -85,18 +93,35 @@ fn launch(call: &Call<'_>, desired: Desired, seen: Seen, log: &Log) -> Exit {
 
 /// What the second process does.
 pub(super) fn serve(call: &Call<'_>, desired: Desired, seen: Seen, log: &Log) -> Exit {
-    let path = &call.instance.pid_file;
     if let Err(error) = detach::leave() {
         output::complain(format!("cannot leave the terminal: {error}"));
         return Exit::Failure;
     }
-    match PidFile::claim(path) {
+    match claim(call) {
         Ok(pid_file) => direct(call, desired, seen, log, Some(pid_file)),
+        // A daemon that another start made is as good as ours.
+        Err(Unclaimed::Runs(_)) => Exit::Success,
+        Err(Unclaimed::Told) => Exit::Failure,
+    }
+}
+
+/// Why the pid file is not ours.
+enum Unclaimed {
+    /// A daemon runs as this process.
+    Runs(u32),
+    /// It was said why.
+    Told,
+}
+
+fn claim(call: &Call<'_>) -> Result<PidFile, Unclaimed> {
+    let path = &call.instance.pid_file;
+    match PidFile::claim(path) {
+        Ok(pid_file) => Ok(pid_file),
         Err(ClaimError::Taken) => {
             let deadline = Deadline::within(OTHER_START);
             while !deadline.passed() {
-                if let pidfile::Instance::Running(_) = pidfile::look(path) {
-                    return Exit::Success;
+                if let pidfile::Instance::Running(pid) = pidfile::look(path) {
+                    return Err(Unclaimed::Runs(pid));
                 }
                 thread::sleep(POLL);
             }
@@ -104,15 +129,24 @@ pub(super) fn serve(call: &Call<'_>, desired: Desired, seen: Seen, log: &Log) ->
                 "{} is locked by a process that is no daemon",
                 path.display()
             ));
-            Exit::Failure
+            Err(Unclaimed::Told)
         }
         Err(ClaimError::Unwritable(error)) => {
             let message = format!("Can not open {}", path.display());
             output::complain(format!("{message}\nhint: {error}"));
             tracing::error!("{message}: {error}");
-            Exit::Failure
+            Err(Unclaimed::Told)
         }
     }
+}
+
+/// Who asked for the foreground waits for this very process, and another daemon is of no use.
+fn runs_already(call: &Call<'_>, pid: u32) -> Exit {
+    let message =
+        format!("ldirectord for {} runs already, as process {pid}", call.instance.config.display());
+    output::complain(format!("{message}\nhint: stop it, or let that one be"));
+    tracing::error!("{message}");
+    Exit::Failure
 }
 
 fn direct(
@@ -137,6 +171,7 @@ fn direct(
         desired,
         table: call.request.table,
         pid_file,
+        is_second: call.is_second,
         log: log.clone(),
     };
     match daemon::run(settings) {

@@ -6,7 +6,7 @@ use lettre::Message;
 use tokio::{io::AsyncWriteExt as _, process::Command};
 
 use super::Fault;
-use crate::model::STARTED_BY;
+use crate::model::NOT_INHERITED;
 
 /// Where it is, in the order in which ldirectord looks.
 const PLACES: [&str; 3] = ["/usr/sbin/sendmail", "/usr/lib/sendmail", "/usr/ucblib/sendmail"];
@@ -28,9 +28,12 @@ pub(super) async fn send(message: &Message) -> Result<(), Fault> {
 
 async fn run(program: &str, message: &[u8]) -> Result<(), Fault> {
     let cannot = |error: std::io::Error| Fault::passing(format!("{program}: {error}"));
-    let mut child = Command::new(program)
+    let mut command = Command::new(program);
+    for variable in NOT_INHERITED {
+        command.env_remove(variable);
+    }
+    let mut child = command
         .args(["-i", "-t"])
-        .env_remove(STARTED_BY)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
