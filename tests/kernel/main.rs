@@ -14,6 +14,7 @@
 mod agent;
 mod conformance;
 mod manual;
+mod restart;
 mod smoke;
 #[path = "../support/mod.rs"]
 mod support;
@@ -36,5 +37,6 @@ fn main() -> ExitCode {
     trials.extend(agent::trials());
     trials.extend(tls::trials());
     trials.extend(manual::trials());
+    trials.extend(restart::trials());
     lab::run(trials)
 }
