@@ -41,7 +41,7 @@ use tokio::{
 };
 
 use super::{
-    PROTOCOLS, Protocol, external, ping, radius, random,
+    PROTOCOLS, Protocol, agent, external, ping, radius, random,
     script::{Streams, Turn, converse_over, mailbox, spec, unconfigured},
     tls::Tls,
 };
@@ -162,12 +162,13 @@ fn fitted(protocol: &str, question: &[u8], answer: &[u8]) -> Vec<u8> {
 /// The names that [`hold`] knows: the first protocol of each file, and the checks that are no protocols.
 pub fn names() -> Vec<&'static str> {
     let families = PROTOCOLS.iter().filter_map(|family| Some(family.first()?.info.name));
-    families.filter(|name| *name != "none").chain(["external", "ping"]).collect()
+    families.filter(|name| *name != "none").chain(["agent", "external", "ping"]).collect()
 }
 
 /// Holds a dialogue with these bytes to the laws.
 pub fn hold(name: &str, input: &[u8]) {
     match name {
+        "agent" => return is_fit(&agent::report(input).to_string(), WORDS),
         "external" => return external::laws::hold(input),
         "ping" => return ping::laws::hold(input),
         _ => {}
