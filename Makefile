@@ -8,7 +8,7 @@ CARGO ?= tests/lab/cargo
 INSTALL ?= install
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lab lab-shell demo bench install clean-lab
+.PHONY: help build test lab lab-shell demo bench install deb clean-lab
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -55,6 +55,10 @@ install: build
 	$(INSTALL) -D -m 644 contrib/logrotate/ldirectord "$(DESTDIR)$(SYSCONFDIR)/logrotate.d/ldirectord"
 	$(INSTALL) -D -m 644 ldirectord.cf.example "$(DESTDIR)$(PREFIX)/share/doc/ldirectord/ldirectord.cf.example"
 	$(INSTALL) -m 644 README.md LICENSE "$(DESTDIR)$(PREFIX)/share/doc/ldirectord/"
+
+## make deb        a package that replaces Debian's ldirectord, in target/debian; needs cargo-deb
+deb:
+	$(CARGO) deb --locked --package ldirectord
 
 ## make clean-lab  removes the lab
 clean-lab:
