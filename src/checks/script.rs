@@ -192,6 +192,7 @@ pub(super) fn lines(script: &str) -> Vec<Turn> {
     let turn = |line: &str| match line.split_at(2) {
         ("< ", said) => Turn::Say(format!("{said}\r\n").into_bytes()),
         ("> ", heard) => Turn::Hear(Box::leak(format!("{heard}\r\n").into_boxed_str())),
+        #[cfg(test)]
         ("= ", "TLS") => super::tls::start::modern(),
         _ => panic!("{line} is no line of a script"),
     };

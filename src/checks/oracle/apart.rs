@@ -144,7 +144,7 @@ fn ask(order: &Order, connection: &mut Option<Connection>) -> Answer {
         }
         _ => (Kind::Protocol, format!("no answer of a database from {}: {error}", order.target)),
     };
-    Answer::Fault { reason, detail: sql::words(&detail) }
+    Answer::Fault { reason, detail: sql::words(detail.as_bytes()) }
 }
 
 fn log_in(order: &Order) -> Result<Connection, Error> {
