@@ -395,7 +395,11 @@ async fn serve_datagrams(mut mailbox: Mailbox, turns: Vec<Turn>, heard: Arc<Mute
                 continue;
             }
             Turn::Say(bytes) => bytes,
-            Turn::Answer(answer) => answer(heard.lock().unwrap().last().unwrap()),
+            Turn::Answer(answer) => {
+                // Who was never asked has nothing to answer.
+                let Some(question) = heard.lock().unwrap().last().cloned() else { return };
+                answer(&question)
+            }
             Turn::Wait(time) => {
                 tokio::time::sleep(time).await;
                 continue;

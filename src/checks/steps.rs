@@ -14,7 +14,7 @@
 
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep_until};
 
 use super::{
     Protocol, Question, failure,
@@ -99,7 +99,7 @@ async fn expect(pattern: &Pattern, allowed: Duration, link: &mut Link<'_>) -> Re
             }
             searched = searched.saturating_add(1);
             if searched > EAGER {
-                sleep(PAUSE).await;
+                sleep_until((Instant::now() + PAUSE).min(link.deadline().deadline())).await;
             }
         }
         match link.fill().await {
