@@ -273,7 +273,7 @@ fn refused(status: u16, words: &[u8], asked: &[u8], link: &Link<'_>) -> Failure 
     let word = word.unwrap_or_else(|| format!("status {status}"));
     let said = match http1::url::unescape(words) {
         words if words.is_empty() => String::new(),
-        words => format!(": {}", shown(&words)),
+        words => format!(": {}", shown(&link.starred(&words))),
     };
     let hint = match status {
         UNIMPLEMENTED => "; has it a health service (grpc.health.v1)?".to_owned(),
@@ -300,8 +300,9 @@ fn broken(error: &h2::Error, link: &Link<'_>) -> Failure {
         Some(cause) => link.broken("talk to", cause),
         None => {
             let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-            let detail =
-                format!("{} does not speak HTTP/2 as it should: {error}{cause}", link.peer());
+            // A server may say why it ends the connection, in as many words as it likes.
+            let said = shown(&link.starred(format!("{error}{cause}").as_bytes()));
+            let detail = format!("{} does not speak HTTP/2 as it should: {said}", link.peer());
             failure(Reason::Protocol, detail)
         }
     }

@@ -214,7 +214,7 @@ async fn find(link: &mut Link<'_>, pattern: &Pattern, most: u32) -> Result<(), F
             Kind::Pong => controls = controls.saturating_add(1),
             Kind::Close => {
                 let (peer, found) = (link.peer(), found(messages));
-                let detail = format!("{peer} closed WebSocket{}; {found}", reason(&payload));
+                let detail = format!("{peer} closed WebSocket{}; {found}", reason(&payload, link));
                 return Err(failure(Reason::Mismatch, detail));
             }
         }
@@ -236,11 +236,11 @@ fn found(messages: usize) -> String {
 }
 
 /// Why a server closes: a code and words (section 5.5.1).
-fn reason(payload: &[u8]) -> String {
+fn reason(payload: &[u8], link: &Link<'_>) -> String {
     match payload {
         [high, low, words @ ..] => {
             let code = u16::from_be_bytes([*high, *low]);
-            format!(" ({code} {}", shown(words)).trim_end().to_owned() + ")"
+            format!(" ({code} {}", shown(&link.starred(words))).trim_end().to_owned() + ")"
         }
         _ => String::new(),
     }
