@@ -12,7 +12,12 @@ mod message;
 #[cfg(test)]
 mod tests;
 
-use std::{error::Error as _, io, pin::pin};
+use std::{
+    error::Error as _,
+    fmt::{self, Write as _},
+    io,
+    pin::pin,
+};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -52,6 +57,9 @@ const WINDOW: u32 = 65_535;
 
 /// What stands before a message: whether it is compressed, and its length.
 const PREFIX: usize = 5;
+
+/// How much of a fault of HTTP/2 is looked at, in bytes; less is shown.
+const WORDS: usize = 512;
 
 /// Statuses of a call that are told apart.
 const OK: u16 = 0;
@@ -301,9 +309,21 @@ fn broken(error: &h2::Error, link: &Link<'_>) -> Failure {
         None => {
             let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
             // A server may say why it ends the connection, in as many words as it likes.
-            let said = shown(&link.starred(format!("{error}{cause}").as_bytes()));
+            let mut said = Start(String::new());
+            write!(said, "{error}{cause}").unwrap_or_default();
+            let said = shown(&link.starred(said.0.as_bytes()));
             let detail = format!("{} does not speak HTTP/2 as it should: {said}", link.peer());
             failure(Reason::Protocol, detail)
         }
+    }
+}
+
+/// As much of a text as is worth keeping; writing more fails.
+struct Start(String);
+
+impl fmt::Write for Start {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.push_str(text);
+        if self.0.len() < WORDS { Ok(()) } else { Err(fmt::Error) }
     }
 }
