@@ -57,8 +57,8 @@ fn needed(protocol: &str) -> usize {
         // A line, a reply, a message is.
         "simpletcp" | "redis" => 2 * CONNECTION,
         "dns" => 3 * CONNECTION,
-        // Frames of 16 KiB, in the library, which makes room for the next before it lets go of one.
-        "grpc" | "grpcs" => CONNECTION,
+        // A frame of 16 KiB, which the library keeps while it says what was in it.
+        "grpc" | "grpcs" => CONNECTION / 4,
         _ => 0,
     }
 }

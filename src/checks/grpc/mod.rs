@@ -44,7 +44,7 @@ const ALPN: &[u8] = b"h2";
 const CONTENT: &str = "application/grpc";
 
 /// How much is read of a server, in bytes: its settings, two headers, and an answer of a few bytes.
-const LIMIT: u64 = 128 * 1024;
+const LIMIT: u64 = 40 * 1024;
 
 /// The longest answer, in bytes.
 const ANSWER: usize = 16 * 1024;

@@ -247,7 +247,7 @@ async fn who_says_nothing_or_too_much_is_told() {
     assert_eq!(outcome.verdict.unwrap_err().reason, Reason::Reset);
     // Frames of a kind that nobody knows are passed over, but not for ever.
     let outcome = says(&frame(0xfe, 0, 0, b"").repeat(100_000)).await;
-    assert_eq!(outcome.words(), format!("protocol: {PEER}: it sent more than 131072 bytes"));
+    assert_eq!(outcome.words(), format!("protocol: {PEER}: it sent more than 40960 bytes"));
     // A header without end.
     let first = frame(HEADERS, 0, 1, b"");
     let more = frame(9, 0, 1, &[&[0, 1, b'x', 100][..], &[b'y'; 100]].concat());
