@@ -17,6 +17,7 @@ pub mod watch;
 mod files;
 mod hooks;
 mod outlets;
+mod reloading;
 mod runner;
 mod service_manager;
 mod signals;
@@ -29,20 +30,20 @@ use std::{
 };
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use tokio::task::JoinHandle;
 
 use self::{
     attempts::{Attempts, Record},
     clock::Clock,
     hooks::Hooks,
-    load::{Purpose, Reading},
+    load::Reading,
     outlets::Outlets,
     pidfile::PidFile,
     reconciler::{Answer, KernelThread, TableChoice},
+    reloading::Reload,
     runner::{Ended, Runner},
     service_manager::ServiceManager,
     signals::{Request, Signals},
-    watch::{Look, Seen, Watch},
+    watch::{Seen, Watch},
 };
 use crate::{
     checks::Checker,
@@ -118,26 +119,6 @@ enum Wake {
     Look,
     HookEnded,
     Beat,
-}
-
-/// How far a reload has come.
-#[derive(Debug, Default)]
-enum Reload {
-    #[default]
-    None,
-    /// The file is being read.
-    Reading(JoinHandle<io::Result<Reading>>),
-    /// The kernel is being asked what it has.
-    Asking(Box<Desired>),
-}
-
-impl Reload {
-    async fn next(&mut self) -> io::Result<Reading> {
-        let Reload::Reading(task) = self else { return std::future::pending().await };
-        let loaded = task.await.unwrap_or_else(|error| Err(io::Error::other(error)));
-        *self = Reload::None;
-        loaded
-    }
 }
 
 /// The daemon at work.
@@ -416,115 +397,6 @@ impl Daemon {
         }
         self.log.flush();
         Ok(())
-    }
-}
-
-/// Reading the configuration again.
-impl Daemon {
-    fn look(&mut self) {
-        self.look_at = self.clock.now().after(self.process.interval.max(SHORTEST_LOOK));
-        match self.watch.look() {
-            Look::Same => {}
-            Look::Unreadable => {
-                let (pid, path) = (std::process::id(), self.config.display());
-                tracing::warn!("Warning [{pid}]: can not open file {path} for checking");
-            }
-            Look::Changed => {
-                tracing::info!(
-                    "Configuration file '{}' has changed on disk",
-                    self.config.display()
-                );
-                self.callback_due = true;
-                if self.process.autoreload {
-                    tracing::info!(" - reread new configuration");
-                    self.begin_reload();
-                } else {
-                    tracing::info!(" - ignore new configuration");
-                    self.call_back();
-                }
-            }
-        }
-    }
-
-    fn begin_reload(&mut self) {
-        match self.reload {
-            Reload::None => {
-                self.manager.reloading();
-                let path = self.config.clone();
-                let task = tokio::task::spawn_blocking(move || load::load(&path, Purpose::Follow));
-                self.reload = Reload::Reading(task);
-            }
-            // What is being read may be older than what we are told to read.
-            Reload::Reading(_) | Reload::Asking(_) => self.reload_again = true,
-        }
-    }
-
-    fn take_reading(&mut self, loaded: io::Result<Reading>) {
-        let reading = match loaded {
-            Ok(reading) => reading,
-            Err(error) => {
-                tracing::error!("{}", load::cannot_open(&self.config, &error));
-                return self.keep_configuration();
-            }
-        };
-        let remarks = reading.remarks();
-        if !remarks.is_empty() {
-            tracing::warn!("{}", remarks.trim_end());
-        }
-        self.watch = Watch::new(reading.seen);
-        match reading.desired {
-            Some(desired) => {
-                self.reload = Reload::Asking(Box::new(desired));
-                self.kernel.ask_for_table();
-            }
-            None => self.keep_configuration(),
-        }
-    }
-
-    /// Differs from ldirectord: a file with a fault changes nothing. There it ends the checks and resets the settings.
-    fn keep_configuration(&mut self) {
-        tracing::error!(
-            "{} is not followed, the configuration in force stays",
-            self.config.display()
-        );
-        self.after_reload();
-    }
-
-    fn finish_reload(&mut self, table: Result<Table, KernelError>) {
-        let Reload::Asking(desired) = std::mem::take(&mut self.reload) else { return };
-        let observed = table.unwrap_or_else(|error| {
-            tracing::error!("{error}");
-            Table::default()
-        });
-        if desired.process.log != self.process.log {
-            self.log.redirect(desired.process.log.clone());
-        }
-        self.process = desired.process.clone();
-        self.outlets.follow(&desired);
-        self.attempts.follow(&desired.checks);
-        self.runner.follow(&desired.checks);
-        let now = self.clock.now();
-        self.look_at = now.after(self.process.interval.max(SHORTEST_LOOK));
-        self.director.handle(Event::Reloaded { desired, observed: Box::new(observed) }, now);
-        self.after_reload();
-    }
-
-    fn after_reload(&mut self) {
-        self.call_back();
-        if std::mem::take(&mut self.reload_again) {
-            self.begin_reload();
-        } else {
-            self.manager.reloaded();
-        }
-    }
-
-    /// Runs the operator's program if the file has changed; on success and on failure, as ldirectord does.
-    fn call_back(&mut self) {
-        if std::mem::take(&mut self.callback_due)
-            && let Some(program) = &self.process.callback
-        {
-            self.hooks.callback(program, &self.config.to_string_lossy());
-        }
     }
 }
 
