@@ -126,7 +126,7 @@ impl Kernel for Shared {
 
 fn denial(tried: &str) -> KernelError {
     let message = format!("cannot {tried}: not permitted");
-    KernelError { kind: KernelErrorKind::Denied, message, hint: None }
+    KernelError::new(KernelErrorKind::Denied, message)
 }
 
 /// A scene, read.

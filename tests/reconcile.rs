@@ -61,7 +61,7 @@ struct State {
 }
 
 fn error(kind: KernelErrorKind) -> KernelError {
-    KernelError { kind, message: "a test said so".to_owned(), hint: None }
+    KernelError::new(kind, "a test said so".to_owned())
 }
 
 fn serves(table: &Table, service: &ServiceKey) -> bool {

@@ -111,11 +111,7 @@ fn serve(reconciler: &mut Reconciler, request: Request) -> Answer {
 }
 
 fn gone() -> KernelError {
-    KernelError {
-        kind: KernelErrorKind::Other,
-        message: "the thread that owns the kernel's table has ended".to_owned(),
-        hint: Some(
-            "this is a fault of ldirectord; restart it, and report what the log says".to_owned(),
-        ),
-    }
+    let message = "the thread that owns the kernel's table has ended".to_owned();
+    let hint = "this is a fault of ldirectord; restart it, and report what the log says".to_owned();
+    KernelError { hint: Some(hint), ..KernelError::new(KernelErrorKind::Other, message) }
 }

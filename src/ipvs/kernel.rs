@@ -5,7 +5,7 @@ use std::fmt;
 
 use nix::errno::Errno;
 
-use super::{Entry, Op, Table};
+use super::{Entry, Op, Piece, Table};
 use crate::model::{Family, ServiceKey, Settings};
 
 /// Whoever holds an IPVS table.
@@ -33,30 +33,56 @@ pub struct KernelError {
     pub message: String,
     /// What a person can do.
     pub hint: Option<String>,
+    /// What was to be changed; `None` when something could not be read.
+    pub tried: Option<Tried>,
+    /// The kernel's error number, if it gave one.
+    pub errno: Option<i32>,
+}
+
+/// A change that failed, for programs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Tried {
+    /// `add-service`, `set-server` and the like.
+    pub op: &'static str,
+    /// What it was to change.
+    pub piece: Piece,
 }
 
 impl KernelError {
+    /// Of this kind, and nothing more is known than the sentence.
+    pub fn new(kind: KernelErrorKind, message: String) -> KernelError {
+        KernelError { kind, message, hint: None, tried: None, errno: None }
+    }
+
     /// Why a change failed, for the error number that the kernel gave.
     pub fn refused(op: &Op, errno: i32) -> KernelError {
         let (kind, why, hint) = reason(op, Errno::from_raw(errno));
-        KernelError { hint, ..KernelError::failed(op, kind, &format!("{why} ({})", name(errno))) }
+        KernelError {
+            hint,
+            errno: Some(errno),
+            ..KernelError::failed(op, kind, &format!("{why} ({})", name(errno)))
+        }
     }
 
     /// Why a change failed for which there is no error number.
     pub fn failed(op: &Op, kind: KernelErrorKind, why: &str) -> KernelError {
-        KernelError { kind, message: format!("cannot {}: {why}", tried(op)), hint: None }
+        let tried = Tried { op: op.word(), piece: op.piece() };
+        KernelError {
+            tried: Some(tried),
+            ..KernelError::new(kind, format!("cannot {}: {why}", words(op)))
+        }
     }
 
     /// Why something could not be read (`the IPVS table`, `tcp 192.0.2.1:80`).
     pub fn unreadable(what: &str, errno: i32) -> KernelError {
         let (kind, why, hint) = common_reason(Errno::from_raw(errno));
         let message = format!("cannot read {what}: {why} ({})", name(errno));
-        KernelError { kind, message, hint }
+        KernelError { hint, errno: Some(errno), ..KernelError::new(kind, message) }
     }
 }
 
 /// What a change was to do, in words that follow "cannot".
-fn tried(op: &Op) -> String {
+fn words(op: &Op) -> String {
     match op {
         Op::AddService(service, _) => format!("add virtual service {service}"),
         Op::SetService(service, _) => format!("change virtual service {service}"),

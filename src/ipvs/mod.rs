@@ -16,7 +16,7 @@ mod modules;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use self::{
-    kernel::{Kernel, KernelError, KernelErrorKind},
+    kernel::{Kernel, KernelError, KernelErrorKind, Tried},
     plan::{Differences, plan, plan_changes, plan_missing, plan_owed},
     reconcile::Reconciler,
 };
@@ -143,6 +143,18 @@ impl Op {
             | Op::SetServer(_, server, _)
             | Op::DelServer(_, server) => Some(*server),
             Op::AddService(..) | Op::SetService(..) | Op::DelService(_) => None,
+        }
+    }
+
+    /// What the change is, in a word for programs.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Op::AddService(..) => "add-service",
+            Op::SetService(..) => "set-service",
+            Op::DelService(..) => "delete-service",
+            Op::AddServer(..) => "add-server",
+            Op::SetServer(..) => "set-server",
+            Op::DelServer(..) => "delete-server",
         }
     }
 

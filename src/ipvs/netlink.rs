@@ -144,7 +144,7 @@ fn unreadable(what: &str, error: &Error) -> KernelError {
         }
         error => {
             let (kind, why, hint) = other_reason(error);
-            KernelError { kind, message: format!("cannot read {what}: {why}"), hint }
+            KernelError { hint, ..KernelError::new(kind, format!("cannot read {what}: {why}")) }
         }
     }
 }
