@@ -75,7 +75,7 @@ impl Inside {
     }
 
     fn fault(&mut self, kind: KernelErrorKind) -> KernelError {
-        KernelError { kind, message: format!("injected {}", self.rng.u8(..)), hint: None }
+        KernelError::new(kind, format!("injected {}", self.rng.u8(..)))
     }
 }
 
@@ -531,8 +531,17 @@ impl Simulation {
         let jump = Duration::from_millis(self.rng.u64(..3_000));
         self.punctual = self.rng.bool() && soon >= self.now;
         self.now = if self.punctual { soon } else { self.now.after(jump) };
+        self.be_late();
         self.say("time passes");
         self.director.handle_timeout(self.now);
+    }
+
+    /// What is overdue does not begin all at once.
+    fn be_late(&mut self) {
+        let spread = Duration::from_millis(2) * u32::try_from(self.latest.len()).unwrap();
+        for latest in self.latest.values_mut() {
+            *latest = self.now.after(spread).max(*latest);
+        }
     }
 
     /// A person with `ipvsadm`.
@@ -623,6 +632,7 @@ impl Simulation {
             }
             // Far enough for faults to be tried again and for drift to be looked at.
             self.now = self.now.after(Duration::from_secs(70));
+            self.be_late();
             self.director.handle_timeout(self.now);
             self.drain();
         }

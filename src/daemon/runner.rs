@@ -8,10 +8,12 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
+    time::Duration,
 };
 
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 
+use super::clock;
 use crate::{
     checks::Checker,
     director::Attempt,
@@ -27,6 +29,9 @@ const PROGRAMS: usize = 100;
 
 /// File descriptors that are not for checks.
 const RESERVED_FILES: usize = 100;
+
+/// An attempt that ends this much later than its limit allows was not the server's fault.
+const STOOD_STILL: Duration = Duration::from_millis(500);
 
 /// Attempts of one kind: those that run and, in their order, those that wait for a place.
 #[derive(Debug, Default)]
@@ -164,7 +169,7 @@ impl Runner {
         {
             let checker = Arc::clone(&self.checker);
             let task = Task { attempt, check: Arc::clone(&check), is_program, cancelled: false };
-            let handle = self.tasks.spawn(async move { checker.run(&check, stage).await });
+            let handle = self.tasks.spawn(async move { run(&checker, &check, stage).await });
             self.running.insert(handle.id(), task);
             self.handles.insert(attempt, handle);
             self.lane(is_program).running += 1;
@@ -173,6 +178,22 @@ impl Runner {
 
     fn lane(&mut self, is_program: bool) -> &mut Lane {
         if is_program { &mut self.programs } else { &mut self.network }
+    }
+}
+
+/// One attempt; another one when it failed and took longer than it can have without our standing still.
+///
+/// A machine that slept, or a process that was stopped, has heard nothing of what the server did, and its verdict would
+/// take servers out of service that work.
+async fn run(checker: &Checker, check: &CheckSpec, stage: Stage) -> Attempted {
+    let begun = clock::since_boot();
+    let attempted = checker.run(check, stage).await;
+    let took = clock::since_boot().saturating_sub(begun);
+    match attempted.verdict {
+        Err(_) if took > check.longest(stage).saturating_add(STOOD_STILL) => {
+            checker.run(check, stage).await
+        }
+        _ => attempted,
     }
 }
 
@@ -203,7 +224,7 @@ fn broken(error: &JoinError) -> Attempted {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeSet, time::Duration};
+    use std::collections::BTreeSet;
 
     use tokio::net::TcpListener;
 
