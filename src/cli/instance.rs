@@ -14,6 +14,7 @@ use std::{
 };
 
 use super::compat::DEFAULT_CONFIG;
+use crate::model::DEFAULT_LOG;
 
 /// What an instance is called whose configuration is not named.
 const DEFAULT_NAME: &str = "ldirectord";
@@ -26,7 +27,7 @@ pub(super) struct Places {
     /// The folder where configurations are looked for first.
     pub(super) config: PathBuf,
     /// The log file of a configuration that names none.
-    pub(super) log: Option<PathBuf>,
+    pub(super) log: PathBuf,
 }
 
 impl Places {
@@ -36,7 +37,7 @@ impl Places {
         Places {
             run: set("LDIRECTORD_RUN_DIR").unwrap_or_else(|| "/var/run".into()),
             config: set("LDIRECTORD_CONFIG_DIR").unwrap_or_else(|| "/etc/ha.d".into()),
-            log: set("LDIRECTORD_LOG"),
+            log: set("LDIRECTORD_LOG").unwrap_or_else(|| DEFAULT_LOG.into()),
         }
     }
 }
@@ -91,7 +92,7 @@ mod tests {
     fn files_are_looked_for_in_ldirectords_order() {
         let dir = tempfile::tempdir().unwrap();
         let etc = dir.path().join("etc");
-        let places = Places { run: "/run".into(), config: etc.clone(), log: None };
+        let places = Places { run: "/run".into(), config: etc.clone(), log: "/log".into() };
         let find = |name: Option<&str>| {
             let instance = Instance::find(name.map(OsStr::new), &places)?;
             Some((instance.name, instance.config, instance.pid_file))

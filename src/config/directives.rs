@@ -1238,8 +1238,23 @@ pub const DIRECTIVES: &[Directive] = &[
         value: ValueKind::Quoted,
         default: "\"/var/log/ldirectord.log\"",
         example: "\"local0\"",
-        doc: "Where the log goes: a file, if it begins with a /, else a facility of the system's log.",
+        doc: "Where the log goes: a file, if it begins with a /; journal, systemd's journal, with the facts of each line as \
+              fields; stdout or stderr, those of a daemon in the foreground; else a facility of the system's log.",
+        differs: "journal, stdout and stderr are facilities that no system has",
         set: set::log_file,
+        ..ROW
+    },
+    Directive {
+        name: "logformat",
+        extension: true,
+        scope: Scope::Global,
+        value: ValueKind::Word(set::LOG_FORMATS),
+        default: "text",
+        example: "json",
+        doc: "What a line of the log is in a file, on standard output and on standard error: text, ldirectord's line; json, \
+              an object with the time, the level, the message, the configuration, the process and the facts of the line \
+              (service, server, reason and so on).",
+        set: set::log_format,
         ..ROW
     },
     Directive {

@@ -12,8 +12,8 @@ use zeroize::Zeroizing;
 use super::{Named, diagnostic::Findings, said::Said, value::Value};
 use crate::{
     model::{
-        AlertPhases, DnsRecord, Drift, Forwarding, HttpMethod, HttpSettings, LogTarget, Login,
-        Mask, SchedulerFlags, SmtpTls, Step, TlsEngine, Weight,
+        AlertPhases, DnsRecord, Drift, Forwarding, HttpMethod, HttpSettings, LogFormat, LogTarget,
+        Login, Mask, SchedulerFlags, SmtpTls, Step, TlsEngine, Weight,
     },
     pattern::{Pattern, PatternError},
 };
@@ -82,6 +82,7 @@ pub(super) struct Globals {
     pub(super) execute: Vec<String>,
     pub(super) fork: bool,
     pub(super) log: LogTarget,
+    pub(super) log_format: LogFormat,
     pub(super) maintenance_dir: Option<Vec<u8>>,
     pub(super) email_from: Option<String>,
     pub(super) readd_quiescent: bool,

@@ -67,6 +67,7 @@ fn seconds(seconds: u32) -> Duration {
 fn process(globals: Globals) -> ProcessSettings {
     ProcessSettings {
         log: globals.log,
+        log_format: globals.log_format,
         supervised: globals.supervised,
         autoreload: globals.autoreload,
         callback: globals.callback,

@@ -96,7 +96,7 @@ pub struct Settings {
 pub fn run(settings: Settings) -> io::Result<()> {
     let log = settings.log.clone();
     std::panic::set_hook(Box::new(move |panic| {
-        tracing::error!("This is a fault of ldirectord: {panic}");
+        tracing::error!(event = "panic", "This is a fault of ldirectord: {panic}");
         log.flush();
     }));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -175,7 +175,7 @@ impl Daemon {
             Ok(observed) => (observed, None),
             Err(error) => {
                 // As ldirectord does, we go on; the director tries again.
-                tracing::error!("{error}");
+                sinks::notice::log_fault(&error);
                 if pid_file.is_some() {
                     writeln!(io::stderr(), "{error}").unwrap_or_default();
                 }
@@ -235,7 +235,10 @@ impl Daemon {
                 Wake::Loaded(loaded) => self.take_reading(loaded),
                 Wake::Timeout => match self.stopping {
                     Some(_) => {
-                        tracing::error!("The kernel does not answer, its table is left as it is");
+                        tracing::error!(
+                            event = "kernel-silent",
+                            "The kernel does not answer, its table is left as it is"
+                        );
                         return self.end();
                     }
                     None => self.director.handle_timeout(self.clock.now()),
@@ -326,7 +329,11 @@ impl Daemon {
             Request::Stop(signal) => self.begin_end(signal, Event::Stop),
             Request::Leave(signal) => self.begin_end(signal, Event::Leave),
             Request::Reload if self.stopping.is_none() => {
-                tracing::info!("Reloading Linux Director Daemon config on signal");
+                tracing::info!(
+                    event = "reload",
+                    signal = "HUP",
+                    "Reloading Linux Director Daemon config on signal"
+                );
                 self.begin_reload();
             }
             Request::Reload => {}
@@ -389,11 +396,17 @@ impl Daemon {
     fn end(&mut self) -> io::Result<()> {
         self.mailer.finish(MAIL_LIMIT);
         if let Some(stopping) = self.stopping {
-            tracing::info!("Linux Director Daemon terminated on signal: {}", stopping.signal);
+            let signal = stopping.signal;
+            tracing::info!(
+                event = "stop",
+                signal,
+                "Linux Director Daemon terminated on signal: {signal}"
+            );
         }
         let removed = self.pid_file.take().map_or(Ok(()), PidFile::remove);
         if let Err(error) = &removed {
-            tracing::error!("cannot remove the pid file: {error}");
+            let errno = error.raw_os_error();
+            tracing::error!(event = "pid-file", errno, "cannot remove the pid file: {error}");
         }
         self.log.flush();
         Ok(())

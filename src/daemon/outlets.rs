@@ -35,7 +35,11 @@ impl Outlets {
             .collect();
         self.monitor_files.follow(desired);
         for directive in without_effect(desired) {
-            tracing::warn!("{directive} has no effect in this version of ldirectord");
+            tracing::warn!(
+                event = "without-effect",
+                directive,
+                "{directive} has no effect in this version of ldirectord"
+            );
         }
     }
 

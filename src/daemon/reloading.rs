@@ -15,6 +15,7 @@ use crate::{
     director::Event,
     ipvs::{KernelError, Table},
     model::Desired,
+    sinks::notice,
 };
 
 /// How far a reload has come.
@@ -44,19 +45,17 @@ impl Daemon {
             Look::Same => {}
             Look::Unreadable => {
                 let (pid, path) = (std::process::id(), self.config.display());
-                tracing::warn!("Warning [{pid}]: can not open file {path} for checking");
+                tracing::warn!(event = "configuration-gone", %path, "Warning [{pid}]: can not open file {path} for checking");
             }
             Look::Changed => {
-                tracing::info!(
-                    "Configuration file '{}' has changed on disk",
-                    self.config.display()
-                );
+                let path = self.config.display();
+                tracing::info!(event = "configuration-changed", %path, "Configuration file '{path}' has changed on disk");
                 self.callback_due = true;
                 if self.process.autoreload {
-                    tracing::info!(" - reread new configuration");
+                    tracing::info!(event = "reload", " - reread new configuration");
                     self.begin_reload();
                 } else {
-                    tracing::info!(" - ignore new configuration");
+                    tracing::info!(event = "configuration-ignored", " - ignore new configuration");
                     self.call_back();
                 }
             }
@@ -80,13 +79,14 @@ impl Daemon {
         let reading = match loaded {
             Ok(reading) => reading,
             Err(error) => {
-                tracing::error!("{}", load::cannot_open(&self.config, &error));
+                let (path, errno) = (self.config.display(), error.raw_os_error());
+                tracing::error!(event = "configuration-fault", %path, errno, "{}", load::cannot_open(&self.config, &error));
                 return self.keep_configuration();
             }
         };
         let remarks = reading.remarks();
         if !remarks.is_empty() {
-            tracing::warn!("{}", remarks.trim_end());
+            tracing::warn!(event = "configuration-remarks", "{}", remarks.trim_end());
         }
         self.watch = Watch::new(reading.seen);
         match reading.desired {
@@ -100,21 +100,23 @@ impl Daemon {
 
     /// Differs from ldirectord: a file with a fault changes nothing. There it ends the checks and resets the settings.
     fn keep_configuration(&mut self) {
-        tracing::error!(
-            "{} is not followed, the configuration in force stays",
-            self.config.display()
-        );
+        let path = self.config.display();
+        tracing::error!(event = "reload-refused", %path, "{path} is not followed, the configuration in force stays");
         self.after_reload();
     }
 
     pub(super) fn finish_reload(&mut self, table: Result<Table, KernelError>) {
         let Reload::Asking(desired) = mem::take(&mut self.reload) else { return };
         let observed = table.unwrap_or_else(|error| {
-            tracing::error!("{error}");
+            notice::log_fault(&error);
             Table::default()
         });
-        if desired.process.log != self.process.log {
-            self.log.redirect(desired.process.log.clone());
+        let (next, now) = (&desired.process, &self.process);
+        if (&next.log, next.log_format) != (&now.log, now.log_format) {
+            self.log.redirect(next.log.clone(), next.log_format);
+            if let Some(doubt) = self.log.doubt(&next.log) {
+                tracing::warn!(event = "log-moved", "{doubt}");
+            }
         }
         self.process = desired.process.clone();
         self.outlets.follow(&desired);

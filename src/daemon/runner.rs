@@ -209,7 +209,8 @@ fn tell(task: &Task, attempted: &Attempted) {
         (Ok(_), _) | (_, []) => String::new(),
         (Err(_), received) => format!(", received \"{}\"", received.escape_ascii()),
     };
-    tracing::debug!(%attempt, %target, "Checked {target}: {} ({trace}){received}", found.trim_end());
+    let reason = verdict.as_ref().err().map(|failure| tracing::field::display(failure.reason));
+    tracing::debug!(event = "checked", %attempt, peer = %target, reason, phase = %trace.phase, "Checked {target}: {} ({trace}){received}", found.trim_end());
 }
 
 /// A check that panicked has found nothing out about the server, but must not take the daemon with it.

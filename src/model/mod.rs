@@ -21,8 +21,8 @@ pub use check::{
 };
 pub use http::{HttpHeader, HttpMethod, HttpSettings};
 pub use policy::{
-    AlertPhases, AlertPolicy, Drift, LogTarget, Login, MailServer, Post, ProcessSettings, Quiesce,
-    SmtpTls,
+    AlertPhases, AlertPolicy, DEFAULT_LOG, Drift, LogFormat, LogTarget, Login, MailServer, Post,
+    ProcessSettings, Quiesce, SmtpTls,
 };
 pub use server::{
     Checked, Fallback, Forwarding, RealServer, ServerKey, Share, Thresholds, Tunnel, Weight,

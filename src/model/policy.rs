@@ -138,12 +138,43 @@ pub enum LogTarget {
     File(PathBuf),
     /// To the system's log, with this facility as written (`local0`); an empty one is the default facility.
     Syslog(String),
+    /// To systemd's journal, with the facts of each line as fields.
+    Journal,
+    /// To standard output, where the daemon stays in the foreground.
+    StandardOutput,
+    /// To standard error, where the daemon stays in the foreground.
+    StandardError,
 }
+
+impl LogTarget {
+    /// What `logfile` says, if that is no file.
+    pub fn of_word(word: String) -> LogTarget {
+        match word.as_str() {
+            "journal" => LogTarget::Journal,
+            "stdout" => LogTarget::StandardOutput,
+            "stderr" => LogTarget::StandardError,
+            _ => LogTarget::Syslog(word),
+        }
+    }
+}
+
+/// The log of a configuration that names none, where the environment does not name one either.
+pub const DEFAULT_LOG: &str = "/var/log/ldirectord.log";
 
 impl Default for LogTarget {
     fn default() -> Self {
-        LogTarget::File(PathBuf::from("/var/log/ldirectord.log"))
+        LogTarget::File(PathBuf::from(DEFAULT_LOG))
     }
+}
+
+/// What a log line is (`logformat`).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub enum LogFormat {
+    /// A sentence for people.
+    #[default]
+    Text,
+    /// An object of JSON with the sentence and its facts.
+    Json,
 }
 
 /// How the process itself behaves: the directives that speak of no virtual service.
@@ -151,6 +182,8 @@ impl Default for LogTarget {
 pub struct ProcessSettings {
     /// Where log lines go.
     pub log: LogTarget,
+    /// What they are there; the system's log and the journal have forms of their own.
+    pub log_format: LogFormat,
     /// Stay in the foreground and log to standard output (`supervised`).
     pub supervised: bool,
     /// Take a changed file over without being told (`autoreload`).
@@ -173,6 +206,7 @@ impl Default for ProcessSettings {
     fn default() -> Self {
         ProcessSettings {
             log: LogTarget::default(),
+            log_format: LogFormat::default(),
             supervised: false,
             autoreload: false,
             callback: None,

@@ -11,5 +11,8 @@ pub mod mail;
 pub mod monitor_file;
 pub mod notice;
 
+mod entry;
+mod facts;
+mod journal;
 mod syslog;
 pub(crate) mod writer;

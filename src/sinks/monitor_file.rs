@@ -62,7 +62,8 @@ impl MonitorFiles {
                 }
                 for (file, text) in texts {
                     if let Err(error) = append(&file, &text) {
-                        tracing::warn!("cannot write monitorfile {}: {error}", file.display());
+                        let (path, errno) = (file.display(), error.raw_os_error());
+                        tracing::warn!(event = "monitor-file", %path, errno, "cannot write monitorfile {path}: {error}");
                     }
                 }
             }

@@ -1,6 +1,6 @@
 //! The thread that writes log lines.
 //!
-//! In come [`Message`]s, out go lines to a file, standard output, standard error or the system's log.
+//! In come [`Message`]s, out go lines to a file, standard output, standard error, the system's log or the journal.
 //! A file is opened, appended to and closed again, so that it can be rotated without a signal; lines that wait together
 //! are written together. Nothing that fails here ends the process.
 
@@ -8,7 +8,7 @@ use std::{
     fs::OpenOptions,
     io::{self, Write as _},
     os::unix::fs::OpenOptionsExt as _,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -17,15 +17,17 @@ use std::{
     thread,
 };
 
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::{Zoned, tz::TimeZone};
 use nix::fcntl::OFlag;
 use tracing::Level;
 
 use super::{
-    log::{Author, Destination},
+    entry::{self, Entry},
+    journal::Journal,
+    log::{Destination, Settings},
     syslog::Syslog,
 };
-use crate::model::LogTarget;
+use crate::model::{LogFormat, LogTarget};
 
 /// How many bytes are collected before they are written.
 const BATCH_BYTES: usize = 64 * 1024;
@@ -34,36 +36,25 @@ const BATCH_BYTES: usize = 64 * 1024;
 #[derive(Debug)]
 pub(super) enum Message {
     /// Write this.
-    Line(Line),
-    /// Later lines go there, unless the start said where all go.
-    Redirect(LogTarget),
+    Entry(Entry),
+    /// Later lines go there and are like that, unless the start said where all go.
+    Redirect(LogTarget, LogFormat),
     /// Answer when everything before is written.
     Flush(mpsc::Sender<()>),
-}
-
-/// One event.
-#[derive(Debug)]
-pub(super) struct Line {
-    /// When it happened.
-    pub(super) when: Timestamp,
-    /// How it was marked; shown only to a person who looks for a fault.
-    pub(super) level: Level,
-    /// What happened; may have several lines.
-    pub(super) text: String,
 }
 
 /// Starts the thread; it ends when nobody can send any more.
 pub(super) fn start(
     messages: mpsc::Receiver<Message>,
     waiting: Arc<AtomicUsize>,
-    destination: Destination,
-    author: Author,
+    settings: Settings,
 ) -> io::Result<()> {
     let mut writer = Writer {
-        way: Way::new(destination, author.pid),
-        author,
+        way: Way::new(settings.destination.clone(), &settings),
+        settings,
         zone: TimeZone::system(),
         batch: String::new(),
+        lost: Lost::default(),
     };
     thread::Builder::new().name("log".to_owned()).spawn(move || {
         while let Ok(message) = messages.recv() {
@@ -81,45 +72,67 @@ pub(super) fn start(
 
 /// Where lines go, opened as far as it stays open.
 enum Way {
-    File(std::path::PathBuf),
+    File(PathBuf),
     Syslog(Syslog),
+    Journal(Journal),
     StandardOutput,
+    StandardError,
+    /// Standard output, whatever the configuration says.
+    Supervised,
+    /// Standard error, whatever the configuration says.
     Debug,
 }
 
 impl Way {
-    fn new(destination: Destination, pid: u32) -> Way {
-        match destination {
-            Destination::Target(LogTarget::File(path)) => Way::File(path),
-            Destination::Target(LogTarget::Syslog(facility)) => {
-                Way::Syslog(Syslog::new(&facility, pid))
+    fn new(destination: Destination, settings: &Settings) -> Way {
+        let target = match destination {
+            Destination::Target(target) => target,
+            Destination::Supervised => return Way::Supervised,
+            Destination::Debug => return Way::Debug,
+        };
+        match target {
+            target if target == LogTarget::default() => Way::File(settings.default_file.clone()),
+            LogTarget::File(path) => Way::File(path),
+            LogTarget::Syslog(facility) => Way::Syslog(Syslog::new(&facility, settings.author.pid)),
+            LogTarget::Journal => Way::Journal(Journal::default()),
+            LogTarget::StandardOutput | LogTarget::StandardError if settings.in_background => {
+                Way::File(settings.default_file.clone())
             }
-            Destination::StandardOutput => Way::StandardOutput,
-            Destination::Debug => Way::Debug,
+            LogTarget::StandardOutput => Way::StandardOutput,
+            LogTarget::StandardError => Way::StandardError,
         }
     }
 }
 
+/// What the system's log or the journal did not take.
+#[derive(Default)]
+struct Lost {
+    count: usize,
+    why: String,
+}
+
 struct Writer {
     way: Way,
-    author: Author,
+    settings: Settings,
     zone: TimeZone,
     batch: String,
+    lost: Lost,
 }
 
 impl Writer {
     fn take(&mut self, message: Message, waiting: &AtomicUsize) {
         match message {
-            Message::Line(line) => {
+            Message::Entry(entry) => {
                 waiting.fetch_sub(1, Ordering::Relaxed);
-                self.format(&line);
+                self.put(&entry);
             }
-            Message::Redirect(target) => {
+            Message::Redirect(target, format) => {
                 self.write();
                 // The time zone is asked for again, too: a reload is when an operator expects that.
                 self.zone = TimeZone::system();
-                if matches!(self.way, Way::File(_) | Way::Syslog(_)) {
-                    self.way = Way::new(Destination::Target(target), self.author.pid);
+                self.settings.format = format;
+                if !matches!(self.way, Way::Supervised | Way::Debug) {
+                    self.way = Way::new(Destination::Target(target), &self.settings);
                 }
             }
             Message::Flush(done) => {
@@ -130,35 +143,55 @@ impl Writer {
         }
     }
 
-    fn format(&mut self, line: &Line) {
-        let when = line.when.to_zoned(self.zone.clone());
-        let Writer { way, author, batch, .. } = self;
+    /// Adds an entry to those that are to be written, or hands it to who takes them one by one.
+    fn put(&mut self, entry: &Entry) {
+        let when = entry.when.to_zoned(self.zone.clone());
+        if matches!(self.way, Way::Syslog(_) | Way::Journal(_)) {
+            return self.hand(entry, &when);
+        }
+        let Writer { way, settings: Settings { author, format, .. }, batch, .. } = self;
+        if *format == LogFormat::Json && !matches!(way, Way::Debug) {
+            batch.push_str(&entry::json(entry, &when, author));
+            return;
+        }
+        let date = || when.strftime("%a %b %e %H:%M:%S %Y");
         let prefix = match way {
-            Way::File(_) => {
-                format!(
-                    "[{}|{}|{}] ",
-                    when.strftime("%a %b %e %H:%M:%S %Y"),
-                    author.name,
-                    author.pid
-                )
-            }
-            Way::StandardOutput => format!("[{}] ", when.strftime("%a %b %e %H:%M:%S %Y")),
-            Way::Syslog(syslog) => {
-                for text in line.text.lines() {
-                    syslog.send(&when, text);
-                }
-                return;
-            }
-            Way::Debug => match line.level {
+            Way::File(_) => format!("[{}|{}|{}] ", date(), author.name, author.pid),
+            Way::StandardOutput | Way::StandardError | Way::Supervised => format!("[{}] ", date()),
+            Way::Syslog(_) | Way::Journal(_) => return,
+            Way::Debug => match entry.level {
                 Level::TRACE => "DEBUG3: ".to_owned(),
                 Level::DEBUG => "DEBUG2: ".to_owned(),
                 _ => {
-                    push_lines(batch, "DEBUG2: ", &line.text);
+                    push_lines(batch, "DEBUG2: ", &entry.text);
                     String::new()
                 }
             },
         };
-        push_lines(batch, &prefix, &line.text);
+        push_lines(batch, &prefix, &entry.text);
+    }
+
+    /// Hands an entry to the system's log or the journal; who takes one again is told how many it did not take.
+    fn hand(&mut self, entry: &Entry, when: &Zoned) {
+        if self.lost.count > 0 {
+            let told = Entry::of_lost(entry.when, self.lost.count, &self.lost.why);
+            if self.send(&told, when).is_ok() {
+                self.lost = Lost::default();
+            }
+        }
+        if let Err(error) = self.send(entry, when) {
+            self.lost.count = self.lost.count.saturating_add(1);
+            self.lost.why = format!("nobody took them: {error}");
+            complain(&format!("{}\n", entry.text)).unwrap_or_default();
+        }
+    }
+
+    fn send(&mut self, entry: &Entry, when: &Zoned) -> io::Result<()> {
+        match &mut self.way {
+            Way::Journal(journal) => journal.send(entry, when, &self.settings.author),
+            Way::Syslog(syslog) => entry.text.lines().try_for_each(|line| syslog.send(when, line)),
+            _ => Ok(()),
+        }
     }
 
     fn write(&mut self) {
@@ -167,11 +200,13 @@ impl Writer {
         }
         let written = match &self.way {
             Way::File(path) => append(path, &self.batch),
-            Way::StandardOutput => {
+            Way::StandardOutput | Way::Supervised => {
                 let mut output = io::stdout().lock();
                 output.write_all(self.batch.as_bytes()).and_then(|()| output.flush())
             }
-            Way::Syslog(_) | Way::Debug => complain(&self.batch),
+            Way::Syslog(_) | Way::Journal(_) | Way::StandardError | Way::Debug => {
+                complain(&self.batch)
+            }
         };
         if written.is_err() {
             // As ldirectord does: a file that cannot be written does not cost its lines.

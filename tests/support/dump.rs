@@ -54,7 +54,13 @@ fn process(text: &mut String, process: &ProcessSettings) {
         match &process.log {
             LogTarget::File(path) => line!(text, "log to {}", path.display()),
             LogTarget::Syslog(facility) => line!(text, "log to syslog {facility:?}"),
+            LogTarget::Journal | LogTarget::StandardOutput | LogTarget::StandardError => {
+                line!(text, "log to {:?}", process.log);
+            }
         }
+    }
+    if process.log_format != default.log_format {
+        line!(text, "log format {:?}", process.log_format);
     }
     if process.supervised {
         line!(text, "supervised");

@@ -28,7 +28,7 @@ use crate::{
         load::{self, Purpose, Reading},
     },
     model::{LogTarget, ProcessSettings},
-    sinks::log::{Author, Destination, Log},
+    sinks::log::{self, Author, Destination, Log},
 };
 
 /// Does a subcommand of ours.
@@ -70,8 +70,8 @@ fn not_found(request: &Request, places: &Places) -> Exit {
     let message = format!("Config file {file} not found");
     output::complain(&message);
     let name = name_of(named).unwrap_or_default();
-    if let Some(log) = start_log(request, &places.adjust(ProcessSettings::default()), name) {
-        tracing::error!("{message}");
+    if let Some(log) = start_log(request, &places, &ProcessSettings::default(), name) {
+        tracing::error!(event = "configuration-missing", path = %file, "{message}");
         log_exit(Exit::Failure, "Initialisation Error");
         log.flush();
     }
@@ -114,19 +114,26 @@ impl Call<'_> {
             output::remark(&reading.remarks());
         }
         let Reading { sources, seen, desired, diagnostics } = reading;
-        let Some(mut desired) = desired else {
+        let Some(desired) = desired else {
             let main = sources.iter().next();
             return self.configuration_error(main.map_or(&[], |(_, file)| &file.bytes));
         };
         // A daemon stays for long; what it was read from does not.
         drop((sources, diagnostics));
-        desired.process = self.places.adjust(desired.process);
-        let Some(log) = start_log(self.request, &desired.process, self.instance.name.clone())
-        else {
-            return Exit::Failure;
-        };
+        let Some(log) = self.start_log(&desired.process) else { return Exit::Failure };
+        if self.is_second
+            && let Some(doubt) = log.doubt(&desired.process.log)
+        {
+            output::complain(&doubt);
+            tracing::warn!(event = "log-moved", "{doubt}");
+        }
         if !self.is_second {
-            tracing::info!("Invoking ldirectord invoked as: {}", self.invocation());
+            tracing::info!(
+                event = "invoked",
+                command = self.request.command.name(),
+                "Invoking ldirectord invoked as: {}",
+                self.invocation()
+            );
             // Before another process writes what came of it.
             log.flush();
         }
@@ -148,11 +155,11 @@ impl Call<'_> {
 
     /// Differs from ldirectord: the pid file of a daemon that runs stays, and `stop` stops it all the same.
     fn configuration_error(&self, source: &[u8]) -> Exit {
-        let mut process = self.places.adjust(ProcessSettings::default());
+        let mut process = ProcessSettings::default();
         if let Some(target) = log_target_of(source) {
             process.log = target;
         }
-        let log = start_log(self.request, &process, self.instance.name.clone());
+        let log = self.start_log(&process);
         log_exit(Exit::Configuration, "config_error: Configuration Error");
         if self.request.command == Command::Stop {
             stop::run(self);
@@ -161,6 +168,10 @@ impl Call<'_> {
             log.flush();
         }
         Exit::Configuration
+    }
+
+    fn start_log(&self, process: &ProcessSettings) -> Option<Log> {
+        start_log(self.request, &self.places, process, self.instance.name.clone())
     }
 
     /// The program and its words without options, each with a blank after it.
@@ -173,26 +184,27 @@ impl Call<'_> {
     }
 }
 
-impl Places {
-    /// The log file that the environment names stands in for the default one.
-    fn adjust(&self, mut process: ProcessSettings) -> ProcessSettings {
-        if let Some(log) = &self.log
-            && process.log == LogTarget::default()
-        {
-            process.log = LogTarget::File(log.clone());
-        }
-        process
-    }
-}
-
-fn start_log(request: &Request, process: &ProcessSettings, name: String) -> Option<Log> {
+fn start_log(
+    request: &Request,
+    places: &Places,
+    process: &ProcessSettings,
+    name: String,
+) -> Option<Log> {
     let destination = match () {
         () if request.debug => Destination::Debug,
-        () if process.supervised => Destination::StandardOutput,
+        () if process.supervised => Destination::Supervised,
         () => Destination::Target(process.log.clone()),
     };
-    let author = Author { name, pid: std::process::id() };
-    match Log::start(destination, author, clock::wall) {
+    let starts = matches!(request.command, Command::Start | Command::Restart | Command::TryRestart);
+    let settings = log::Settings {
+        destination,
+        format: process.log_format,
+        author: Author { name, pid: std::process::id() },
+        default_file: places.log.clone(),
+        in_background: starts && !request.foreground && !request.debug && !process.supervised,
+        wall: clock::wall,
+    };
+    match Log::start(settings) {
         Ok(log) => Some(log),
         Err(error) => {
             output::complain(format!("cannot start the log: {error}"));
@@ -202,7 +214,8 @@ fn start_log(request: &Request, process: &ProcessSettings, name: String) -> Opti
 }
 
 fn log_exit(exit: Exit, reason: &str) {
-    tracing::info!("Exiting with exit_status {}: {reason}", exit.code());
+    let code = u64::from(exit.code());
+    tracing::info!(event = "exit", code, "Exiting with exit_status {code}: {reason}");
 }
 
 /// Where a file that cannot be followed wants its log lines, as far as that can be told.
@@ -216,7 +229,7 @@ fn log_target_of(source: &[u8]) -> Option<LogTarget> {
         if value.starts_with('/') {
             LogTarget::File(value.into())
         } else {
-            LogTarget::Syslog(value)
+            LogTarget::of_word(value)
         }
     })
 }

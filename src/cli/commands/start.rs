@@ -134,7 +134,8 @@ fn claim(call: &Call<'_>) -> Result<PidFile, Unclaimed> {
         Err(ClaimError::Unwritable(error)) => {
             let message = format!("Can not open {}", path.display());
             output::complain(format!("{message}\nhint: {error}"));
-            tracing::error!("{message}: {error}");
+            let errno = error.raw_os_error();
+            tracing::error!(event = "pid-file", errno, "{message}: {error}");
             Err(Unclaimed::Told)
         }
     }
@@ -145,7 +146,7 @@ fn runs_already(call: &Call<'_>, pid: u32) -> Exit {
     let message =
         format!("ldirectord for {} runs already, as process {pid}", call.instance.config.display());
     output::complain(format!("{message}\nhint: stop it, or let that one be"));
-    tracing::error!("{message}");
+    tracing::error!(event = "runs-already", running = pid, "{message}");
     Exit::Failure
 }
 
@@ -157,12 +158,16 @@ fn direct(
     pid_file: Option<PidFile>,
 ) -> Exit {
     if let Err(error) = detach::take_name() {
-        tracing::warn!("The process keeps the name that it has: {error}");
+        tracing::warn!(event = "process-name", "The process keeps the name that it has: {error}");
     }
     match pid_file {
-        Some(_) => tracing::info!("Starting Linux Director v1.186-ha as daemon"),
+        Some(_) => tracing::info!(event = "start", "Starting Linux Director v1.186-ha as daemon"),
         None => {
-            tracing::info!("Starting Linux Director v1.186-ha with pid: {}", std::process::id())
+            tracing::info!(
+                event = "start",
+                "Starting Linux Director v1.186-ha with pid: {}",
+                std::process::id()
+            );
         }
     }
     let settings = Settings {
@@ -178,7 +183,7 @@ fn direct(
         Ok(()) => Exit::Success,
         Err(error) => {
             output::complain(format!("cannot direct: {error}"));
-            tracing::error!("cannot direct: {error}");
+            tracing::error!(event = "fault", "cannot direct: {error}");
             Exit::Failure
         }
     }

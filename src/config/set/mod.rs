@@ -18,9 +18,9 @@ pub(super) use self::{
         request_body, request_header,
     },
     process::{
-        DRIFT, EMAIL_STATUSES, SMTP_TLS, callback, drift, email_alert, email_frequency, email_from,
-        email_status, execute, include, log_file, monitor_file, smtp, smtp_credentials, smtp_port,
-        smtp_tls, status_listen,
+        DRIFT, EMAIL_STATUSES, LOG_FORMATS, SMTP_TLS, callback, drift, email_alert,
+        email_frequency, email_from, email_status, execute, include, log_file, log_format,
+        monitor_file, smtp, smtp_credentials, smtp_port, smtp_tls, status_listen,
     },
     spread::{
         SCHEDULER_FLAGS, TUNNEL_TYPES, netmask, persistent, protocol, scheduler, scheduler_flags,

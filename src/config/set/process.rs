@@ -9,7 +9,7 @@ use crate::{
         draft::Draft,
         value::{Value, first_run, shown, slice},
     },
-    model::{AlertPhases, Drift, LogTarget, SmtpTls},
+    model::{AlertPhases, Drift, LogFormat, LogTarget, SmtpTls},
 };
 
 pub(in crate::config) const EMAIL_STATUSES: &[&str] =
@@ -52,10 +52,18 @@ pub(in crate::config) fn log_file(draft: &mut Draft<'_>, value: &Value<'_>) {
             LogTarget::File(path(found))
         }
         _ => match value.utf8(found, &mut draft.findings) {
-            Some(facility) => LogTarget::Syslog(facility),
+            Some(word) => LogTarget::of_word(word),
             None => return,
         },
     };
+}
+
+pub(in crate::config) const LOG_FORMATS: &[&str] = &["text", "json"];
+
+pub(in crate::config) fn log_format(draft: &mut Draft<'_>, value: &Value<'_>) {
+    if let Some(word) = choice(draft, value, LOG_FORMATS) {
+        draft.globals.log_format = if word == "json" { LogFormat::Json } else { LogFormat::Text };
+    }
 }
 
 pub(in crate::config) const DRIFT: &[&str] = &["off", "repair", "report"];
