@@ -68,11 +68,16 @@ impl Instance {
         Some(Instance {
             // Differs from ldirectord: its daemon cannot read again a file that it was given by a relative name.
             config: std::path::absolute(found).ok()?,
-            pid_file: std::path::absolute(places.run.join(format!("ldirectord.{name}.pid")))
-                .ok()?,
+            pid_file: pid_file_of(named, places)?,
             name,
         })
     }
+}
+
+/// The pid file of the instance of this configuration, whether there is such a file or not.
+pub(super) fn pid_file_of(named: Option<&OsStr>, places: &Places) -> Option<PathBuf> {
+    let name = name_of(named)?;
+    std::path::absolute(places.run.join(format!("ldirectord.{name}.pid"))).ok()
 }
 
 /// The name of the instance of this configuration.

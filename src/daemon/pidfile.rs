@@ -10,10 +10,12 @@ use std::{
     io::{self, Read as _},
     os::unix::{
         ffi::OsStrExt as _,
-        fs::{FileExt as _, MetadataExt as _},
+        fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _},
     },
     path::{Path, PathBuf},
 };
+
+use nix::fcntl::OFlag;
 
 /// The most of a pid file that is read, in bytes.
 const PID_FILE_BYTES: u64 = 64;
@@ -52,7 +54,9 @@ fn first_line(path: &Path) -> io::Result<Vec<u8>> {
 
 fn read_start(path: &Path, bytes: u64) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
-    File::open(path)?.take(bytes).read_to_end(&mut text)?;
+    // A named pipe in its place must not keep us waiting.
+    let file = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
+    file.take(bytes).read_to_end(&mut text)?;
     Ok(text)
 }
 

@@ -246,6 +246,28 @@ mod tests {
         assert_eq!(fs::read_to_string(default_file).unwrap().lines().count(), 3);
     }
 
+    #[test]
+    fn what_a_full_disk_does_not_take_is_kept_up_to_a_bound() {
+        let dir = tempfile::tempdir().unwrap();
+        let later = dir.path().join("later");
+        let (log, lines) = Log::new(to(LogTarget::File("/dev/full".into()))).unwrap();
+        for _ in 0..40 {
+            lines.put(Level::INFO, text(&"x".repeat(30 * 1024)));
+            log.flush();
+        }
+        log.redirect(LogTarget::File(later.clone()), LogFormat::Text);
+        lines.put(Level::INFO, text("there is room"));
+        log.flush();
+        let written = fs::read_to_string(later).unwrap();
+        let messages: Vec<&str> = written.lines().map(|l| l.split_once("] ").unwrap().1).collect();
+        // 35 of 30 KiB are more than a megabyte.
+        let (kept, told) = messages.split_at(35);
+        assert!(kept.iter().all(|line| line.len() == 30 * 1024));
+        let lost =
+            "log lines were dropped because they could not be written: No space left on device";
+        assert_eq!(told, [format!("5 {lost} (os error 28)"), "there is room".to_owned()]);
+    }
+
     fn text(text: &str) -> Parts {
         Parts { text: text.to_owned(), ..Parts::default() }
     }

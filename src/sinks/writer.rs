@@ -2,19 +2,22 @@
 //!
 //! In come [`Message`]s, out go lines to a file, standard output, standard error, the system's log or the journal.
 //! A file is opened, appended to and closed again, so that it can be rotated without a signal; lines that wait together
-//! are written together. Nothing that fails here ends the process.
+//! are written together. What a file does not take (the disk is full) is kept, up to a bound, and tried again. Nothing that
+//! fails here ends the process.
 
 use std::{
     fs::OpenOptions,
     io::{self, Write as _},
+    mem,
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
-        mpsc,
+        mpsc::{self, RecvTimeoutError},
     },
     thread,
+    time::Duration,
 };
 
 use jiff::{Zoned, tz::TimeZone};
@@ -31,6 +34,10 @@ use crate::model::{LogFormat, LogTarget};
 
 /// How many bytes are collected before they are written.
 const BATCH_BYTES: usize = 64 * 1024;
+
+/// How many bytes are kept for a file that cannot be written, on a full disk for example, and how often it is tried.
+const HELD_BYTES: usize = 1024 * 1024;
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// What the thread is told.
 #[derive(Debug)]
@@ -54,11 +61,16 @@ pub(super) fn start(
         settings,
         zone: TimeZone::system(),
         batch: String::new(),
+        held: 0,
         lost: Lost::default(),
     };
     thread::Builder::new().name("log".to_owned()).spawn(move || {
-        while let Ok(message) = messages.recv() {
-            writer.take(message, &waiting);
+        loop {
+            match writer.next(&messages) {
+                Ok(message) => writer.take(message, &waiting),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
             while writer.batch.len() < BATCH_BYTES
                 && let Ok(message) = messages.try_recv()
             {
@@ -104,7 +116,7 @@ impl Way {
     }
 }
 
-/// What the system's log or the journal did not take.
+/// What could not be written, and why.
 #[derive(Default)]
 struct Lost {
     count: usize,
@@ -116,10 +128,20 @@ struct Writer {
     settings: Settings,
     zone: TimeZone,
     batch: String,
+    /// How many bytes of the batch the file did not take; they are tried again.
+    held: usize,
     lost: Lost,
 }
 
 impl Writer {
+    /// The next message; without one, when it is time to try again what was not written.
+    fn next(&self, messages: &mpsc::Receiver<Message>) -> Result<Message, RecvTimeoutError> {
+        match self.held {
+            0 => messages.recv().map_err(RecvTimeoutError::from),
+            _ => messages.recv_timeout(AGAIN),
+        }
+    }
+
     fn take(&mut self, message: Message, waiting: &AtomicUsize) {
         match message {
             Message::Entry(entry) => {
@@ -149,9 +171,18 @@ impl Writer {
         if matches!(self.way, Way::Syslog(_) | Way::Journal(_)) {
             return self.hand(entry, &when);
         }
+        if self.held > HELD_BYTES {
+            self.lost.count = self.lost.count.saturating_add(1);
+            return complain(&format!("{}\n", entry.text)).unwrap_or_default();
+        }
+        self.format(entry, &when);
+    }
+
+    /// Adds an entry to the batch.
+    fn format(&mut self, entry: &Entry, when: &Zoned) {
         let Writer { way, settings: Settings { author, format, .. }, batch, .. } = self;
         if *format == LogFormat::Json && !matches!(way, Way::Debug) {
-            batch.push_str(&entry::json(entry, &when, author));
+            batch.push_str(&entry::json(entry, when, author));
             return;
         }
         let date = || when.strftime("%a %b %e %H:%M:%S %Y");
@@ -199,21 +230,45 @@ impl Writer {
             return;
         }
         let written = match &self.way {
-            Way::File(path) => append(path, &self.batch),
+            Way::File(path) => append_part(path, &self.batch),
             Way::StandardOutput | Way::Supervised => {
                 let mut output = io::stdout().lock();
-                output.write_all(self.batch.as_bytes()).and_then(|()| output.flush())
+                let written = output.write_all(self.batch.as_bytes()).and_then(|()| output.flush());
+                written.map_err(|error| (0, error))
             }
             Way::Syslog(_) | Way::Journal(_) | Way::StandardError | Way::Debug => {
-                complain(&self.batch)
+                complain(&self.batch).map_err(|error| (0, error))
             }
         };
-        if written.is_err() {
-            // As ldirectord does: a file that cannot be written does not cost its lines.
-            complain(&self.batch).unwrap_or_default();
+        match (written, &self.way) {
+            (Ok(()), _) => self.wrote_all(),
+            (Err((taken, error)), Way::File(_)) => {
+                // As ldirectord does: who stands by sees them. But nobody stands by a daemon.
+                complain(self.batch.get(self.held.max(taken)..).unwrap_or_default())
+                    .unwrap_or_default();
+                self.batch.drain(..taken);
+                self.held = self.batch.len();
+                self.lost.why = format!("they could not be written: {error}");
+            }
+            (Err(_), _) => {
+                complain(&self.batch).unwrap_or_default();
+                self.batch.clear();
+            }
         }
-        self.batch.clear();
         self.batch.shrink_to(BATCH_BYTES);
+    }
+
+    /// Begins a new batch, with a word on what found no room in the last one.
+    fn wrote_all(&mut self) {
+        self.batch.clear();
+        self.held = 0;
+        let lost = mem::take(&mut self.lost);
+        if lost.count > 0 {
+            let when = (self.settings.wall)();
+            let zoned = when.to_zoned(self.zone.clone());
+            self.format(&Entry::of_lost(when, lost.count, &lost.why), &zoned);
+            self.write();
+        }
     }
 }
 
@@ -228,13 +283,29 @@ fn push_lines(batch: &mut String, prefix: &str, text: &str) {
 
 /// Appends to a file that is opened for this only; makes it when there is none.
 pub(crate) fn append(path: &Path, text: &str) -> io::Result<()> {
+    append_part(path, text).map_err(|(_, error)| error)
+}
+
+/// The same; of a text that the file did not take as a whole, how many bytes it took.
+fn append_part(path: &Path, text: &str) -> Result<(), (usize, io::Error)> {
     // A log file may be a terminal, which must not become the one that ends the daemon when it hangs up.
-    OpenOptions::new()
-        .append(true)
-        .create(true)
-        .custom_flags(OFlag::O_NOCTTY.bits())
-        .open(path)?
-        .write_all(text.as_bytes())
+    let mut options = OpenOptions::new();
+    options.append(true).create(true).custom_flags(OFlag::O_NOCTTY.bits());
+    let mut file = options.open(path).map_err(|error| (0, error))?;
+    let mut rest = text.as_bytes();
+    let taken = |rest: &[u8]| {
+        let taken = text.len().saturating_sub(rest.len());
+        (0..=taken).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default()
+    };
+    while !rest.is_empty() {
+        match file.write(rest) {
+            Ok(0) => return Err((taken(rest), io::ErrorKind::WriteZero.into())),
+            Ok(some) => rest = rest.get(some..).unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err((taken(rest), error)),
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn complain(text: &str) -> io::Result<()> {

@@ -12,10 +12,10 @@ pub(crate) fn a_rotated_log_goes_on(how: &str) {
     let globals = format!("logfile=\"{}\"\n", log.display());
     fs::write(site.config(), crate::configuration(&globals, &[&server])).unwrap();
     let pid = site.start();
-    site.wait_for_line(
-        &format!("Added real server: {} (192.0.2.1:80) (Weight set to 5)", server.address()),
-        1,
-    );
+    // Its last two lines; they come in any order.
+    let at = server.address();
+    site.wait_for_line(&format!("Added real server: {at} (192.0.2.1:80) (Weight set to 5)"), 1);
+    site.wait_for_line(&format!("Check passed, server is up: {at} (tcp:192.0.2.1:80)"), 1);
     let before = site.log();
     let (rules, state) = (site.path("logrotate.conf"), site.path("logrotate.state"));
     let rule = format!("{} {{\n rotate 2\n {how}\n su root root\n}}\n", log.display());

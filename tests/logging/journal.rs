@@ -128,8 +128,8 @@ fn stands_still(journald: &Journald, server: &Server) {
         0..3 => Err(format!("{} checks", checks())),
         _ => Ok(()),
     });
-    let mut status = site.program().args(["--table=memory", "web.cf", "status"]).spawn().unwrap();
-    assert_eq!(end_of(&mut status), Some(0));
+    let status = site.ldirectord("status");
+    assert_eq!(status.code, 0, "{status:?}");
     assert_eq!(count("reload"), 1, "that of before");
     journald.signal("CONT");
     wait("what was said meanwhile", || match count("reload") {

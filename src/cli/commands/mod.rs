@@ -19,7 +19,7 @@ use std::{
 use super::{
     compat::{Command, DEFAULT_CONFIG, Request},
     exit::Exit,
-    instance::{Instance, Places, name_of},
+    instance::{Instance, Places, name_of, pid_file_of},
     output, own,
 };
 use crate::{
@@ -64,13 +64,19 @@ pub(super) fn ldirectord(program: &OsStr, words: &[OsString], request: &Request)
     }
 }
 
+/// Differs from ldirectord: a daemon whose file is gone can be stopped all the same; the exit code is 1 as there.
 fn not_found(request: &Request, places: &Places) -> Exit {
     let named = request.config.as_deref();
+    if request.command == Command::Stop
+        && let Some(pid_file) = pid_file_of(named, places)
+    {
+        stop::run(&pid_file);
+    }
     let file = named.unwrap_or(OsStr::new(DEFAULT_CONFIG)).to_string_lossy();
     let message = format!("Config file {file} not found");
     output::complain(&message);
     let name = name_of(named).unwrap_or_default();
-    if let Some(log) = start_log(request, &places, &ProcessSettings::default(), name) {
+    if let Some(log) = start_log(request, places, &ProcessSettings::default(), name) {
         tracing::error!(event = "configuration-missing", path = %file, "{message}");
         log_exit(Exit::Failure, "Initialisation Error");
         log.flush();
@@ -142,7 +148,7 @@ impl Call<'_> {
             Command::Start => start::start(self, desired, seen, &log),
             Command::Restart => start::restart(self, desired, seen, &log),
             Command::TryRestart => start::try_restart(self, desired, seen, &log),
-            Command::Stop => stop::run(self),
+            Command::Stop => stop::run(&self.instance.pid_file),
             Command::Reload | Command::ForceReload => reload::run(self),
             Command::Status => status::run(self),
         };
@@ -162,7 +168,7 @@ impl Call<'_> {
         let log = self.start_log(&process);
         log_exit(Exit::Configuration, "config_error: Configuration Error");
         if self.request.command == Command::Stop {
-            stop::run(self);
+            stop::run(&self.instance.pid_file);
         }
         if let Some(log) = log {
             log.flush();

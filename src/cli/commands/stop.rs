@@ -2,7 +2,7 @@
 //!
 //! Differs from ldirectord: that does not wait, and a start right after a stop may find the old daemon still there.
 
-use std::{thread, time::Duration};
+use std::{path::Path, thread, time::Duration};
 
 use nix::{
     errno::Errno,
@@ -10,7 +10,6 @@ use nix::{
     unistd::Pid,
 };
 
-use super::Call;
 use crate::{
     cli::{exit::Exit, output},
     daemon::{clock::Deadline, pidfile},
@@ -22,9 +21,9 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// How often we look whether it has gone.
 const POLL: Duration = Duration::from_millis(20);
 
-/// `stop`.
-pub(super) fn run(call: &Call<'_>) -> Exit {
-    let pidfile::Instance::Running(pid) = pidfile::look(&call.instance.pid_file) else {
+/// `stop` for the daemon of this pid file.
+pub(super) fn run(pid_file: &Path) -> Exit {
+    let pidfile::Instance::Running(pid) = pidfile::look(pid_file) else {
         return Exit::Success;
     };
     match send(pid, Signal::SIGTERM) {
