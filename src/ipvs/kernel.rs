@@ -34,7 +34,7 @@ pub struct KernelError {
     /// What a person can do.
     pub hint: Option<String>,
     /// What was to be changed; `None` when something could not be read.
-    pub tried: Option<Tried>,
+    pub tried: Option<Box<Tried>>,
     /// The kernel's error number, if it gave one.
     pub errno: Option<i32>,
 }
@@ -68,7 +68,7 @@ impl KernelError {
     pub fn failed(op: &Op, kind: KernelErrorKind, why: &str) -> KernelError {
         let tried = Tried { op: op.word(), piece: op.piece() };
         KernelError {
-            tried: Some(tried),
+            tried: Some(Box::new(tried)),
             ..KernelError::new(kind, format!("cannot {}: {why}", words(op)))
         }
     }

@@ -9,7 +9,7 @@ use tracing::{Level, field};
 use super::notice::tame;
 use crate::{
     director::{News, Notice, Phase, Place, Role},
-    ipvs::{KernelError, Tried},
+    ipvs::KernelError,
     model::{CertificateEnd, Failure, Reason, ServiceKey, Share, Trace},
 };
 
@@ -151,12 +151,12 @@ impl Facts {
 
 /// Those of a fault of the kernel, where it is told outside of a notice, too.
 pub(super) fn of_fault(error: &KernelError) -> Facts {
-    let (service, server) = error.tried.map(|tried| tried.piece).unzip();
+    let (service, server) = error.tried.as_ref().map(|tried| tried.piece).unzip();
     Facts {
         event: "kernel-fault",
         service,
         server: server.flatten().map(|server| server.0),
-        op: error.tried.map(|Tried { op, .. }| op),
+        op: error.tried.as_ref().map(|tried| tried.op),
         errno: error.errno,
         ..Facts::default()
     }
