@@ -80,6 +80,8 @@ pub struct Log {
     queue: Queue,
     /// The file in place of standard output and error, where nobody sees those.
     in_place: Option<PathBuf>,
+    /// Whether the writer has not come to the last flush.
+    is_flushing: Arc<AtomicBool>,
 }
 
 impl Log {
@@ -99,9 +101,9 @@ impl Log {
         let wall = settings.wall;
         let in_place = settings.in_background.then(|| settings.default_file.clone());
         writer::start(receiver, Arc::clone(&waiting), settings)?;
-        let queue = Queue { sender, waiting, is_stuck: Arc::default() };
+        let queue = Queue { sender, waiting };
         let lines = Lines { queue: queue.clone(), lost: AtomicUsize::new(0), wall };
-        Ok((Log { queue, in_place }, lines))
+        Ok((Log { queue, in_place, is_flushing: Arc::default() }, lines))
     }
 
     /// Later lines go elsewhere, if they go where a configuration said.
@@ -126,13 +128,13 @@ impl Log {
 
     /// Waits until every line so far is written, but not for ever, and only once for a writer that is stuck.
     pub fn flush(&self) {
-        if self.queue.is_stuck.load(Ordering::Relaxed) {
+        if self.is_flushing.swap(true, Ordering::Relaxed) {
             return;
         }
         let (done, written) = mpsc::channel();
-        self.queue.steer(Message::Flush(done));
-        let is_stuck = written.recv_timeout(FLUSH_WAIT).is_err();
-        self.queue.is_stuck.store(is_stuck, Ordering::Relaxed);
+        self.queue.steer(Message::Flush(done, Arc::clone(&self.is_flushing)));
+        // The writer is stuck when this times out, and its lines may be lost.
+        written.recv_timeout(FLUSH_WAIT).unwrap_or_default();
     }
 }
 
@@ -141,8 +143,6 @@ impl Log {
 struct Queue {
     sender: mpsc::Sender<Message>,
     waiting: Arc<AtomicUsize>,
-    /// Whether a flush was waited for in vain.
-    is_stuck: Arc<AtomicBool>,
 }
 
 impl Queue {
@@ -313,7 +313,7 @@ mod tests {
     fn what_finds_no_room_is_counted() {
         let (sender, receiver) = mpsc::channel();
         let waiting = Arc::new(AtomicUsize::new(QUEUE_LINES));
-        let queue = Queue { sender, waiting: Arc::clone(&waiting), is_stuck: Arc::default() };
+        let queue = Queue { sender, waiting: Arc::clone(&waiting) };
         let lines = Lines { queue, lost: AtomicUsize::new(0), wall: noon };
         lines.put(Level::INFO, text("one"));
         lines.put(Level::INFO, text("two"));
@@ -324,7 +324,7 @@ mod tests {
             .try_iter()
             .map(|message| match message {
                 Message::Entry(entry) => entry.text,
-                Message::Redirect(..) | Message::Flush(_) => String::new(),
+                Message::Redirect(..) | Message::Flush(..) => String::new(),
             })
             .collect();
         assert_eq!(

@@ -13,7 +13,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
         mpsc::{self, RecvTimeoutError},
     },
     thread,
@@ -46,8 +46,8 @@ pub(super) enum Message {
     Entry(Entry),
     /// Later lines go there and are like that, unless the start said where all go.
     Redirect(LogTarget, LogFormat),
-    /// Answer when everything before is written.
-    Flush(mpsc::Sender<()>),
+    /// Answer when everything before is written, and say so there, too.
+    Flush(mpsc::Sender<()>, Arc<AtomicBool>),
 }
 
 /// Starts the thread; it ends when nobody can send any more.
@@ -157,8 +157,9 @@ impl Writer {
                     self.way = Way::new(Destination::Target(target), &self.settings);
                 }
             }
-            Message::Flush(done) => {
+            Message::Flush(done, is_flushing) => {
                 self.write();
+                is_flushing.store(false, Ordering::Relaxed);
                 // Whoever asked may have stopped waiting.
                 done.send(()).unwrap_or_default();
             }
