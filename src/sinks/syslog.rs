@@ -1,7 +1,8 @@
 //! The system's log: one datagram a line, in the form that ldirectord's lines have there.
 //!
 //! Sources: RFC 3164 section 4.1; `syslog.h` for the numbers of the facilities; `unix(7)`.
-//! Nobody listening costs lines and nothing else: the socket is tried again for every line.
+//! Nobody listening costs lines and nothing else: the socket is tried again for every line. Where somebody listens, the
+//! log's own thread waits for room: a socket has it for ten lines, and a mass event has thousands.
 
 use std::{io, os::unix::net::UnixDatagram, path::PathBuf};
 
@@ -80,7 +81,6 @@ impl Syslog {
             Some(socket) => socket,
             None => {
                 let socket = UnixDatagram::unbound()?;
-                socket.set_nonblocking(true)?;
                 socket.connect(&self.path)?;
                 socket
             }

@@ -32,7 +32,7 @@ fn main() -> ExitCode {
         4,
         vec![
             trial("journal", journal::entries_have_fields_and_a_stuck_journald_holds_up_nobody),
-            trial("syslog", syslog::a_facility_gets_the_lines),
+            trial("syslog", syslog::a_facility_gets_every_line),
             trial("logrotate create", || files::a_rotated_log_goes_on("create")),
             trial("logrotate copytruncate", || files::a_rotated_log_goes_on("copytruncate")),
             trial("JSON in a file", output::a_file_of_json_is_read_by_others),
