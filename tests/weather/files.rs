@@ -12,17 +12,6 @@ pub(crate) fn service(server: &Server) -> String {
     )
 }
 
-/// The server goes out and comes back; the lines of that.
-pub(crate) fn out_and_back(server: Server) -> (Server, [String; 2]) {
-    let at = server.address();
-    drop(server);
-    let lines = [
-        format!("Deleted real server: {at} (192.0.2.1:80)"),
-        format!("Added real server: {at} (192.0.2.1:80) (Weight set to 1)"),
-    ];
-    (Server::up_again(at), lines)
-}
-
 fn run(program: &str, words: &[&str]) {
     let done = Command::new(program).args(words).output().unwrap();
     assert!(
