@@ -18,6 +18,8 @@
 //! 20s   reload | stop | leave
 //! 20s   ipvsadm - tcp 203.0.113.1:80 192.0.2.11:80        somebody deletes a server (or, without one, a service)
 //! 20s   ipvsadm ~ tcp 203.0.113.1:80 192.0.2.11:80 3      somebody sets a weight
+//! 20s   ipvsadm --start-daemon backup eth0 9              somebody starts a sync daemon (--stop-daemon backup: stops it)
+//! 20s   interfaces eth0 eth1     the kernel has these and no others
 //! 20s   deny on | deny off       the kernel refuses every change
 //! 20s   hide on | hide off       the kernel's table cannot be read
 //! == transcript
@@ -46,11 +48,13 @@ use jiff::Timestamp;
 use ldirectord::{
     checks, config,
     director::{Action, Attempt, Director, Event},
-    ipvs::{Entry, Kernel, KernelError, KernelErrorKind, Op, Reconciler, Table, memory::Memory},
+    ipvs::{
+        Entry, Kernel, KernelError, KernelErrorKind, Op, Reconciler, SyncOp, Table, memory::Memory,
+    },
     model::{
         CertificateEnd, CheckSpec, Desired, Failure, Family, Forwarding, Pass, Reason, Scheduler,
-        ServerKey, ServiceKey, Settings, Share, Stage, Thresholds, Transport, Tunnel, Verdict,
-        Weight,
+        ServerKey, ServiceKey, Settings, Share, Stage, SyncDaemon, SyncRole, Thresholds, Transport,
+        Tunnel, Verdict, Weight,
     },
     sinks,
     time::Moment,
@@ -120,6 +124,18 @@ impl Kernel for Shared {
         match moody.denies {
             true => ops.iter().map(|op| Err(denial(&format!("change {}", op.service())))).collect(),
             false => moody.memory.apply(ops),
+        }
+    }
+
+    fn sync_daemons(&mut self) -> Result<BTreeMap<SyncRole, SyncDaemon>, KernelError> {
+        self.0.lock().unwrap().memory.sync_daemons()
+    }
+
+    fn apply_sync(&mut self, op: &SyncOp) -> Result<(), KernelError> {
+        let moody = &mut *self.0.lock().unwrap();
+        match moody.denies {
+            true => Err(denial(&format!("change the {} sync daemon", op.role()))),
+            false => moody.memory.apply_sync(op),
         }
     }
 }
@@ -237,6 +253,19 @@ impl Play {
                 let share = entry.servers.get_mut(&ServerKey(address(server))).expect("a server");
                 share.weight = Weight::new(weight.parse().unwrap()).unwrap();
             }
+            ["ipvsadm", "--stop-daemon", role] => {
+                let stopped = self.kernel.0.lock().unwrap().memory.sync.remove(&sync_role(role));
+                stopped.expect("a sync daemon to stop");
+            }
+            ["ipvsadm", "--start-daemon", role, interface, id] => {
+                let daemon = SyncDaemon::new(interface, id.parse().unwrap());
+                let start = SyncOp::Start(sync_role(role), daemon);
+                self.kernel.0.lock().unwrap().memory.apply_sync(&start).unwrap();
+            }
+            ["interfaces", names @ ..] => {
+                let names = names.iter().map(|name| (*name).to_owned()).collect();
+                self.kernel.0.lock().unwrap().memory.interfaces = Some(names);
+            }
             other => panic!("no event is called {other:?}"),
         }
     }
@@ -289,6 +318,10 @@ impl Play {
                     for (op, result) in &report.done {
                         let failed = if result.is_err() { "  FAILED" } else { "" };
                         self.write(at, &format!("kernel {}{failed}", op_text(op)));
+                    }
+                    for (op, result) in &report.sync.done {
+                        let failed = if result.is_err() { "  FAILED" } else { "" };
+                        self.write(at, &format!("kernel {}{failed}", sync_text(op)));
                     }
                     self.director.handle(Event::Reconciled(report), at);
                 }
@@ -402,6 +435,17 @@ fn parse_reason(word: &str) -> Reason {
         "refused" => Reason::Refused,
         "mismatch" => Reason::Mismatch,
         other => panic!("no reason is called {other}"),
+    }
+}
+
+fn sync_role(word: &str) -> SyncRole {
+    SyncRole::ALL.into_iter().find(|role| role.to_string() == word).expect("a role")
+}
+
+fn sync_text(op: &SyncOp) -> String {
+    match op {
+        SyncOp::Start(role, daemon) => format!("+ {role} sync daemon: {daemon}"),
+        SyncOp::Stop(role) => format!("- {role} sync daemon"),
     }
 }
 

@@ -25,14 +25,15 @@ use jiff::Timestamp;
 use ldirectord::{
     director::{Action, Attempt, Director, Event, News, Notice},
     ipvs::{
-        Entry, Job, Kernel, KernelError, KernelErrorKind, Op, Piece, Reconciler, Table, Wanted,
-        memory::Memory, plan,
+        Entry, Job, Kernel, KernelError, KernelErrorKind, Op, Piece, Reconciler, SyncOp, Table,
+        Wanted, memory::Memory, plan,
     },
     model::{
         Admission, AgentAnswer, AgentReport, AgentWeight, AlertPhases, AlertPolicy, CertificateEnd,
         CheckId, CheckKind, CheckSpec, Checked, Desired, Drift, Failure, Fallback, Forwarding,
         Operation, Pass, Post, ProcessSettings, Quiesce, RealServer, Reason, Scheduler, ServerKey,
-        ServiceKey, Settings, Share, Thresholds, Transport, Verdict, VirtualService, Weight,
+        ServiceKey, Settings, Share, SyncDaemon, SyncRole, Thresholds, Transport, Verdict,
+        VirtualService, Weight,
     },
     time::Moment,
 };
@@ -110,6 +111,28 @@ impl Kernel for Watched {
                 result
             })
             .collect()
+    }
+
+    fn sync_daemons(&mut self) -> Result<BTreeMap<SyncRole, SyncDaemon>, KernelError> {
+        let mut inside = self.0.lock().unwrap();
+        if inside.rng.u8(..100) < inside.faults {
+            return Err(inside.fault(KernelErrorKind::Lost));
+        }
+        inside.memory.sync_daemons()
+    }
+
+    fn apply_sync(&mut self, op: &SyncOp) -> Result<(), KernelError> {
+        let mut inside = self.0.lock().unwrap();
+        if inside.rng.u8(..100) < inside.faults {
+            let lost = inside.rng.bool();
+            if lost && inside.rng.bool() {
+                // The change was made, only its answer is lost.
+                let _made = inside.memory.apply_sync(op);
+            }
+            let kind = if lost { KernelErrorKind::Lost } else { KernelErrorKind::Other };
+            return Err(inside.fault(kind));
+        }
+        inside.memory.apply_sync(op)
     }
 }
 
@@ -222,6 +245,9 @@ struct Simulation {
     agents: AgentShadows,
     /// What is not ours, and must stay as it is.
     foreign: BTreeMap<ServiceKey, Entry>,
+    /// The sync daemons that ran before, and the roles that a file spoke of since.
+    first_sync: BTreeMap<SyncRole, SyncDaemon>,
+    spoken: BTreeSet<SyncRole>,
     attempts: BTreeMap<Attempt, CheckId>,
     /// Of the attempts that began at the very moment at which they were due, that moment.
     due: BTreeMap<Attempt, Moment>,
@@ -254,6 +280,8 @@ impl Simulation {
         let mut memory = Memory { table, ..Memory::default() };
         let foreign_key = service_key(99);
         memory.table.services.insert(foreign_key, random_entry(&mut rng));
+        memory.sync = random_sync(&mut rng);
+        let first_sync = memory.sync.clone();
         let foreign = [(foreign_key, memory.table.services[&foreign_key].clone())].into();
         let (shadow, agents) = expected(&desired, None, &memory.table);
         let observed = memory.table.clone();
@@ -283,10 +311,12 @@ impl Simulation {
             kernel,
             rng,
             loud,
+            spoken: desired.process.sync.keys().copied().collect(),
             desired,
             shadow,
             agents,
             foreign,
+            first_sync,
         };
         simulation.await_every_check();
         simulation
@@ -542,6 +572,19 @@ impl Simulation {
         self.say("somebody meddles");
         self.meddled = true;
         let mut inside = self.kernel.0.lock().unwrap();
+        if self.rng.u8(..4) == 0 {
+            let roles: Vec<_> = self.desired.process.sync.keys().collect();
+            let role = self.rng.choice(roles);
+            if let Some(running) = role.and_then(|role| inside.memory.sync.get_mut(role)) {
+                running.id = 77;
+            }
+            return;
+        }
+        if self.rng.u8(..4) == 0 {
+            let role = self.desired.process.sync.keys().next();
+            role.and_then(|role| inside.memory.sync.remove(role));
+            return;
+        }
         let services = &mut inside.memory.table.services;
         if self.rng.u8(..4) == 0 {
             services.remove(&key);
@@ -567,6 +610,7 @@ impl Simulation {
             // Those that are gone get cancelled; until then a number of their own tells them apart.
             *check = CheckId::new(place.unwrap_or(1_000 + check.index())).unwrap();
         }
+        self.spoken.extend(self.desired.process.sync.keys());
         self.due.clear();
         self.await_every_check();
         let (desired, observed) = (Box::new(self.desired.clone()), Box::new(observed));
@@ -672,10 +716,22 @@ impl Simulation {
         if !self.meddled {
             assert_eq!(plan(table, &target), [], "applying the plan again changes nothing");
         }
+        for role in SyncRole::ALL {
+            let running = inside.memory.sync.get(&role);
+            match self.desired.process.sync.get(&role) {
+                Some(wish) if !self.meddled => assert!(wish.is_met_by(running.unwrap()), "{role}"),
+                Some(_) if self.desired.process.drift == Drift::Repair => {
+                    assert!(running.is_some())
+                }
+                Some(_) => {}
+                None if self.spoken.contains(&role) => assert_eq!(running, None, "{role}"),
+                None => assert_eq!(running, self.first_sync.get(&role), "{role} is not ours"),
+            }
+        }
     }
 
     fn stop(&mut self) {
-        let before = self.kernel.0.lock().unwrap().memory.table.clone();
+        let Memory { table: before, sync, .. } = self.kernel.0.lock().unwrap().memory.clone();
         self.handle(Event::Stop);
         self.drain();
         while self.job.is_some() {
@@ -692,6 +748,12 @@ impl Simulation {
         }
         for (key, entry) in &self.foreign {
             assert_eq!(inside.memory.table.services.get(key), Some(entry));
+        }
+        let process = &self.desired.process;
+        for role in SyncRole::ALL {
+            let stops = process.clean_stop && process.sync.contains_key(&role);
+            let expected = sync.get(&role).filter(|_| !stops);
+            assert_eq!(inside.memory.sync.get(&role), expected, "{role} at the end");
         }
     }
 }
@@ -816,8 +878,19 @@ fn random_desired(rng: &mut Rng) -> Desired {
         }
     }
     let drift = rng.choice([Drift::Repair, Drift::Repair, Drift::Report, Drift::Off]).unwrap();
-    let process = ProcessSettings { drift, ..ProcessSettings::default() };
+    let (sync, clean_stop) = (random_sync(rng), rng.bool());
+    let process = ProcessSettings { drift, sync, clean_stop, ..ProcessSettings::default() };
     Desired { services, checks, process, ..Desired::default() }
+}
+
+/// Each role now and then, with or without a length.
+fn random_sync(rng: &mut Rng) -> BTreeMap<SyncRole, SyncDaemon> {
+    let mut some = || {
+        let max_length = rng.choice([None, Some(1472), Some(2000)]).unwrap();
+        SyncDaemon { max_length, ..SyncDaemon::new("eth0", rng.u8(..3)) }
+    };
+    let daemons = SyncRole::ALL.map(|role| (role, some()));
+    daemons.into_iter().filter(|_| rng.u8(..3) == 0).collect()
 }
 
 fn random_alerts(rng: &mut Rng) -> AlertPolicy {

@@ -107,6 +107,11 @@ pub const CODES: &[(&str, &str)] = &[
          masq at another address of the host, also that of the service itself.",
     ),
     (
+        "A0321",
+        "The directive says how connections are synchronised, and nothing says that they are: `syncdaemon` with master, backup \
+         or both and an interface does.",
+    ),
+    (
         "A0401",
         "The pattern is found in every text, if only because it may match nothing at all: `.*`, `a*` and `OK|` are such. \
          The check then only asks whether there is an answer, and does so without `receive` as well. Write words that a good \
@@ -299,6 +304,18 @@ pub const CODES: &[(&str, &str)] = &[
          byte. The text ends at the first quote without a backslash, and only a comment may follow.\n\n\
          \x20 send = \"PING\\r\\n\"\n\
          \x20 send = \"\\x00\\x1f\"",
+    ),
+    (
+        "E0225",
+        "`syncdaemon` says what this director does and on which network interface: master sends its connections to the other \
+         directors, backup takes in theirs, both does both. The name of an interface has at most 15 bytes.\n\n\
+         \x20 syncdaemon = both eth0",
+    ),
+    (
+        "E0226",
+        "The messages that `syncdaemon` asks for go to a multicast group: 224.0.0.0 to 239.255.255.255, or an address of IPv6 \
+         that begins with ff. All directors that belong together name the same.\n\n\
+         \x20 syncgroup = 239.255.0.81",
     ),
     (
         "E0301",

@@ -1126,7 +1126,8 @@ pub const DIRECTIVES: &[Directive] = &[
         value: ValueKind::YesNo,
         default: "yes",
         example: "no",
-        doc: "Whether virtual services leave the kernel when the daemon ends.",
+        doc: "Whether virtual services leave the kernel when the daemon ends, and in the first column also whether the sync \
+              daemons stop.",
         says: Says::Same("cleanstop must be 'yes' or 'no'"),
         set: |draft, value| {
             if let Some(answer) = value.yes_no(&mut draft.findings) {
@@ -1146,6 +1147,81 @@ pub const DIRECTIVES: &[Directive] = &[
               seconds: repair puts them back, report tells it once and leaves them out until the next change, off does not \
               look. Weights and schedulers that somebody changed are told and left in any case.",
         set: set::drift,
+        ..ROW
+    },
+    Directive {
+        name: "syncdaemon",
+        extension: true,
+        scope: Scope::Global,
+        value: ValueKind::Special("master | backup | both INTERFACE"),
+        default: "the sync daemons are left alone",
+        example: "both eth0",
+        doc: "Has the kernel tell other directors of its connections (master), learn of theirs (backup) or both, so that \
+              established connections go on when another director takes over. The interface is one that only the directors \
+              share: what is sent is neither encrypted nor authenticated. A sync daemon that another program started is \
+              replaced where it differs; afterwards drift speaks of these, too. They stop with the daemon unless the global \
+              cleanstop is no. ldirectord(8) tells of two directors.",
+        set: set::sync_daemon,
+        ..ROW
+    },
+    Directive {
+        name: "syncid",
+        extension: true,
+        scope: Scope::Global,
+        value: ValueKind::Count,
+        range: "0 to 255",
+        default: "0",
+        example: "5",
+        doc: "With syncdaemon: which directors belong together. A backup with 0 takes in what any director of the network \
+              sends.",
+        set: set::sync_id,
+        ..ROW
+    },
+    Directive {
+        name: "syncgroup",
+        extension: true,
+        scope: Scope::Global,
+        value: ValueKind::Special("ADDRESS"),
+        default: "224.0.0.81",
+        example: "239.255.0.81",
+        doc: "With syncdaemon: the multicast group, of IPv4 or IPv6.",
+        set: set::sync_group,
+        ..ROW
+    },
+    Directive {
+        name: "syncport",
+        extension: true,
+        scope: Scope::Global,
+        value: ValueKind::Count,
+        range: "1 to 65535",
+        default: "8848",
+        example: "8850",
+        doc: "With syncdaemon: the UDP port.",
+        set: set::sync_port,
+        ..ROW
+    },
+    Directive {
+        name: "syncttl",
+        extension: true,
+        scope: Scope::Global,
+        value: ValueKind::Count,
+        range: "1 to 255",
+        default: "1, which no router passes on",
+        example: "2",
+        doc: "With syncdaemon: how far packets go.",
+        set: set::sync_ttl,
+        ..ROW
+    },
+    Directive {
+        name: "syncmaxlen",
+        extension: true,
+        scope: Scope::Global,
+        value: ValueKind::Count,
+        range: "1024 to 65487 bytes",
+        default: "what the kernel chooses, such as 1472",
+        example: "8900",
+        doc: "With syncdaemon: the longest message; more than the default is of use with jumbo frames.",
+        set: set::sync_max_length,
         ..ROW
     },
     Directive {

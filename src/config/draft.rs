@@ -13,7 +13,7 @@ use super::{Named, diagnostic::Findings, said::Said, value::Value};
 use crate::{
     model::{
         AlertPhases, DnsRecord, Drift, Forwarding, HttpMethod, HttpSettings, LogTarget, Login,
-        Mask, SchedulerFlags, SmtpTls, Step, TlsEngine, Weight,
+        Mask, SchedulerFlags, SmtpTls, Step, SyncDaemon, SyncRole, TlsEngine, Weight,
     },
     pattern::{Pattern, PatternError},
 };
@@ -88,6 +88,9 @@ pub(super) struct Globals {
     pub(super) supervised: bool,
     pub(super) status_listen: Option<SocketAddr>,
     pub(super) drift: Drift,
+    /// Which sync daemons should run, and how.
+    pub(super) sync_roles: &'static [SyncRole],
+    pub(super) sync: SyncDaemon,
     /// The credentials file, and where it is named.
     pub(super) credentials: Option<(PathBuf, Range<usize>)>,
 }

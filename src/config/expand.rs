@@ -75,6 +75,8 @@ fn process(globals: Globals) -> ProcessSettings {
         status_listen: globals.status_listen,
         interval: globals.common.interval.map_or(INTERVAL, |(interval, _)| interval),
         drift: globals.drift,
+        sync: globals.sync_roles.iter().map(|role| (*role, globals.sync.clone())).collect(),
+        clean_stop: globals.common.clean_stop.unwrap_or(true),
     }
 }
 

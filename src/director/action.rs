@@ -7,7 +7,7 @@ use crate::{
     ipvs::{Job, KernelError},
     model::{
         AgentReport, CertificateEnd, CheckSpec, Failure, ServerKey, ServiceKey, Settings, Share,
-        Stage, Verdict, Weight,
+        Stage, SyncDaemon, SyncRole, Verdict, Weight,
     },
 };
 
@@ -202,6 +202,14 @@ pub enum News {
     Drifted(ServiceKey, Option<ServerKey>),
     /// Somebody deleted a server or service from the kernel, and it stays away.
     Missing(ServiceKey, Option<ServerKey>),
+    /// A sync daemon was started.
+    SyncStarted(SyncRole, SyncDaemon),
+    /// A sync daemon was stopped.
+    SyncStopped(SyncRole),
+    /// A sync daemon runs otherwise than we started it, and stays so.
+    SyncDrifted(SyncRole),
+    /// Somebody stopped a sync daemon, and it stays so.
+    SyncMissing(SyncRole),
     /// Something that should be in the kernel could not be put there. Told once until it changes.
     KernelFault(KernelError),
 }

@@ -14,6 +14,7 @@ mod announce;
 mod certificates;
 mod event;
 mod health;
+mod jobs;
 mod remembered;
 mod rounds;
 mod schedule;
@@ -39,7 +40,7 @@ use self::{
     service::Service,
 };
 use crate::{
-    ipvs::{Change, Job, Report, Table, Target},
+    ipvs::{Report, SyncTarget, Table, Target},
     model::{
         AgentAnswer, AgentReport, CertificateEnd, CheckId, CheckSpec, Checked, Desired, Drift,
         Failure, Operation, Reason, ServerKey, ServiceKey, Verdict,
@@ -64,6 +65,10 @@ pub struct Director {
     /// The services that we may change or delete: those of the configuration, and those that it had and the
     /// kernel still may have.
     owned: BTreeSet<ServiceKey>,
+    /// The sync daemons that should run; those roles are ours that the configuration has or had.
+    sync: SyncTarget,
+    /// Whether the sync daemons stop at the end.
+    stops_sync: bool,
     /// Whether the next look at everything follows a start or reload.
     fresh: bool,
     /// What becomes of what somebody else deleted.
@@ -106,6 +111,8 @@ impl Director {
             schedule: Schedule::new(&desired.checks, now),
             rounds: Rounds::new(now),
             owned: BTreeSet::new(),
+            sync: SyncTarget::default(),
+            stops_sync: true,
             fresh: true,
             drift: Drift::default(),
             fallback_told: BTreeMap::new(),
@@ -192,11 +199,6 @@ impl Director {
         self.services.get(*self.index.get(&key)?)
     }
 
-    fn target_when(&self, fresh: bool) -> Target {
-        let wish = |service: &Service| (service.config().key, service.wish(fresh));
-        Target { services: self.services.iter().map(wish).collect(), owned: self.owned.clone() }
-    }
-
     /// Makes this configuration the one that is followed; keeps what is known of servers that stay.
     fn follow(&mut self, desired: Desired, observed: &Table) {
         let before = mem::take(&mut self.services);
@@ -225,6 +227,9 @@ impl Director {
         self.fresh = true;
         self.rounds.note_everything();
         self.drift = desired.process.drift;
+        self.sync.owned.extend(desired.process.sync.keys());
+        self.sync.daemons = desired.process.sync;
+        self.stops_sync = desired.process.clean_stop;
         self.rounds.look_for_drift(self.drift != Drift::Off);
         for place in 0..self.services.len() {
             self.tell_fallback(place);
@@ -454,28 +459,6 @@ impl Director {
         }
     }
 
-    /// Lets go of services that have left the file and the kernel.
-    fn disown(&mut self, round: &Round, report: &Report) {
-        let failed: BTreeSet<ServiceKey> = (report.done.iter())
-            .filter(|(_, result)| result.is_err())
-            .map(|(op, _)| op.service())
-            .collect();
-        let (index, owned) = (&self.index, &mut self.owned);
-        match round {
-            Round::Everything => {
-                owned.retain(|key| index.contains_key(key) || failed.contains(key));
-                self.fresh = false;
-            }
-            Round::Services(keys) => {
-                let gone = |key: &ServiceKey| {
-                    keys.contains(key) && !index.contains_key(key) && !failed.contains(key)
-                };
-                owned.retain(|key| !gone(key));
-            }
-            Round::Servers(_) | Round::Drift => {}
-        }
-    }
-
     /// Begins what is due and asks for what the kernel needs.
     fn settle(&mut self, now: Moment) {
         match self.end {
@@ -497,50 +480,11 @@ impl Director {
                     self.actions.push_back(Action::Send(mail));
                 }
             }
-            End::Asked if !self.rounds.is_busy() => self.delete_services(),
+            End::Asked if !self.rounds.is_busy() => self.clean_up(),
             End::Leaving if !self.rounds.is_busy() => self.finish(),
             End::Asked | End::Leaving | End::Deleting | End::Reached => {}
         }
         self.check_invariants();
-    }
-
-    fn job(&self, round: &Round) -> Job {
-        match round {
-            Round::Everything => Job::Everything(self.target()),
-            Round::Drift if self.drift == Drift::Repair => Job::Drift(self.target_when(false)),
-            Round::Drift => Job::Look(self.target_when(false)),
-            Round::Services(keys) => Job::Services(Target {
-                services: (keys.iter())
-                    .filter_map(|key| Some((*key, self.service(*key)?.wish(true))))
-                    .collect(),
-                owned: keys.clone(),
-            }),
-            Round::Servers(servers) => Job::Changes(
-                (servers.iter())
-                    .filter_map(|&(service, server)| {
-                        let wanted = self.service(service)?.wanted(server, false);
-                        Some(Change { service, server, wanted })
-                    })
-                    .collect(),
-            ),
-        }
-    }
-
-    /// The last job: what the configuration does not want to outlive the daemon.
-    fn delete_services(&mut self) {
-        let orphans = self.owned.iter().filter(|key| !self.index.contains_key(key)).copied();
-        let leaving: Vec<ServiceKey> = (self.services.iter())
-            .filter(|service| service.config().clean_stop)
-            .map(|service| service.config().key)
-            .chain(orphans)
-            .collect();
-        if leaving.is_empty() {
-            self.finish();
-        } else {
-            self.end = End::Deleting;
-            self.rounds.begin_last();
-            self.actions.push_back(Action::Reconcile(Box::new(Job::Delete(leaving))));
-        }
     }
 
     fn finish(&mut self) {

@@ -9,8 +9,8 @@ use std::{
 
 use super::News;
 use crate::{
-    ipvs::{KernelError, Op, Piece, Report},
-    model::{ServerKey, ServiceKey},
+    ipvs::{KernelError, Op, Piece, Report, SyncReport},
+    model::{ServerKey, ServiceKey, SyncRole},
     time::Moment,
 };
 
@@ -31,12 +31,40 @@ const MISSING: &str = "missing";
 pub(super) enum Round {
     /// Everything we own, to the letter of the configuration.
     Everything,
-    /// These services, to the letter: an earlier job failed at them.
-    Services(BTreeSet<ServiceKey>),
+    /// These services and sync daemons, to the letter: an earlier job failed at them.
+    Again(Failed),
     /// These servers.
     Servers(BTreeSet<(ServiceKey, ServerKey)>),
     /// Whatever somebody else changed.
     Drift,
+}
+
+/// What failed.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct Failed {
+    pub(super) services: BTreeSet<ServiceKey>,
+    pub(super) sync: BTreeSet<SyncRole>,
+}
+
+impl Failed {
+    /// What failed in a job that could be tried.
+    pub(super) fn of(report: &Report) -> Failed {
+        let services = report.done.iter().filter(|(_, result)| result.is_err());
+        let sync = report.sync.done.iter().filter(|(_, result)| result.is_err());
+        Failed {
+            services: services.map(|(op, _)| op.service()).collect(),
+            sync: sync.map(|(op, _)| op.role()).collect(),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.services.is_empty() && self.sync.is_empty()
+    }
+
+    fn extend(&mut self, other: Failed) {
+        self.services.extend(other.services);
+        self.sync.extend(other.sync);
+    }
 }
 
 /// What has been noted, and what is being done.
@@ -45,7 +73,7 @@ pub(super) struct Rounds {
     in_flight: Option<Round>,
     everything: bool,
     servers: BTreeSet<(ServiceKey, ServerKey)>,
-    failed: BTreeSet<ServiceKey>,
+    failed: Failed,
     retry_at: Option<Moment>,
     retry_wait: Duration,
     /// Whether it is looked for what somebody else changed.
@@ -53,6 +81,8 @@ pub(super) struct Rounds {
     drift_at: Moment,
     /// What has been told of faults and differences, so that it is told once.
     told: BTreeMap<(Option<ServiceKey>, Option<ServerKey>), String>,
+    /// The same of sync daemons.
+    told_sync: BTreeMap<SyncRole, String>,
 }
 
 impl Rounds {
@@ -62,12 +92,13 @@ impl Rounds {
             in_flight: None,
             everything: true,
             servers: BTreeSet::new(),
-            failed: BTreeSet::new(),
+            failed: Failed::default(),
             retry_at: None,
             retry_wait: FIRST_RETRY,
             looks: true,
             drift_at: now.after(DRIFT_INTERVAL),
             told: BTreeMap::new(),
+            told_sync: BTreeMap::new(),
         }
     }
 
@@ -80,7 +111,7 @@ impl Rounds {
     pub(super) fn note_everything(&mut self) {
         self.everything = true;
         self.servers.clear();
-        self.failed.clear();
+        self.failed = Failed::default();
         self.retry_at = None;
     }
 
@@ -125,7 +156,7 @@ impl Rounds {
         } else if !self.servers.is_empty() {
             Round::Servers(std::mem::take(&mut self.servers))
         } else if !self.failed.is_empty() && may_retry {
-            Round::Services(std::mem::take(&mut self.failed))
+            Round::Again(std::mem::take(&mut self.failed))
         } else if self.looks && self.drift_at <= now {
             Round::Drift
         } else {
@@ -147,13 +178,14 @@ impl Rounds {
         if report.unread.is_some() {
             match &round {
                 Round::Everything => self.everything = true,
-                Round::Services(services) => self.failed.extend(services),
-                Round::Servers(servers) => self.failed.extend(servers.iter().map(|(s, _)| *s)),
+                Round::Again(failed) => self.failed.extend(failed.clone()),
+                Round::Servers(servers) => {
+                    self.failed.services.extend(servers.iter().map(|(service, _)| *service));
+                }
                 Round::Drift => {}
             }
         }
-        let failed_ops = report.done.iter().filter(|(_, result)| result.is_err());
-        self.failed.extend(failed_ops.map(|(op, _)| op.service()));
+        self.failed.extend(Failed::of(report));
         if (self.everything && report.unread.is_some()) || !self.failed.is_empty() {
             if self.retry_at.is_none_or(|at| at <= now) {
                 self.retry_at = Some(now.after(self.retry_wait));
@@ -171,7 +203,7 @@ impl Rounds {
         let mut news = Vec::new();
         match &report.unread {
             Some(fault) => {
-                if self.tell((None, None), &fault.message) {
+                if tell(&mut self.told, (None, None), &fault.message) {
                     news.push(fault.clone());
                 }
                 return news;
@@ -188,7 +220,17 @@ impl Rounds {
                     }
                 }
                 Err(fault) => {
-                    if self.tell(place, &fault.message) {
+                    if tell(&mut self.told, place, &fault.message) {
+                        news.push(fault.clone());
+                    }
+                }
+            }
+        }
+        for (op, result) in &report.sync.done {
+            match result {
+                Ok(()) => drop(self.told_sync.remove(&op.role())),
+                Err(fault) => {
+                    if tell(&mut self.told_sync, op.role(), &fault.message) {
                         news.push(fault.clone());
                     }
                 }
@@ -209,18 +251,33 @@ impl Rounds {
                 || service.is_some_and(|service| still.contains(&(service, *server)))
         });
         let drifted = (report.drifted.iter())
-            .filter(|(service, server)| self.tell((Some(*service), *server), DRIFTED))
+            .filter(|(service, server)| tell(&mut self.told, (Some(*service), *server), DRIFTED))
             .map(|(service, server)| News::Drifted(*service, *server));
         let mut news: Vec<News> = drifted.collect();
         let missing = (report.missing.iter())
-            .filter(|(service, server)| self.tell((Some(*service), *server), MISSING))
+            .filter(|(service, server)| tell(&mut self.told, (Some(*service), *server), MISSING))
             .map(|(service, server)| News::Missing(*service, *server));
         news.extend(missing);
+        news.extend(self.news_of_sync_drift(&report.sync));
         news
     }
 
-    /// Remembers that this was told of this place; whether it is news.
-    fn tell(&mut self, place: (Option<ServiceKey>, Option<ServerKey>), what: &str) -> bool {
-        self.told.insert(place, what.to_owned()).is_none_or(|before| before != what)
+    fn news_of_sync_drift(&mut self, report: &SyncReport) -> Vec<News> {
+        let told = &mut self.told_sync;
+        told.retain(|role, what| match what.as_str() {
+            DRIFTED => report.drifted.contains(role),
+            MISSING => report.missing.contains(role),
+            _ => true,
+        });
+        let drifted = report.drifted.iter().filter(|role| tell(told, **role, DRIFTED));
+        let mut news: Vec<News> = drifted.copied().map(News::SyncDrifted).collect();
+        let missing = report.missing.iter().filter(|role| tell(told, **role, MISSING));
+        news.extend(missing.copied().map(News::SyncMissing));
+        news
     }
+}
+
+/// Remembers that this was told of this place; whether it is news.
+fn tell<Place: Ord>(told: &mut BTreeMap<Place, String>, place: Place, what: &str) -> bool {
+    told.insert(place, what.to_owned()).is_none_or(|before| before != what)
 }

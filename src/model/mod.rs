@@ -9,6 +9,7 @@ mod http;
 mod policy;
 mod server;
 mod service;
+mod sync;
 mod tls;
 mod trace;
 
@@ -31,6 +32,7 @@ pub use service::{
     Family, Mask, Persistence, Scheduler, SchedulerFlags, ServiceKey, Settings, Transport,
     VirtualService,
 };
+pub use sync::{SyncDaemon, SyncRole};
 pub use tls::{CertificateEnd, ClientIdentity, TlsEngine, TlsSettings};
 pub use trace::{Attempted, Phase, Times, Trace};
 

@@ -1,8 +1,8 @@
 //! What to do when: with a server that is down, with the process itself.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use super::Secret;
+use super::{Secret, SyncDaemon, SyncRole};
 
 /// What becomes of a server that is down.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
@@ -167,6 +167,10 @@ pub struct ProcessSettings {
     pub interval: Duration,
     /// What becomes of what somebody else deleted from the kernel's table.
     pub drift: Drift,
+    /// The sync daemons that the kernel should run; a role that is not named is nobody's business (`syncdaemon`).
+    pub sync: BTreeMap<SyncRole, SyncDaemon>,
+    /// Whether they are stopped when the daemon ends (`cleanstop`).
+    pub clean_stop: bool,
 }
 
 impl Default for ProcessSettings {
@@ -181,6 +185,8 @@ impl Default for ProcessSettings {
             status_listen: None,
             interval: Duration::from_secs(10),
             drift: Drift::default(),
+            sync: BTreeMap::new(),
+            clean_stop: true,
         }
     }
 }

@@ -40,6 +40,12 @@ pub fn log(notice: &Notice, trace: Option<&Trace>) {
         News::Drifted(service, _) | News::Missing(service, _) => {
             tracing::warn!(%service, "{}", line(notice).unwrap_or_default());
         }
+        News::SyncStarted(role, _) | News::SyncStopped(role) => {
+            tracing::info!(%role, "{}", line(notice).unwrap_or_default());
+        }
+        News::SyncDrifted(role) | News::SyncMissing(role) => {
+            tracing::warn!(%role, "{}", line(notice).unwrap_or_default());
+        }
         News::AgentLost(place, _) | News::AgentOdd(place, _) | News::DownByAgent(place) => {
             let line = line(notice).unwrap_or_default();
             tracing::warn!(service = %place.service, server = %place.server, "{line}");
@@ -188,6 +194,16 @@ pub fn line(notice: &Notice) -> Option<String> {
             format!(
                 "Real server {server} of {service} was deleted by somebody else and stays away until its health changes; a reload puts it back"
             )
+        }
+        News::SyncStarted(role, daemon) => format!("Started {role} sync daemon: {daemon}"),
+        News::SyncStopped(role) => format!("Stopped {role} sync daemon"),
+        News::SyncDrifted(role) => {
+            format!(
+                "The {role} sync daemon was started by somebody else in another way and is left like that; a reload starts it as the file says"
+            )
+        }
+        News::SyncMissing(role) => {
+            format!("The {role} sync daemon was stopped by somebody else; a reload starts it again")
         }
         News::KernelFault(error) => fault(error),
         News::CertificateEnds { place, end, left_s } => {

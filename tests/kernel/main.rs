@@ -18,6 +18,7 @@ mod restart;
 mod smoke;
 #[path = "../support/mod.rs"]
 mod support;
+mod sync;
 mod table;
 mod tls;
 mod tunnels;
@@ -38,5 +39,6 @@ fn main() -> ExitCode {
     trials.extend(tls::trials());
     trials.extend(manual::trials());
     trials.extend(restart::trials());
+    trials.extend(sync::trials());
     lab::run(trials)
 }

@@ -77,6 +77,12 @@ fn process(text: &mut String, process: &ProcessSettings) {
     if process.drift != default.drift {
         line!(text, "drift: {:?}", process.drift);
     }
+    for (role, daemon) in &process.sync {
+        line!(text, "{role} sync daemon: {daemon}");
+    }
+    if !process.sync.is_empty() && !process.clean_stop {
+        line!(text, "sync daemons stay");
+    }
     if process.interval != default.interval {
         line!(text, "every {:?}", process.interval);
     }

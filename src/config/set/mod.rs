@@ -4,6 +4,7 @@ mod check;
 mod http;
 mod process;
 mod spread;
+mod sync;
 
 use std::{ffi::OsString, ops::Range, os::unix::ffi::OsStringExt, path::PathBuf};
 
@@ -26,6 +27,7 @@ pub(super) use self::{
         SCHEDULER_FLAGS, TUNNEL_TYPES, netmask, persistent, protocol, scheduler, scheduler_flags,
         tunnel_port, tunnel_type,
     },
+    sync::{sync_daemon, sync_group, sync_id, sync_max_length, sync_port, sync_ttl},
 };
 use super::{
     address::{self, Fault},
