@@ -57,13 +57,34 @@ impl Failed {
         }
     }
 
-    fn is_empty(&self) -> bool {
-        self.services.is_empty() && self.sync.is_empty()
-    }
-
     fn extend(&mut self, other: Failed) {
         self.services.extend(other.services);
         self.sync.extend(other.sync);
+    }
+}
+
+/// When what failed is tried again.
+#[derive(Debug)]
+struct Retry {
+    at: Option<Moment>,
+    wait: Duration,
+}
+
+impl Retry {
+    const IDLE: Retry = Retry { at: None, wait: FIRST_RETRY };
+
+    fn is_due(&self, now: Moment) -> bool {
+        self.at.is_none_or(|at| at <= now)
+    }
+
+    /// A job has ended, after which something failed is left (`true`) or nothing.
+    fn note(&mut self, is_left: bool, now: Moment) {
+        if !is_left {
+            *self = Retry::IDLE;
+        } else if self.is_due(now) {
+            self.at = Some(now.after(self.wait));
+            self.wait = self.wait.saturating_mul(2).min(LAST_RETRY);
+        }
     }
 }
 
@@ -74,8 +95,9 @@ pub(super) struct Rounds {
     everything: bool,
     servers: BTreeSet<(ServiceKey, ServerKey)>,
     failed: Failed,
-    retry_at: Option<Moment>,
-    retry_wait: Duration,
+    retry: Retry,
+    /// The same of sync daemons: an interface may be away for long, and services do not wait for it.
+    retry_sync: Retry,
     /// Whether it is looked for what somebody else changed.
     looks: bool,
     drift_at: Moment,
@@ -93,8 +115,8 @@ impl Rounds {
             everything: true,
             servers: BTreeSet::new(),
             failed: Failed::default(),
-            retry_at: None,
-            retry_wait: FIRST_RETRY,
+            retry: Retry::IDLE,
+            retry_sync: Retry::IDLE,
             looks: true,
             drift_at: now.after(DRIFT_INTERVAL),
             told: BTreeMap::new(),
@@ -112,7 +134,8 @@ impl Rounds {
         self.everything = true;
         self.servers.clear();
         self.failed = Failed::default();
-        self.retry_at = None;
+        self.retry.at = None;
+        self.retry_sync.at = None;
     }
 
     /// Whether the whole table is still to be made as the configuration says.
@@ -138,7 +161,7 @@ impl Rounds {
             return None;
         }
         let look = self.looks.then_some(self.drift_at);
-        [self.retry_at, look].into_iter().flatten().min()
+        [self.retry.at, self.retry_sync.at, look].into_iter().flatten().min()
     }
 
     /// What to do now, if there is anything and nothing is being done.
@@ -146,17 +169,16 @@ impl Rounds {
         if self.is_busy() {
             return None;
         }
-        let may_retry = self.retry_at.is_none_or(|at| at <= now);
         let round = if self.everything {
-            if !may_retry {
+            if !self.retry.is_due(now) {
                 return None;
             }
             self.everything = false;
             Round::Everything
         } else if !self.servers.is_empty() {
             Round::Servers(std::mem::take(&mut self.servers))
-        } else if !self.failed.is_empty() && may_retry {
-            Round::Again(std::mem::take(&mut self.failed))
+        } else if let Some(failed) = self.failed_and_due(now) {
+            Round::Again(failed)
         } else if self.looks && self.drift_at <= now {
             Round::Drift
         } else {
@@ -164,6 +186,17 @@ impl Rounds {
         };
         self.in_flight = Some(round.clone());
         Some(round)
+    }
+
+    fn failed_and_due(&mut self, now: Moment) -> Option<Failed> {
+        let mut due = Failed::default();
+        if self.retry.is_due(now) {
+            due.services = std::mem::take(&mut self.failed.services);
+        }
+        if self.retry_sync.is_due(now) {
+            due.sync = std::mem::take(&mut self.failed.sync);
+        }
+        (due != Failed::default()).then_some(due)
     }
 
     /// The job that ends everything begins.
@@ -186,15 +219,9 @@ impl Rounds {
             }
         }
         self.failed.extend(Failed::of(report));
-        if (self.everything && report.unread.is_some()) || !self.failed.is_empty() {
-            if self.retry_at.is_none_or(|at| at <= now) {
-                self.retry_at = Some(now.after(self.retry_wait));
-                self.retry_wait = self.retry_wait.saturating_mul(2).min(LAST_RETRY);
-            }
-        } else {
-            self.retry_at = None;
-            self.retry_wait = FIRST_RETRY;
-        }
+        let unread = self.everything && report.unread.is_some();
+        self.retry.note(unread || !self.failed.services.is_empty(), now);
+        self.retry_sync.note(!self.failed.sync.is_empty(), now);
         Some(round)
     }
 
