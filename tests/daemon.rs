@@ -698,10 +698,9 @@ fn a_monitor_file_has_a_line_for_every_check() {
 
 #[test]
 fn what_has_no_effect_yet_is_told() {
-    let site = Site::with("maintenancedir=/tmp\nexecute=other.cf\n");
+    let site = Site::with("statuslisten=8090\n");
     site.start();
-    site.wait_for_line("maintenancedir has no effect in this version of ldirectord", 1);
-    site.wait_for_line("execute has no effect in this version of ldirectord", 1);
+    site.wait_for_line("statuslisten has no effect in this version of ldirectord", 1);
 }
 
 #[test]

@@ -8,7 +8,7 @@
 //! == config                      the file; a second section is what `reload` takes over, and so on
 //! == kernel                      the table at the start, if it is not empty: services, servers indented
 //! == events
-//! 0s    start                    each event at its time; checks become due on their own
+//! 0s    start [ADDRESS...]       each event at its time; checks become due on their own
 //! 0s    pass 192.0.2.11:80       every attempt at this address that runs now ends so
 //! 10s   fail 192.0.2.11:80 timeout
 //! 20s   certificate 192.0.2.11:443 2026-12-01T12:00Z 2026-11-20T12:00Z    every such attempt is shown one that ends then; it is now
@@ -16,6 +16,7 @@
 //! 20s   agent 192.0.2.11:9707 is lost refused             it cannot be asked
 //! 20s   quiet                    nothing; time passes
 //! 20s   reload | stop | leave
+//! 20s   maintenance 192.0.2.11:80 192.0.2.12    these servers and hosts are in maintenance, and no others; with `start`, from the start
 //! 20s   ipvsadm - tcp 203.0.113.1:80 192.0.2.11:80        somebody deletes a server (or, without one, a service)
 //! 20s   ipvsadm ~ tcp 203.0.113.1:80 192.0.2.11:80 3      somebody sets a weight
 //! 20s   deny on | deny off       the kernel refuses every change
@@ -48,9 +49,9 @@ use ldirectord::{
     director::{Action, Attempt, Director, Event},
     ipvs::{Entry, Kernel, KernelError, KernelErrorKind, Op, Reconciler, Table, memory::Memory},
     model::{
-        CertificateEnd, CheckSpec, Desired, Failure, Family, Forwarding, Pass, Reason, Scheduler,
-        ServerKey, ServiceKey, Settings, Share, Stage, Thresholds, Transport, Tunnel, Verdict,
-        Weight,
+        CertificateEnd, CheckSpec, Desired, Failure, Family, Forwarding, Maintenance, Pass, Reason,
+        Scheduler, ServerKey, ServiceKey, Settings, Share, Stage, Thresholds, Transport, Tunnel,
+        Verdict, Weight,
     },
     sinks,
     time::Moment,
@@ -156,10 +157,15 @@ impl Scene {
         let memory = Memory { table: self.table.clone(), ..Memory::default() };
         let kernel = Shared(Arc::new(Mutex::new(Moody { memory, denies: false, hides: false })));
         let (start, words) = self.events.remove(0);
-        assert_eq!(words, ["start"], "a scene begins with start");
+        assert_eq!(words[0], "start", "a scene begins with start");
         let desired = self.configs.pop_front().expect("a configuration");
         let mut stage = Play {
-            director: Director::new(desired, &self.table, start),
+            director: Director::with_maintenance(
+                desired,
+                maintenance(&words[1..]),
+                &self.table,
+                start,
+            ),
             reconciler: Reconciler::new(Box::new(kernel.clone())),
             kernel,
             running: BTreeMap::new(),
@@ -217,6 +223,9 @@ impl Play {
                 let observed = Box::new(self.kernel.0.lock().unwrap().memory.table.clone());
                 let desired = Box::new(configs.pop_front().expect("another configuration"));
                 self.director.handle(Event::Reloaded { desired, observed }, at);
+            }
+            ["maintenance", servers @ ..] => {
+                self.director.handle(Event::Maintenance(maintenance(servers)), at);
             }
             ["stop"] => self.director.handle(Event::Stop, at),
             ["leave"] => self.director.handle(Event::Leave, at),
@@ -381,6 +390,17 @@ fn service_key(kind: &str, name: &str) -> ServiceKey {
         other => panic!("no kind of service is called {other}"),
     };
     ServiceKey::Address { transport, address: address(name) }
+}
+
+fn maintenance(words: &[impl AsRef<str>]) -> Maintenance {
+    let mut maintenance = Maintenance::default();
+    for word in words.iter().map(AsRef::as_ref) {
+        match word.parse() {
+            Ok(host) => maintenance.hosts.insert(host),
+            Err(_) => maintenance.servers.insert(address(word)),
+        };
+    }
+    maintenance
 }
 
 fn address(text: &str) -> SocketAddr {

@@ -31,8 +31,9 @@ use ldirectord::{
     model::{
         Admission, AgentAnswer, AgentReport, AgentWeight, AlertPhases, AlertPolicy, CertificateEnd,
         CheckId, CheckKind, CheckSpec, Checked, Desired, Drift, Failure, Fallback, Forwarding,
-        Operation, Pass, Post, ProcessSettings, Quiesce, RealServer, Reason, Scheduler, ServerKey,
-        ServiceKey, Settings, Share, Thresholds, Transport, Verdict, VirtualService, Weight,
+        Maintenance, Operation, Pass, Post, ProcessSettings, Quiesce, RealServer, Reason,
+        Scheduler, ServerKey, ServiceKey, Settings, Share, Thresholds, Transport, Verdict,
+        VirtualService, Weight,
     },
     time::Moment,
 };
@@ -121,6 +122,8 @@ enum Shadow {
     Works(u32),
     /// With this many passes since.
     Fails(u32),
+    /// It is in maintenance.
+    Rests,
 }
 
 impl Shadow {
@@ -130,11 +133,22 @@ impl Shadow {
             (true, Shadow::Fails(passes)) if passes + 1 < service.rise_count.get() => {
                 Shadow::Fails(passes + 1)
             }
+            (_, Shadow::Rests) => Shadow::Rests,
             (true, _) => Shadow::Works(0),
             (false, Shadow::Works(failures)) if failures + 1 < service.failure_count.get() => {
                 Shadow::Works(failures + 1)
             }
             (false, _) => Shadow::Fails(0),
+        }
+    }
+
+    /// What maintenance makes of it, or the end of that.
+    fn maintained(&self, rests: bool, server: &RealServer) -> Shadow {
+        match (rests, self) {
+            (true, _) => Shadow::Rests,
+            (false, Shadow::Rests) if server.checked == Checked::AlwaysUp => Shadow::Works(0),
+            (false, Shadow::Rests) => Shadow::Unproved,
+            (false, other) => other.clone(),
         }
     }
 }
@@ -166,6 +180,14 @@ impl AgentShadow {
             };
         }
         AgentShadow::Asked { weight, admission, is_down }
+    }
+
+    /// What the kernel had at the start counts for nothing once its server was in maintenance.
+    fn maintained(&self, rests: bool) -> AgentShadow {
+        match self {
+            AgentShadow::Unasked(_) if rests => AgentShadow::Unasked(None),
+            other => other.clone(),
+        }
     }
 
     fn is_down(&self) -> bool {
@@ -220,6 +242,7 @@ struct Simulation {
     shadow: Shadows,
     /// Of the servers that have agents.
     agents: AgentShadows,
+    maintenance: Maintenance,
     /// What is not ours, and must stay as it is.
     foreign: BTreeMap<ServiceKey, Entry>,
     attempts: BTreeMap<Attempt, CheckId>,
@@ -255,7 +278,8 @@ impl Simulation {
         let foreign_key = service_key(99);
         memory.table.services.insert(foreign_key, random_entry(&mut rng));
         let foreign = [(foreign_key, memory.table.services[&foreign_key].clone())].into();
-        let (shadow, agents) = expected(&desired, None, &memory.table);
+        let maintenance = random_maintenance(&mut rng);
+        let (shadow, agents) = expected(&desired, None, &memory.table, &maintenance);
         let observed = memory.table.clone();
         let faults = if rng.u8(..4) == 0 { 20 } else { 0 };
         let inside = Inside { memory, rng: rng.fork(), faults, at_work: BTreeMap::new() };
@@ -265,7 +289,12 @@ impl Simulation {
         }
         let mut simulation = Simulation {
             reconciler: Reconciler::new(Box::new(kernel.clone())),
-            director: Director::new(desired.clone(), &observed, Moment::START),
+            director: Director::with_maintenance(
+                desired.clone(),
+                maintenance.clone(),
+                &observed,
+                Moment::START,
+            ),
             now: Moment::START,
             attempts: BTreeMap::new(),
             due: BTreeMap::new(),
@@ -286,6 +315,7 @@ impl Simulation {
             desired,
             shadow,
             agents,
+            maintenance,
             foreign,
         };
         simulation.await_every_check();
@@ -313,12 +343,13 @@ impl Simulation {
 
     fn step(&mut self) {
         self.punctual = false;
-        match self.rng.u8(..20) {
+        match self.rng.u8(..22) {
             0..=9 => self.finish_an_attempt(),
             10..=13 => self.finish_the_job(),
             14..=16 => self.pass_time(),
             17 => self.finish_a_stale_attempt(),
             18 => self.meddle(),
+            19..=20 => self.maintain(),
             _ => self.reload(),
         }
     }
@@ -332,6 +363,7 @@ impl Simulation {
                     let place = self.desired.checks.iter().position(|spec| *spec == check);
                     let id = CheckId::new(place.expect("a check of the configuration")).unwrap();
                     assert!(!self.attempts.values().any(|other| *other == id), "two at once");
+                    assert!(!self.rests(id), "nobody is asked in maintenance");
                     self.attempts.insert(attempt, id);
                     self.latest.remove(&id);
                     let earliest = self.earliest.remove(&id);
@@ -443,6 +475,51 @@ impl Simulation {
         }
     }
 
+    /// Whether all servers that a check speaks for are in maintenance.
+    fn rests(&self, check: CheckId) -> bool {
+        let mut users = self.desired.services.iter().flat_map(|service| &service.servers);
+        let is_user = |server: &RealServer| {
+            server.checked == Checked::By(check) || server.agent == Some(check)
+        };
+        users.all(|server| !is_user(server) || self.maintenance.holds(server.written))
+    }
+
+    fn maintain(&mut self) {
+        let before = std::mem::replace(&mut self.maintenance, random_maintenance(&mut self.rng));
+        for service in &self.desired.services {
+            for server in &service.servers {
+                let key = (service.key, server.written);
+                let rests = self.maintenance.holds(server.written);
+                let shadow = self.shadow.get_mut(&key).unwrap();
+                *shadow = shadow.maintained(rests, server);
+                if let Some(agent) = self.agents.get_mut(&key) {
+                    *agent = agent.maintained(rests);
+                }
+                // Who comes back is checked at once.
+                if before.holds(server.written) && !rests {
+                    let checked = match server.checked {
+                        Checked::By(check) => Some(check),
+                        Checked::AlwaysUp | Checked::Never => None,
+                    };
+                    for check in checked.into_iter().chain(server.agent) {
+                        self.earliest.remove(&check);
+                        if !self.attempts.values().any(|running| *running == check) {
+                            self.latest.insert(check, self.now.after(Duration::from_millis(200)));
+                        }
+                    }
+                }
+            }
+        }
+        for place in 0..self.desired.checks.len() {
+            let check = CheckId::new(place).unwrap();
+            if self.rests(check) {
+                self.latest.remove(&check);
+                self.earliest.remove(&check);
+            }
+        }
+        self.handle(Event::Maintenance(self.maintenance.clone()));
+    }
+
     /// The shortest and the longest time until the next attempt of a check, as the servers are that it speaks for.
     fn wait(&self, check: CheckId) -> (Duration, Duration) {
         let users = self.desired.services.iter().flat_map(|service| {
@@ -453,7 +530,7 @@ impl Simulation {
         let spec = &self.desired.checks[check.index()];
         if users.iter().any(|user| matches!(user, Shadow::Works(1..) | Shadow::Fails(1..))) {
             (spec.fast_interval, spec.fast_interval)
-        } else if users.iter().all(|user| **user == Shadow::Fails(0)) {
+        } else if users.iter().all(|user| matches!(user, Shadow::Fails(0) | Shadow::Rests)) {
             (spec.down_interval.saturating_sub(spec.interval), spec.down_interval)
         } else {
             (Duration::ZERO, spec.interval)
@@ -464,7 +541,7 @@ impl Simulation {
     fn await_every_check(&mut self) {
         let running: BTreeSet<CheckId> = self.attempts.values().copied().collect();
         let idle = (0..self.desired.checks.len()).map(|place| CheckId::new(place).unwrap());
-        let idle = idle.filter(|check| !running.contains(check));
+        let idle = idle.filter(|check| !running.contains(check) && !self.rests(*check));
         self.latest = idle.map(|check| (check, self.now.after(self.wait(check).1))).collect();
         self.earliest.clear();
     }
@@ -560,7 +637,8 @@ impl Simulation {
         let before = std::mem::replace(&mut self.desired, random_desired(&mut self.rng));
         let observed = self.kernel.0.lock().unwrap().memory.table.clone();
         let known = (&before, &self.shadow, &self.agents);
-        (self.shadow, self.agents) = expected(&self.desired, Some(known), &observed);
+        (self.shadow, self.agents) =
+            expected(&self.desired, Some(known), &observed, &self.maintenance);
         for check in self.attempts.values_mut() {
             let spec = &before.checks[check.index()];
             let place = self.desired.checks.iter().position(|other| other == spec);
@@ -709,6 +787,7 @@ fn expected(
     desired: &Desired,
     before: Option<(&Desired, &Shadows, &AgentShadows)>,
     observed: &Table,
+    maintenance: &Maintenance,
 ) -> (Shadows, AgentShadows) {
     let (mut shadows, mut agents) = (Shadows::new(), AgentShadows::new());
     for service in &desired.services {
@@ -738,7 +817,8 @@ fn expected(
                 let known = old.and_then(|(_, _, agents)| agents.get(&place)).cloned();
                 let found = share.filter(|_| !fallbacks.contains(&server.key));
                 let found = AgentShadow::Unasked(found.map(|share| share.weight.get()));
-                agents.insert(place, known.unwrap_or(found));
+                let rests = maintenance.holds(server.written);
+                agents.insert(place, known.unwrap_or(found).maintained(rests));
             }
             let known = old.and_then(|(_, known, _)| known.get(&place));
             let shadow = match known {
@@ -748,10 +828,27 @@ fn expected(
                 _ if at_work && !fallbacks.contains(&server.key) => Shadow::Works(0),
                 _ => Shadow::Unproved,
             };
-            shadows.insert(place, shadow);
+            shadows.insert(place, shadow.maintained(maintenance.holds(server.written), server));
         }
     }
     (shadows, agents)
+}
+
+/// Mostly nobody; else a few hosts and servers.
+fn random_maintenance(rng: &mut Rng) -> Maintenance {
+    let mut maintenance = Maintenance::default();
+    if rng.bool() {
+        for number in 1..9 {
+            let host = server_key(number).0.ip();
+            match rng.u8(..6) {
+                0 => _ = maintenance.hosts.insert(host),
+                1 => _ = maintenance.servers.insert(SocketAddr::new(host, 80)),
+                2 => _ = maintenance.servers.insert(SocketAddr::new(host, 81)),
+                _ => {}
+            }
+        }
+    }
+    maintenance
 }
 
 fn random_report(rng: &mut Rng) -> AgentReport {

@@ -1273,11 +1273,14 @@ pub const DIRECTIVES: &[Directive] = &[
         value: ValueKind::Rest,
         default: "none",
         example: "/etc/ha.d/maintenance",
-        doc: "A directory in which a file takes a real server out of service that has the server's address or name as \
-              its own name, with or without :PORT.",
+        doc: "A directory in which anything takes a real server out of service that is called as it: IP, IP:PORT, or the \
+              name that the name service has for its address, in full or without its domain, with or without :PORT; IPv6 \
+              addresses stand in brackets. That takes a second, and nobody checks the server meanwhile. When the file \
+              goes, the next check decides.",
         says: Says::Same("maintenance directory not specified"),
         set: |draft, value| {
             if let Some(path) = value.rest(&mut draft.findings) {
+                draft.name_file(value, &path);
                 draft.globals.maintenance_dir = Some(path);
             }
         },

@@ -16,6 +16,7 @@ pub mod watch;
 
 mod files;
 mod hooks;
+mod maintenance;
 mod outlets;
 mod reloading;
 mod runner;
@@ -23,6 +24,7 @@ mod service_manager;
 mod signals;
 
 use std::{
+    collections::BTreeMap,
     io::{self, Write as _},
     path::PathBuf,
     sync::Arc,
@@ -36,6 +38,7 @@ use self::{
     clock::Clock,
     hooks::Hooks,
     load::Reading,
+    maintenance::{Known, MaintenanceWatch},
     outlets::Outlets,
     pidfile::PidFile,
     reconciler::{Answer, KernelThread, TableChoice},
@@ -49,7 +52,7 @@ use crate::{
     checks::Checker,
     director::{Action, Director, Event, Mail, News, Notice},
     ipvs::{KernelError, Report, Table},
-    model::{Attempted, CheckKind, Desired, ProcessSettings, Trace},
+    model::{Attempted, CheckKind, Desired, Maintenance, ProcessSettings, Trace},
     sinks::{
         self,
         log::Log,
@@ -115,6 +118,8 @@ enum Wake {
     Answer(Answer),
     Ended(Ended),
     Loaded(io::Result<Reading>),
+    Known(Box<Known>),
+    Maintenance(Maintenance),
     Timeout,
     Look,
     HookEnded,
@@ -132,6 +137,7 @@ struct Daemon {
     hooks: Hooks,
     outlets: Outlets,
     mailer: Mailer,
+    maintenance: MaintenanceWatch,
     watch: Watch,
     look_at: Moment,
     process: ProcessSettings,
@@ -187,14 +193,22 @@ impl Daemon {
         let mut attempts = Attempts::default();
         attempts.follow(&desired.checks);
         runner.follow(&desired.checks);
+        let known = Known::find_out(maintenance::Place::of(&desired), BTreeMap::new()).await;
         let process = desired.process.clone();
         let (waiting, manager) = match is_second {
             true => (Waiting::FirstProcess, ServiceManager::default()),
             false => (Waiting::ServiceManager, ServiceManager::here()),
         };
         let now = clock.now();
+        let maintenance = MaintenanceWatch::new(known, now);
         Ok(Daemon {
-            director: Director::new(desired, &observed, now),
+            director: Director::with_maintenance(
+                desired,
+                maintenance.maintenance(),
+                &observed,
+                now,
+            ),
+            maintenance,
             look_at: now.after(process.interval.max(SHORTEST_LOOK)),
             watch: Watch::new(seen),
             hooks: Hooks::default(),
@@ -233,6 +247,10 @@ impl Daemon {
                 Wake::Answer(Answer::Table(table)) => self.finish_reload(table),
                 Wake::Ended(ended) => self.take_verdicts(ended),
                 Wake::Loaded(loaded) => self.take_reading(loaded),
+                Wake::Known(known) => self.take_known(*known),
+                Wake::Maintenance(maintenance) => {
+                    self.director.handle(Event::Maintenance(maintenance), self.clock.now());
+                }
                 Wake::Timeout => match self.stopping {
                     Some(_) => {
                         tracing::error!("The kernel does not answer, its table is left as it is");
@@ -258,7 +276,8 @@ impl Daemon {
             request = self.signals.next() => Wake::Signal(request),
             () = self.clock.sleep_until(self.manager.next_beat()) => Wake::Beat,
             answer = self.kernel.next() => Wake::Answer(answer),
-            loaded = self.reload.next() => Wake::Loaded(loaded),
+            loaded = self.reload.next() => loaded,
+            maintenance = self.maintenance.next(&self.clock) => Wake::Maintenance(maintenance),
             () = self.clock.sleep_until(timeout) => Wake::Timeout,
             () = self.clock.sleep_until(look) => Wake::Look,
             () = self.hooks.next() => Wake::HookEnded,
@@ -291,6 +310,8 @@ impl Daemon {
                 }
             }
             News::Checked(place, verdict) => self.outlets.monitor(place, verdict),
+            News::InMaintenance(place) => self.outlets.monitor_maintenance(place, false),
+            News::Maintenance(place, true) => self.outlets.monitor_maintenance(place, true),
             _ => {}
         }
         sinks::notice::log(notice, self.attempt_behind(notice));
@@ -301,6 +322,10 @@ impl Daemon {
         let letter = Letter::write(mail, &world, |alert| {
             alert.down_since?;
             let place = alert.notice.news.place()?;
+            // No check is why.
+            if self.director.is_in_maintenance(place) {
+                return None;
+            }
             let checks = self.director.checks_of(place.service, place.server);
             let mut failed = checks.filter_map(|check| {
                 self.attempts.of(check).find(|record| record.failure.is_some())

@@ -7,8 +7,9 @@ use std::{io, mem};
 use tokio::task::JoinHandle;
 
 use super::{
-    Daemon, SHORTEST_LOOK,
+    Daemon, SHORTEST_LOOK, Wake,
     load::{self, Purpose, Reading},
+    maintenance::{Known, Place},
     watch::{Look, Watch},
 };
 use crate::{
@@ -24,16 +25,26 @@ pub(super) enum Reload {
     None,
     /// The file is being read.
     Reading(JoinHandle<io::Result<Reading>>),
+    /// The maintenance directory is being read, for what the file asks for.
+    FindingOut(JoinHandle<Known>, Box<Desired>),
     /// The kernel is being asked what it has.
-    Asking(Box<Desired>),
+    Asking(Box<Desired>, Box<Known>),
 }
 
 impl Reload {
-    pub(super) async fn next(&mut self) -> io::Result<Reading> {
-        let Reload::Reading(task) = self else { return std::future::pending().await };
-        let loaded = task.await.unwrap_or_else(|error| Err(io::Error::other(error)));
-        *self = Reload::None;
-        loaded
+    pub(super) async fn next(&mut self) -> Wake {
+        match self {
+            Reload::Reading(task) => {
+                let loaded = task.await.unwrap_or_else(|error| Err(io::Error::other(error)));
+                *self = Reload::None;
+                Wake::Loaded(loaded)
+            }
+            Reload::FindingOut(task, _) => {
+                let known = task.await.unwrap_or_default();
+                Wake::Known(Box::new(known))
+            }
+            Reload::None | Reload::Asking(..) => std::future::pending().await,
+        }
     }
 }
 
@@ -72,7 +83,9 @@ impl Daemon {
                 self.reload = Reload::Reading(task);
             }
             // What is being read may be older than what we are told to read.
-            Reload::Reading(_) | Reload::Asking(_) => self.reload_again = true,
+            Reload::Reading(_) | Reload::FindingOut(..) | Reload::Asking(..) => {
+                self.reload_again = true
+            }
         }
     }
 
@@ -91,10 +104,18 @@ impl Daemon {
         self.watch = Watch::new(reading.seen);
         match reading.desired {
             Some(desired) => {
-                self.reload = Reload::Asking(Box::new(desired));
-                self.kernel.ask_for_table();
+                let (desired, names) = (Box::new(desired), self.maintenance.names());
+                let task = tokio::spawn(Known::find_out(Place::of(&desired), names));
+                self.reload = Reload::FindingOut(task, desired);
             }
             None => self.keep_configuration(),
+        }
+    }
+
+    pub(super) fn take_known(&mut self, known: Known) {
+        if let Reload::FindingOut(_, desired) = mem::take(&mut self.reload) {
+            self.reload = Reload::Asking(desired, Box::new(known));
+            self.kernel.ask_for_table();
         }
     }
 
@@ -108,7 +129,7 @@ impl Daemon {
     }
 
     pub(super) fn finish_reload(&mut self, table: Result<Table, KernelError>) {
-        let Reload::Asking(desired) = mem::take(&mut self.reload) else { return };
+        let Reload::Asking(desired, known) = mem::take(&mut self.reload) else { return };
         let observed = table.unwrap_or_else(|error| {
             tracing::error!("{error}");
             Table::default()
@@ -122,6 +143,8 @@ impl Daemon {
         self.runner.follow(&desired.checks);
         let now = self.clock.now();
         self.look_at = now.after(self.process.interval.max(SHORTEST_LOOK));
+        self.maintenance.follow(*known, now);
+        self.director.handle(Event::Maintenance(self.maintenance.maintenance()), now);
         self.director.handle(Event::Reloaded { desired, observed: Box::new(observed) }, now);
         self.after_reload();
     }

@@ -3,7 +3,7 @@
 //! In go attempts, out come verdicts and traces, one for each attempt that is not cancelled, whatever becomes of its task.
 //! A check's own limit of time counts from when it runs, so waiting for a place does not make it fail.
 //!
-//! This and [`super::hooks`] are the only places that start tasks.
+//! This, [`super::hooks`], [`super::maintenance`] and [`super::reloading`] are the only places that start tasks.
 
 use std::{
     collections::{BTreeMap, HashMap},

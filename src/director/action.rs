@@ -196,6 +196,10 @@ pub enum News {
     AgentBack(Place),
     /// Checks would take a server into service, but that its agent has said that it does not work.
     DownByAgent(Place),
+    /// A server is put into maintenance (`true`) or taken out of it.
+    Maintenance(Place, bool),
+    /// A check of this server would have begun, but that it is in maintenance; of services with a monitor file.
+    InMaintenance(Place),
     /// The fallback begins (`true`) or ends to be needed.
     FallbackNeeded(ServiceKey, bool),
     /// A server or service in the kernel is otherwise than we left it, and stays so.

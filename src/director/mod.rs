@@ -14,6 +14,7 @@ mod announce;
 mod certificates;
 mod event;
 mod health;
+mod maintenance;
 mod remembered;
 mod rounds;
 mod schedule;
@@ -39,7 +40,7 @@ use self::{
 };
 use crate::{
     ipvs::{Change, Job, Report, Table, Target},
-    model::{CheckId, CheckSpec, Checked, Desired, Drift, ServerKey, ServiceKey},
+    model::{CheckId, CheckSpec, Checked, Desired, Drift, Maintenance, ServerKey, ServiceKey},
     time::Moment,
 };
 
@@ -66,6 +67,9 @@ pub struct Director {
     drift: Drift,
     /// Of each service, whether its fallback was last told to be needed.
     fallback_told: BTreeMap<ServiceKey, bool>,
+    /// Who is in maintenance, and which of the configuration's servers were last told to be.
+    maintenance: Maintenance,
+    in_maintenance: BTreeSet<Place>,
     certificates: Certificates,
     /// How many checks were last told not to verify certificates.
     unverified_told: usize,
@@ -94,6 +98,16 @@ enum End {
 impl Director {
     /// Begins from what the kernel has, without disturbing it: a server at work there serves until a check fails.
     pub fn new(desired: Desired, observed: &Table, now: Moment) -> Director {
+        Director::with_maintenance(desired, Maintenance::default(), observed, now)
+    }
+
+    /// The same with servers in maintenance, which are not taken into service for a moment.
+    pub fn with_maintenance(
+        desired: Desired,
+        maintenance: Maintenance,
+        observed: &Table,
+        now: Moment,
+    ) -> Director {
         let mut director = Director {
             phase: Phase::Starting,
             services: Vec::new(),
@@ -105,6 +119,8 @@ impl Director {
             fresh: true,
             drift: Drift::default(),
             fallback_told: BTreeMap::new(),
+            maintenance,
+            in_maintenance: BTreeSet::new(),
             certificates: Certificates::default(),
             unverified_told: 0,
             alerts: Alerts::default(),
@@ -128,6 +144,8 @@ impl Director {
             Event::AgentAnswered { attempt, answer } => self.take_answer(attempt, &answer, now),
             Event::Reconciled(report) => self.take_report(&report, now),
             Event::Reloaded { desired, observed } => self.reload(*desired, &observed, now),
+            Event::Maintenance(_) if self.end != End::Far => {}
+            Event::Maintenance(maintenance) => self.take_maintenance(maintenance, now),
             Event::Stop => self.stop(End::Asked),
             Event::Leave => self.stop(End::Leaving),
         }
@@ -171,6 +189,11 @@ impl Director {
     /// Whether a real server of this service with this key is known to work, and its agent lets it serve.
     pub fn is_up(&self, service: ServiceKey, server: ServerKey) -> bool {
         self.service(service).is_some_and(|service| service.is_serving(server))
+    }
+
+    /// Whether a server is in maintenance.
+    pub fn is_in_maintenance(&self, place: &Place) -> bool {
+        self.in_maintenance.contains(place)
     }
 
     /// The checks that speak for the real server of this service with this key: one, unless the file has it twice.
@@ -218,6 +241,7 @@ impl Director {
         self.certificates.follow(&desired.checks.iter().map(|check| check.target).collect());
         self.tell_unverified(desired.unverified);
         self.alerts.follow(&self.services, self.now);
+        self.maintain(self.now);
         self.fresh = true;
         self.rounds.note_everything();
         self.drift = desired.process.drift;
@@ -246,7 +270,7 @@ impl Director {
         self.schedule.hasten(unknown, now);
         let mut paces: BTreeMap<CheckId, Pace> = BTreeMap::new();
         for &(check, service, server) in &self.users {
-            let pace = self.pace(check, service, server);
+            let pace = self.pace(check, index(service), index(server));
             paces.entry(check).and_modify(|known| *known = pace.max(*known)).or_insert(pace);
         }
         self.schedule.keep_pace(paces, now);
@@ -345,8 +369,14 @@ impl Director {
     fn settle(&mut self, now: Moment) {
         match self.end {
             End::Far => {
-                while let Some((attempt, check, stage)) = self.schedule.start_next(now) {
-                    self.actions.push_back(Action::StartCheck { attempt, check, stage });
+                loop {
+                    if let Some(check) = self.schedule.skip_next(now) {
+                        self.skip(check);
+                    } else if let Some((attempt, check, stage)) = self.schedule.start_next(now) {
+                        self.actions.push_back(Action::StartCheck { attempt, check, stage });
+                    } else {
+                        break;
+                    }
                 }
                 if let Some(round) = self.rounds.next(now) {
                     let job = self.job(&round);

@@ -7,7 +7,8 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, BinaryHeap, HashMap},
+    collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap},
+    mem,
     sync::Arc,
     time::Duration,
 };
@@ -48,6 +49,8 @@ struct Slot {
     /// Of a combined check: the connects that come before the next negotiation.
     connects_left: u32,
     seen: bool,
+    /// Whether nobody is to be asked.
+    rests: bool,
 }
 
 impl Schedule {
@@ -65,6 +68,7 @@ impl Schedule {
                     in_flight: None,
                     connects_left: 0,
                     seen: false,
+                    rests: false,
                 }
             })
             .collect();
@@ -132,6 +136,36 @@ impl Schedule {
         self.advance(due);
     }
 
+    /// These checks and no others rest: they come due and nobody is asked. Of those that began to, the attempts are
+    /// returned that nobody waits for any more.
+    pub(super) fn rest(&mut self, ids: &BTreeSet<CheckId>) -> Vec<Attempt> {
+        let mut orphans = Vec::new();
+        for (index, slot) in self.slots.iter_mut().enumerate() {
+            slot.rests = CheckId::new(index).is_some_and(|id| ids.contains(&id));
+            if slot.rests {
+                slot.connects_left = 0;
+                orphans.extend(slot.in_flight.take().map(|(attempt, _)| attempt));
+            }
+        }
+        for attempt in &orphans {
+            self.in_flight.remove(attempt);
+        }
+        self.refill();
+        orphans
+    }
+
+    /// The next check that is due by now and rests; it is due again at its next beat.
+    pub(super) fn skip_next(&mut self, now: Moment) -> Option<CheckId> {
+        let &Reverse((due, id)) = self.due.peek()?;
+        let slot = self.slots.get_mut(id.index()).filter(|slot| slot.rests && due <= now)?;
+        if !mem::replace(&mut slot.seen, true) {
+            self.unseen = self.unseen.saturating_sub(1);
+        }
+        self.due.pop();
+        self.plan_next(id, Pace::Usual, now);
+        Some(id)
+    }
+
     /// Makes checks due at these moments, unless they are before.
     fn advance(&mut self, moments: impl IntoIterator<Item = (CheckId, Moment)>) {
         for (id, moment) in moments {
@@ -154,7 +188,7 @@ impl Schedule {
         self.due.peek().map(|Reverse((due, _))| *due)
     }
 
-    /// Begins the next check that is due by now.
+    /// Begins the next check that is due by now; to be asked when [`Schedule::skip_next`] has no more.
     pub(super) fn start_next(&mut self, now: Moment) -> Option<(Attempt, Arc<CheckSpec>, Stage)> {
         let &Reverse((due, id)) = self.due.peek()?;
         if due > now {

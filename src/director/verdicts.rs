@@ -37,15 +37,19 @@ impl Director {
         take: impl Fn(&mut Director, usize, usize),
     ) {
         let mut pace = Pace::Down;
-        let mut place = self.users.partition_point(|(user, ..)| *user < check);
-        while let Some(&(user, service, server)) = self.users.get(place)
-            && user == check
-        {
-            take(self, index(service), index(server));
+        for (service, server) in self.users_of(check) {
+            take(self, service, server);
             pace = pace.max(self.pace(check, service, server));
-            place = place.saturating_add(1);
         }
         self.schedule.plan_next(check, pace, now);
+    }
+
+    /// The servers that a check speaks for: places of services, and of servers in them.
+    pub(super) fn users_of(&self, check: CheckId) -> Vec<(usize, usize)> {
+        let first = self.users.partition_point(|(user, ..)| *user < check);
+        let users = self.users.get(first..).unwrap_or_default();
+        let users = users.iter().take_while(|(user, ..)| *user == check);
+        users.map(|(_, service, server)| (index(*service), index(*server))).collect()
     }
 
     pub(super) fn see_certificate(
@@ -56,26 +60,30 @@ impl Director {
     ) {
         let Some(check) = self.schedule.in_flight(attempt) else { return };
         let Some(server) = self.schedule.spec(check).map(|check| check.target) else { return };
-        let first = self.users.partition_point(|(user, ..)| *user < check);
-        let Some(&(user, service, place)) = self.users.get(first) else { return };
-        let service = self.services.get(index(service)).filter(|_| user == check);
-        let Some(place) = service.and_then(|service| service.place(index(place))) else { return };
+        let Some(&(service, place)) = self.users_of(check).first() else { return };
+        let Some(place) = self.services.get(service).and_then(|service| service.place(place))
+        else {
+            return;
+        };
         if self.certificates.show(server, end, now) {
             self.publish(News::CertificateEnds { place, end, left_s: end.left_s(now) });
         }
     }
 
     /// How often a server is to be checked by this check of it; its agent is always asked as often.
-    pub(super) fn pace(&self, check: CheckId, service: u32, server: u32) -> Pace {
-        let service = self.services.get(index(service));
-        (service.filter(|service| service.is_checked_by(index(server), check)))
-            .and_then(|service| service.pace(index(server)))
+    pub(super) fn pace(&self, check: CheckId, service: usize, server: usize) -> Pace {
+        let service = self.services.get(service);
+        (service.filter(|service| service.is_checked_by(server, check)))
+            .and_then(|service| service.pace(server))
             .unwrap_or(Pace::Usual)
     }
 
     /// Takes a verdict on one server of one service.
     fn judge(&mut self, service_place: usize, server_place: usize, verdict: &Verdict) {
         let Some(service) = self.services.get_mut(service_place) else { return };
+        if service.is_in_maintenance(server_place) {
+            return self.tell_maintenance(service_place, server_place);
+        }
         let outcome = service.judge(server_place, verdict);
         let Some(place) = service.place(server_place) else { return };
         let is_down_by_agent = service.is_down_by_agent(server_place);

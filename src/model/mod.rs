@@ -6,6 +6,7 @@
 mod agent;
 mod check;
 mod http;
+mod maintenance;
 mod policy;
 mod server;
 mod service;
@@ -20,6 +21,7 @@ pub use check::{
     Reason, Secret, Stage, Step, Verdict,
 };
 pub use http::{HttpHeader, HttpMethod, HttpSettings};
+pub use maintenance::Maintenance;
 pub use policy::{
     AlertPhases, AlertPolicy, Drift, LogTarget, Login, MailServer, Post, ProcessSettings, Quiesce,
     SmtpTls,

@@ -21,7 +21,7 @@ const DAY_S: i64 = 24 * 60 * 60;
 pub fn log(notice: &Notice, trace: Option<&Trace>) {
     match &notice.news {
         // The daemon tells of every attempt itself, and these are only those of monitor files.
-        News::Checked(..) => {}
+        News::Checked(..) | News::InMaintenance(_) => {}
         News::FallbackNeeded(service, needed) => {
             tracing::debug!(%service, needed, "Fallback of {} {}", service.with_protocol(), begins_or_ends(*needed));
         }
@@ -73,6 +73,7 @@ pub fn log(notice: &Notice, trace: Option<&Trace>) {
         | News::PassesForgotten(place)
         | News::AgentSays { place, .. }
         | News::AgentBack(place)
+        | News::Maintenance(place, _)
         | News::Up(place) => {
             let line = line(notice).unwrap_or_default();
             tracing::info!(service = %place.service, server = %place.server, "{line}");
@@ -204,7 +205,13 @@ pub fn line(notice: &Notice) -> Option<String> {
         News::Unverified(count) => format!(
             "{count} checks over TLS do not verify the certificates of their real servers; tlsverify=yes would"
         ),
-        News::Checked(..) | News::FallbackNeeded(..) => return None,
+        News::Maintenance(place, true) => {
+            format!("Server in maintenance: {}", checked_place(place))
+        }
+        News::Maintenance(place, false) => {
+            format!("Server no longer in maintenance: {}", checked_place(place))
+        }
+        News::Checked(..) | News::InMaintenance(_) | News::FallbackNeeded(..) => return None,
     })
 }
 
@@ -407,6 +414,16 @@ mod tests {
                 Phase::Reloading,
                 News::Unverified(12),
                 "12 checks over TLS do not verify the certificates of their real servers; tlsverify=yes would",
+            ),
+            (
+                Phase::Running,
+                News::Maintenance(gate, true),
+                "Server in maintenance: 10.0.0.2:8080 (tcp:192.0.2.1:80)",
+            ),
+            (
+                Phase::Running,
+                News::Maintenance(six, false),
+                "Server no longer in maintenance: [2001:db8::1]:0 (fwm6:7)",
             ),
             (
                 Phase::Running,
