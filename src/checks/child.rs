@@ -72,7 +72,6 @@ impl Running {
             .stdin(input)
             .stdout(writer.try_clone()?)
             .stderr(writer)
-            .current_dir("/")
             .process_group(0)
             .kill_on_drop(true);
         let child = command.spawn()?;
@@ -92,6 +91,7 @@ impl Running {
         let (socket, theirs) = UnixStream::pair()?;
         let theirs = theirs.into_std()?;
         theirs.set_nonblocking(false)?;
+        command.current_dir("/");
         Ok((Running::start(command, OwnedFd::from(theirs).into(), slot)?, socket))
     }
 

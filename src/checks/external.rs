@@ -52,7 +52,7 @@ impl Programs {
             .await
             .map_err(|error| failure(Reason::Internal, error.to_string()))?;
         let mut command = Command::new(program);
-        command.args(arguments);
+        command.args(arguments).current_dir("/");
         let mut running = Running::start(&mut command, Stdio::null(), slot)
             .map_err(|error| cannot_run(program, &error))?;
         match timeout(allowed, running.finish()).await {

@@ -97,9 +97,6 @@ Files:
 Signals: HUP reloads; TERM, INT and QUIT end the daemon; USR2 ends it and leaves the kernel's
 table as it is for the next one.";
 
-/// The configuration when none is named.
-pub(super) const DEFAULT_CONFIG: &str = "ldirectord.cf";
-
 /// What is asked for.
 #[derive(Debug)]
 pub(super) enum Invocation {

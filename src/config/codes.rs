@@ -474,6 +474,11 @@ pub const CODES: &[(&str, &str)] = &[
          service by a file there.",
     ),
     (
+        "W0004",
+        "A configuration that `execute` names is not there, or leads back: it is this one, or one that it names has this \
+         one run. What leads back is left out, because each would start, reload and ask the others for ever.",
+    ),
+    (
         "W0101",
         "ldirectord compares this value to the end of the line, blanks, comment and all, and refuses the file. Here \
          the value is read as it is meant. Take away what follows it if ldirectord is to read the file as well.\n\n\

@@ -7,6 +7,7 @@ use std::{collections::HashSet, env, fs, io, path::Path};
 use nix::unistd::{AccessFlags, access};
 
 use super::{
+    children::{self, Doubt},
     files::{self, SystemFiles},
     names::{KnownNames, NoHosts},
     watch::Seen,
@@ -81,6 +82,13 @@ fn understand(
     Ok(judge(loaded, files, purpose))
 }
 
+/// The configurations that this one has run, if it can be followed; no name server is asked.
+pub(super) fn executed_by(path: &Path) -> Vec<String> {
+    let (names, files) = (NoHosts::default(), SystemFiles::default());
+    let desired = files.main(path).ok().and_then(|file| with_names(file, &files, &names).desired);
+    desired.map(|desired| desired.process.execute).unwrap_or_default()
+}
+
 fn with_names(file: File, files: &SystemFiles, names: &dyn Names) -> Loaded {
     let (protocols, host_name) = (checks::catalogue(), host_name());
     let world = World {
@@ -103,6 +111,15 @@ fn judge(loaded: Loaded, files: SystemFiles, purpose: Purpose) -> Reading {
         })
     };
     diagnostics.extend(named.iter().filter_map(|named| examine(named, for_perl, purpose)));
+    if let Some(desired) = &mut desired {
+        let own = sources.iter().next().map(|(_, file)| file.path.clone()).unwrap_or_default();
+        let names = &mut desired.process.execute;
+        *names = children::tidy(names);
+        names.retain(|name| children::examine(&own, name) != Some(Doubt::LeadsBack));
+        let executed = named.iter().filter(|named| named.directive == "execute");
+        let doubts = executed.filter(|_| purpose != Purpose::Ask);
+        diagnostics.extend(doubts.filter_map(|named| examine_executed(&own, named)));
+    }
     if let (Some(desired), false) = (&desired, purpose == Purpose::Ask) {
         diagnostics.extend(examine_tls(desired, &named));
     }
@@ -164,6 +181,29 @@ fn examine(
         hints: vec![hint.to_owned()],
         elsewhere: None,
         ldirectord: says,
+    })
+}
+
+/// What is wrong with a configuration that this one has run.
+fn examine_executed(own: &Path, named: &Named) -> Option<Diagnostic> {
+    let name = named.path.display();
+    let (message, hint) = match children::examine(own, &named.path.to_string_lossy())? {
+        Doubt::NotThere => {
+            (format!("there is no configuration {name}"), "it is tried again at each reload")
+        }
+        Doubt::LeadsBack => (
+            format!("{name} is this configuration or has it run, and is left out"),
+            "start one of them alone, and let that one name the others",
+        ),
+    };
+    Some(Diagnostic {
+        severity: Severity::Warning,
+        code: "W0004",
+        span: named.span.clone(),
+        message,
+        hints: vec![hint.to_owned()],
+        elsewhere: None,
+        ldirectord: Ldirectord::Silent,
     })
 }
 

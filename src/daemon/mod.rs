@@ -6,8 +6,10 @@
 //! One thread runs the loop and the checks, one owns the kernel's table ([`reconciler`]), one writes the log.
 
 pub mod attempts;
+pub mod children;
 pub mod clock;
 pub mod detach;
+pub mod instance;
 pub mod load;
 pub mod names;
 pub mod pidfile;
@@ -35,13 +37,14 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use self::{
     attempts::{Attempts, Record},
+    children::{Caller, Children},
     clock::Clock,
     hooks::Hooks,
     load::Reading,
     maintenance::{Known, MaintenanceWatch},
     outlets::Outlets,
     pidfile::PidFile,
-    reconciler::{Answer, KernelThread, TableChoice},
+    reconciler::{Answer, KernelThread},
     reloading::Reload,
     runner::{Ended, Runner},
     service_manager::ServiceManager,
@@ -64,6 +67,12 @@ use crate::{
 /// How long the end may take before it is given up, so that a kernel that does not answer keeps nobody from leaving.
 const STOP_LIMIT: Duration = Duration::from_secs(8);
 
+/// How long the end waits for the daemons of `execute` before it goes on.
+const CHILDREN_LIMIT: Duration = Duration::from_secs(4);
+
+/// How long the end waits for programs that run, such as the last fallback commands.
+const HOOKS_LIMIT: Duration = Duration::from_secs(5);
+
 /// How long the end waits for the last mails.
 const MAIL_LIMIT: Duration = Duration::from_secs(5);
 
@@ -85,8 +94,8 @@ pub struct Settings {
     pub seen: Seen,
     /// What it asks for.
     pub desired: Desired,
-    /// Whose table is directed.
-    pub table: TableChoice,
+    /// How this program is called for other configurations; among that, whose table is directed.
+    pub caller: Caller,
     /// The pid file, if there is one.
     pub pid_file: Option<PidFile>,
     /// Whether this is the second of two processes, of which the first waits; else a service manager may.
@@ -135,6 +144,7 @@ struct Daemon {
     runner: Runner,
     attempts: Attempts,
     hooks: Hooks,
+    children: Children,
     outlets: Outlets,
     mailer: Mailer,
     maintenance: MaintenanceWatch,
@@ -166,16 +176,27 @@ enum Waiting {
 #[derive(Clone, Copy)]
 struct Stopping {
     signal: &'static str,
+    /// How it goes on when the daemons of `execute` have gone, or at that moment.
+    after_children: Option<(Moment, Ending)>,
     give_up: Moment,
+}
+
+/// The two ways to end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// Services leave the kernel.
+    Stop,
+    /// The kernel's table stays for the next daemon.
+    Leave,
 }
 
 impl Daemon {
     async fn start(settings: Settings) -> io::Result<Daemon> {
-        let Settings { config, seen, desired, table, pid_file, is_second, log } = settings;
+        let Settings { config, seen, desired, caller, pid_file, is_second, log } = settings;
         let signals = Signals::listen()?;
         let clock = Clock::start();
         let runner = Runner::new(Checker::new(), raise_file_limit());
-        let mut kernel = KernelThread::start(table)?;
+        let mut kernel = KernelThread::start(caller.table)?;
         kernel.ask_for_table();
         let (observed, told) = match kernel.next_table().await {
             Ok(observed) => (observed, None),
@@ -212,6 +233,7 @@ impl Daemon {
             look_at: now.after(process.interval.max(SHORTEST_LOOK)),
             watch: Watch::new(seen),
             hooks: Hooks::default(),
+            children: Children::new(caller, process.execute.clone()),
             reload: Reload::None,
             reload_again: false,
             callback_due: false,
@@ -236,9 +258,14 @@ impl Daemon {
     /// One thing that happened in, what follows from it out, until the end.
     async fn serve(&mut self) -> io::Result<()> {
         loop {
+            if self.stopping.is_some() {
+                self.go_on_ending();
+            } else if self.director.has_started() {
+                self.children.start(&mut self.hooks);
+            }
             while let Some(action) = self.director.poll_action() {
                 if self.act(action) {
-                    return self.end();
+                    return self.end().await;
                 }
             }
             match self.wait().await {
@@ -252,9 +279,10 @@ impl Daemon {
                     self.director.handle(Event::Maintenance(maintenance), self.clock.now());
                 }
                 Wake::Timeout => match self.stopping {
+                    Some(Stopping { after_children: Some(_), .. }) => {}
                     Some(_) => {
                         tracing::error!("The kernel does not answer, its table is left as it is");
-                        return self.end();
+                        return self.end().await;
                     }
                     None => self.director.handle_timeout(self.clock.now()),
                 },
@@ -267,6 +295,7 @@ impl Daemon {
 
     async fn wait(&mut self) -> Wake {
         let (timeout, look) = match self.stopping {
+            Some(Stopping { after_children: Some((at, _)), .. }) => (Some(at), None),
             Some(stopping) => (Some(stopping.give_up), None),
             None => (self.director.poll_timeout(), Some(self.look_at)),
         };
@@ -304,7 +333,7 @@ impl Daemon {
         match &notice.news {
             // It was told at the start already.
             News::KernelFault(error) if self.told.take().as_ref() == Some(error) => return,
-            News::FallbackNeeded(service, needed) if self.stopping.is_none() => {
+            News::FallbackNeeded(service, needed) => {
                 if let Some(command) = self.outlets.fallback_command(*service) {
                     self.hooks.fallback(command, *service, *needed);
                 }
@@ -348,8 +377,8 @@ impl Daemon {
 
     fn obey(&mut self, request: Request) {
         match request {
-            Request::Stop(signal) => self.begin_end(signal, Event::Stop),
-            Request::Leave(signal) => self.begin_end(signal, Event::Leave),
+            Request::Stop(signal) => self.begin_end(signal, Ending::Stop),
+            Request::Leave(signal) => self.begin_end(signal, Ending::Leave),
             Request::Reload if self.stopping.is_none() => {
                 tracing::info!("Reloading Linux Director Daemon config on signal");
                 self.begin_reload();
@@ -358,15 +387,34 @@ impl Daemon {
         }
     }
 
-    fn begin_end(&mut self, signal: &'static str, event: Event) {
+    fn begin_end(&mut self, signal: &'static str, ending: Ending) {
         if self.stopping.is_some() {
             return;
         }
         self.manager.stopping();
         let now = self.clock.now();
-        self.stopping = Some(Stopping { signal, give_up: now.after(STOP_LIMIT) });
+        let after_children = Some((now.after(CHILDREN_LIMIT), ending));
+        self.stopping = Some(Stopping { signal, after_children, give_up: now.after(STOP_LIMIT) });
         self.reload = Reload::None;
-        self.director.handle(event, now);
+        self.children.end(ending == Ending::Leave, &mut self.hooks);
+    }
+
+    /// Our own end comes when the daemons of `execute` have gone, as with ldirectord.
+    fn go_on_ending(&mut self) {
+        let now = self.clock.now();
+        if let Some(stopping) = &mut self.stopping
+            && let Some((at, ending)) = stopping.after_children
+            && (at <= now || !self.hooks.are_busy_with_instances())
+        {
+            stopping.after_children = None;
+            self.director.handle(
+                match ending {
+                    Ending::Stop => Event::Stop,
+                    Ending::Leave => Event::Leave,
+                },
+                now,
+            );
+        }
     }
 
     fn take_verdicts(&mut self, first: Ended) {
@@ -411,7 +459,8 @@ impl Daemon {
         }
     }
 
-    fn end(&mut self) -> io::Result<()> {
+    async fn end(&mut self) -> io::Result<()> {
+        self.hooks.finish(HOOKS_LIMIT).await;
         self.mailer.finish(MAIL_LIMIT);
         if let Some(stopping) = self.stopping {
             tracing::info!("Linux Director Daemon terminated on signal: {}", stopping.signal);

@@ -58,7 +58,7 @@ impl Outlets {
 /// The directives of this configuration that are understood and not acted on.
 fn without_effect(desired: &Desired) -> BTreeSet<&'static str> {
     let process = &desired.process;
-    [(!process.execute.is_empty(), "execute"), (process.status_listen.is_some(), "statuslisten")]
+    [(process.status_listen.is_some(), "statuslisten")]
         .into_iter()
         .filter_map(|(is_set, directive)| is_set.then_some(directive))
         .collect()

@@ -138,6 +138,7 @@ impl Daemon {
             self.log.redirect(desired.process.log.clone());
         }
         self.process = desired.process.clone();
+        self.children.follow(&self.process.execute, &mut self.hooks);
         self.outlets.follow(&desired);
         self.attempts.follow(&desired.checks);
         self.runner.follow(&desired.checks);

@@ -186,6 +186,11 @@ impl Director {
         self.target_when(self.fresh)
     }
 
+    /// Whether every server has been checked once since the start, and the kernel has heard of it.
+    pub fn has_started(&self) -> bool {
+        self.phase != Phase::Starting
+    }
+
     /// Whether a real server of this service with this key is known to work, and its agent lets it serve.
     pub fn is_up(&self, service: ServiceKey, server: ServerKey) -> bool {
         self.service(service).is_some_and(|service| service.is_serving(server))
@@ -339,7 +344,21 @@ impl Director {
             self.disown(&round, report);
         }
         if self.end == End::Reached {
+            self.end_fallbacks();
             self.finish();
+        }
+    }
+
+    /// What was begun because a fallback was needed ends with its service.
+    ///
+    /// Differs from ldirectord: there nobody hears that a service ends whose fallback serves.
+    fn end_fallbacks(&mut self) {
+        for place in 0..self.services.len() {
+            let Some(service) = self.services.get(place) else { continue };
+            let key = service.config().key;
+            if service.config().clean_stop && self.fallback_told.insert(key, false) == Some(true) {
+                self.publish(News::FallbackNeeded(key, false));
+            }
         }
     }
 

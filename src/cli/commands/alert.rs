@@ -3,13 +3,11 @@
 use std::{collections::BTreeSet, path::Path};
 
 use crate::{
-    cli::{
-        compat::DEFAULT_CONFIG,
-        exit::Exit,
-        instance::{Instance, Places},
-        output,
+    cli::{exit::Exit, output},
+    daemon::{
+        instance::{DEFAULT_CONFIG, Instance, Places},
+        load::{self, Purpose},
     },
-    daemon::load::{self, Purpose},
     model::{MailServer, Post},
     sinks::mail::{Letter, Sender, send_now},
 };

@@ -17,14 +17,14 @@ use std::{
 };
 
 use super::{
-    compat::{Command, DEFAULT_CONFIG, Request},
+    compat::{Command, Request},
     exit::Exit,
-    instance::{Instance, Places, name_of},
     output, own,
 };
 use crate::{
     daemon::{
         clock, detach,
+        instance::{DEFAULT_CONFIG, Instance, Places, name_of},
         load::{self, Purpose, Reading},
     },
     model::{LogTarget, ProcessSettings},
@@ -137,7 +137,7 @@ impl Call<'_> {
             Command::TryRestart => start::try_restart(self, desired, seen, &log),
             Command::Stop => stop::run(self),
             Command::Reload | Command::ForceReload => reload::run(self),
-            Command::Status => status::run(self),
+            Command::Status => status::run(self, &desired.process.execute),
         };
         if exit != Exit::Success {
             log_exit(exit, &format!("Exiting from ldirectord {}", self.request.command.name()));

@@ -7,6 +7,7 @@ use crate::{
     cli::{exit::Exit, output},
     daemon::{
         self, Settings,
+        children::Caller,
         clock::Deadline,
         detach::{self, Outcome},
         load::{self, Purpose},
@@ -169,7 +170,10 @@ fn direct(
         config: call.instance.config.clone(),
         seen,
         desired,
-        table: call.request.table,
+        caller: Caller {
+            program: call.path_of_program().to_string_lossy().into_owned(),
+            table: call.request.table,
+        },
         pid_file,
         is_second: call.is_second,
         log: log.clone(),
@@ -186,7 +190,7 @@ fn direct(
 
 impl Call<'_> {
     /// The program with its folder, as the kernel shows ldirectord's; the resource agent looks for it like that.
-    fn path_of_program(&self) -> OsString {
+    pub(super) fn path_of_program(&self) -> OsString {
         if self.program.as_bytes().contains(&b'/') {
             return self.program.to_owned();
         }

@@ -34,6 +34,7 @@ pub(in crate::config) fn execute(draft: &mut Draft<'_>, value: &Value<'_>) {
     }
     let found = value.rest(&mut draft.findings);
     if let Some(found) = found.and_then(|bytes| value.utf8(bytes, &mut draft.findings)) {
+        draft.name_file(value, found.as_bytes());
         draft.globals.execute.push(found);
     }
 }

@@ -13,25 +13,26 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::compat::DEFAULT_CONFIG;
+/// The configuration when none is named.
+pub const DEFAULT_CONFIG: &str = "ldirectord.cf";
 
 /// What an instance is called whose configuration is not named.
 const DEFAULT_NAME: &str = "ldirectord";
 
 /// Where things are.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Places {
+pub struct Places {
     /// The folder of pid files.
-    pub(super) run: PathBuf,
+    pub run: PathBuf,
     /// The folder where configurations are looked for first.
-    pub(super) config: PathBuf,
+    pub config: PathBuf,
     /// The log file of a configuration that names none.
-    pub(super) log: Option<PathBuf>,
+    pub log: Option<PathBuf>,
 }
 
 impl Places {
     /// As the environment has it.
-    pub(super) fn here() -> Places {
+    pub fn here() -> Places {
         let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         Places {
             run: set("LDIRECTORD_RUN_DIR").unwrap_or_else(|| "/var/run".into()),
@@ -43,18 +44,18 @@ impl Places {
 
 /// One configuration with what goes with it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Instance {
+pub struct Instance {
     /// The last part of the file's name.
-    pub(super) name: String,
+    pub name: String,
     /// The file, absolute.
-    pub(super) config: PathBuf,
+    pub config: PathBuf,
     /// The pid file.
-    pub(super) pid_file: PathBuf,
+    pub pid_file: PathBuf,
 }
 
 impl Instance {
     /// The instance of the configuration with this name; `None` when there is no such file.
-    pub(super) fn find(named: Option<&OsStr>, places: &Places) -> Option<Instance> {
+    pub fn find(named: Option<&OsStr>, places: &Places) -> Option<Instance> {
         let name = name_of(named)?;
         let file = named.unwrap_or(OsStr::new(DEFAULT_CONFIG));
         // Glued and not joined: an absolute name is looked for under the folders first, too.
@@ -75,7 +76,7 @@ impl Instance {
 }
 
 /// The name of the instance of this configuration.
-pub(super) fn name_of(named: Option<&OsStr>) -> Option<String> {
+pub fn name_of(named: Option<&OsStr>) -> Option<String> {
     let Some(file) = named else { return Some(DEFAULT_NAME.to_owned()) };
     let last = file.as_bytes().rsplit(|byte| *byte == b'/').next().unwrap_or_default();
     (!last.is_empty()).then(|| String::from_utf8_lossy(last).into_owned())
