@@ -153,6 +153,8 @@ struct Daemon {
     process: ProcessSettings,
     reload: Reload,
     reload_again: bool,
+    /// Whether what is being read is to be what the watch saw.
+    reload_seen: bool,
     callback_due: bool,
     config: PathBuf,
     log: Log,
@@ -236,6 +238,7 @@ impl Daemon {
             children: Children::new(caller, process.execute.clone()),
             reload: Reload::None,
             reload_again: false,
+            reload_seen: false,
             callback_due: false,
             stopping: None,
             clock,
@@ -381,6 +384,7 @@ impl Daemon {
             Request::Leave(signal) => self.begin_end(signal, Ending::Leave),
             Request::Reload if self.stopping.is_none() => {
                 tracing::info!("Reloading Linux Director Daemon config on signal");
+                self.reload_seen = false;
                 self.begin_reload();
             }
             Request::Reload => {}

@@ -10,7 +10,7 @@ use super::{
     Daemon, SHORTEST_LOOK, Wake,
     load::{self, Purpose, Reading},
     maintenance::{Known, Place},
-    watch::{Look, Watch},
+    watch::{Look, Loss, Watch},
 };
 use crate::{
     director::Event,
@@ -50,21 +50,29 @@ impl Reload {
 
 impl Daemon {
     pub(super) fn look(&mut self) {
-        self.look_at = self.clock.now().after(self.process.interval.max(SHORTEST_LOOK));
-        match self.watch.look() {
-            Look::Same => {}
-            Look::Unreadable => {
-                let (pid, path) = (std::process::id(), self.config.display());
+        let look = self.watch.look();
+        let wait = match look {
+            Look::Unsettled => SHORTEST_LOOK,
+            _ => self.process.interval.max(SHORTEST_LOOK),
+        };
+        self.look_at = self.clock.now().after(wait);
+        let (pid, path) = (std::process::id(), self.config.display());
+        match look {
+            Look::Same | Look::Unsettled => {}
+            Look::Lost(Loss::Unreadable) => {
                 tracing::warn!("Warning [{pid}]: can not open file {path} for checking");
             }
-            Look::Changed => {
-                tracing::info!(
-                    "Configuration file '{}' has changed on disk",
-                    self.config.display()
+            Look::Lost(Loss::Empty) => {
+                tracing::warn!(
+                    "Configuration file '{path}' is empty and not followed; if that is meant, reload"
                 );
+            }
+            Look::Changed => {
+                tracing::info!("Configuration file '{path}' has changed on disk");
                 self.callback_due = true;
                 if self.process.autoreload {
                     tracing::info!(" - reread new configuration");
+                    self.reload_seen = true;
                     self.begin_reload();
                 } else {
                     tracing::info!(" - ignore new configuration");
@@ -90,6 +98,13 @@ impl Daemon {
     }
 
     pub(super) fn take_reading(&mut self, loaded: io::Result<Reading>) {
+        let is_seen = |reading: &Reading| self.watch.has_seen(&reading.seen);
+        if mem::take(&mut self.reload_seen) && !loaded.as_ref().is_ok_and(is_seen) {
+            // It was changed again since it was looked at. The next look that sees it settled comes back to it.
+            self.watch.forget();
+            self.look_at = self.clock.now().after(SHORTEST_LOOK);
+            return self.after_reload();
+        }
         let reading = match loaded {
             Ok(reading) => reading,
             Err(error) => {
