@@ -114,6 +114,10 @@ impl Watch {
 
     /// Sees how all files are now, and what is wrong with the first.
     fn see(&mut self) -> Option<Loss> {
+        let is_empty = |content: Option<Content>| {
+            content.is_some_and(|Content { stat: (_, _, size, ..), .. }| size == 0)
+        };
+        let was_empty = self.known.files.first().is_some_and(|(_, content)| is_empty(*content));
         let Seen { files, patterns } = &mut self.last;
         let mut loss = None;
         for (index, (path, content)) in files.iter_mut().enumerate() {
@@ -121,7 +125,7 @@ impl Watch {
             if index == 0 {
                 loss = match now {
                     None => Some(Loss::Unreadable),
-                    Some(Content { stat: (_, _, 0, ..), .. }) => Some(Loss::Empty),
+                    now if is_empty(now) && !was_empty => Some(Loss::Empty),
                     Some(_) => None,
                 };
                 if loss.is_some() {
@@ -228,6 +232,9 @@ mod tests {
         fs::write(&path, "").unwrap();
         assert_eq!(settled(&mut watch), Look::Lost(Loss::Empty));
         assert_eq!(watch.look(), Look::Same);
+        let (_, content) = files::read(&path).unwrap();
+        let seen = Seen { files: vec![(path.clone(), Some(content))], patterns: Vec::new() };
+        assert_eq!(Watch::new(seen).look(), Look::Same, "somebody wanted it so");
         fs::write(&path, "five\n").unwrap();
         assert_eq!(watch.look(), Look::Unsettled);
         fs::write(&path, "four\n").unwrap();
