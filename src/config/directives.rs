@@ -347,7 +347,8 @@ pub const DIRECTIVES: &[Directive] = &[
         default: "none",
         example: "/usr/local/sbin/fallback-changed",
         doc: "A program that is run when the fallback begins or ends to serve, with start or stop, the service and its \
-              protocol as arguments.",
+              protocol as arguments; with stop, too, when a service whose fallback serves leaves as the daemon ends. What \
+              it prints is in the log, and after 60 s it is killed.",
         says: Says::Same("invalid fallback command"),
         set: set::fallback_command,
         ..ROW
@@ -1155,7 +1156,9 @@ pub const DIRECTIVES: &[Directive] = &[
         value: ValueKind::YesNo,
         default: "no",
         example: "yes",
-        doc: "Whether this file is read anew when it has changed.",
+        doc: "Whether this file is read anew when it or a file that it includes has changed. It is looked at every \
+              checkinterval, and followed when a second look, a second later, sees the same, so that a file may be \
+              written where it is. One without any content is not followed.",
         says: Says::Same("autoreload must be 'yes' or 'no'"),
         set: |draft, value| {
             if let Some(answer) = value.yes_no(&mut draft.findings) {
@@ -1171,7 +1174,8 @@ pub const DIRECTIVES: &[Directive] = &[
         value: ValueKind::Quoted,
         default: "none",
         example: "\"/usr/local/sbin/copy-configuration\"",
-        doc: "A program that is run with the name of this file when the file has changed.",
+        doc: "A program that is run with the name of this file when the file has changed, followed or not. What it \
+              prints is in the log, and after 60 s it is killed.",
         set: set::callback,
         ..ROW
     },
@@ -1196,8 +1200,8 @@ pub const DIRECTIVES: &[Directive] = &[
         value: ValueKind::Rest,
         default: "none",
         example: "other.cf",
-        doc: "Another configuration, which a daemon of its own follows; it is started, reloaded and stopped with this one. \
-              May be repeated.",
+        doc: "Another configuration, which a daemon of its own follows: it is started when every server of this one has \
+              been checked once, is reloaded and stopped with it, and status asks for both. May be repeated.",
         set: set::execute,
         ..ROW
     },
@@ -1261,7 +1265,7 @@ pub const DIRECTIVES: &[Directive] = &[
         value: ValueKind::Text,
         default: "none",
         example: "\"/var/log/ldirectord/web.monitor\"",
-        doc: "A file to which the result of every check is written, a line each.",
+        doc: "A file to which the result of every check is written, a line each; of a server in maintenance, that it is.",
         says: Says::Same("unable to open monitorfile : No such file or directory"),
         set: set::monitor_file,
         ..ROW
