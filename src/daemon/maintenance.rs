@@ -12,7 +12,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs, io,
+    fs, io, mem,
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     sync::Arc,
@@ -210,7 +210,14 @@ impl MaintenanceWatch {
     }
 
     /// The configuration is another, for which this was found out.
-    pub(super) fn follow(&mut self, known: Known, now: Moment) {
+    pub(super) fn follow(&mut self, mut known: Known, now: Moment) {
+        // Somebody may have put a file there since it was found out.
+        if known.place.directory == self.known.place.directory {
+            known.entries = mem::take(&mut self.known.entries);
+            for (host, called) in mem::take(&mut self.known.names) {
+                known.names.entry(host).or_insert(called);
+            }
+        }
         // What is read or asked now is for the configuration before.
         self.looking = None;
         self.known = known;
@@ -385,7 +392,7 @@ mod tests {
             ("2001:db8::1", called("Web2.example.org")),
         ];
         Known {
-            place: Place { directory: None, servers: Arc::new(servers) },
+            place: Place { directory: Some("/maintenance".into()), servers: Arc::new(servers) },
             entries: entries.iter().map(|name| (*name).to_owned()).collect(),
             names: names.map(|(host, name)| (host.parse().unwrap(), name)).into(),
             ..Known::default()
@@ -448,6 +455,15 @@ mod tests {
         assert!(known.maintenance().hosts.contains(&host));
         known.learn([(host, Called::Nothing)].into());
         assert_eq!(known.maintenance(), Maintenance::default());
+    }
+
+    #[test]
+    fn a_reload_knows_what_came_while_it_was_prepared() {
+        let mut watch = MaintenanceWatch::new(known(&["10.0.0.1"]), Moment::START);
+        watch.known.take_entries(Ok(["10.0.0.2".to_owned()].into()));
+        watch.follow(known(&["10.0.0.1"]), Moment::START);
+        assert!(watch.maintenance().holds("10.0.0.2:80".parse().unwrap()));
+        assert!(!watch.maintenance().holds("10.0.0.1:80".parse().unwrap()));
     }
 
     #[test]
