@@ -49,7 +49,7 @@ use ldirectord::{
     ipvs::{Entry, Kernel, KernelError, KernelErrorKind, Op, Reconciler, Table, memory::Memory},
     model::{
         CertificateEnd, CheckSpec, Desired, Failure, Family, Forwarding, Pass, Reason, Scheduler,
-        ServerKey, ServiceKey, Settings, Share, Stage, Thresholds, Transport, Tunnel, Verdict,
+        ServerKey, ServiceKey, Settings, Share, Stage, Thresholds, Transport, Tunnel, Verdict, Way,
         Weight,
     },
     sinks,
@@ -297,8 +297,8 @@ impl Play {
                         self.write(at, &format!("log    {line} ({})", notice.phase));
                     }
                 }
-                Action::Send(mail) => {
-                    let lines = mail.alerts.iter().map(|alert| {
+                Action::Send(message) => {
+                    let lines = message.alerts.iter().map(|alert| {
                         let down = alert.down_since.map(|since| format!(", down since {since}"));
                         let (working, of) = alert.working;
                         let fallback = alert.fallback.map(|_| " and the fallback");
@@ -310,10 +310,11 @@ impl Play {
                         )
                     });
                     let lines: Vec<_> = lines.collect();
-                    self.write(
-                        at,
-                        &format!("mail   {}: {}", mail.post.recipients, lines.join("; ")),
-                    );
+                    let to = match &message.recipient.way {
+                        Way::Mail(post) => format!("mail   {}", post.recipients),
+                        Way::Webhook(webhook) => format!("call   {}", webhook.shown),
+                    };
+                    self.write(at, &format!("{to}: {}", lines.join("; ")));
                 }
                 Action::Finish => {
                     assert!(!std::mem::replace(&mut self.finished, true), "finished twice");

@@ -31,8 +31,9 @@ use ldirectord::{
     model::{
         Admission, AgentAnswer, AgentReport, AgentWeight, AlertPhases, AlertPolicy, CertificateEnd,
         CheckId, CheckKind, CheckSpec, Checked, Desired, Drift, Failure, Fallback, Forwarding,
-        Operation, Pass, Post, ProcessSettings, Quiesce, RealServer, Reason, Scheduler, ServerKey,
-        ServiceKey, Settings, Share, Thresholds, Transport, Verdict, VirtualService, Weight,
+        Operation, Pass, Post, ProcessSettings, Quiesce, RealServer, Reason, Recipient, Scheduler,
+        Secret, ServerKey, ServiceKey, Settings, Share, Thresholds, Transport, Verdict,
+        VirtualService, Way, Webhook, Weight,
     },
     time::Moment,
 };
@@ -242,8 +243,10 @@ struct Simulation {
     /// What was told to be missing, and what of it has been missing ever since.
     told_missing: BTreeSet<Piece>,
     still_missing: BTreeSet<Piece>,
-    /// What a mail may tell of, and when it happened.
-    untold: Vec<(Moment, Notice)>,
+    /// What people may be told of, and when it happened.
+    published: Vec<(Moment, Notice)>,
+    /// Who was told of what.
+    told: Vec<(Recipient, Moment, Notice)>,
 }
 
 impl Simulation {
@@ -279,7 +282,8 @@ impl Simulation {
             faulty: faults > 0,
             told_missing: BTreeSet::new(),
             still_missing: BTreeSet::new(),
-            untold: Vec::new(),
+            published: Vec::new(),
+            told: Vec::new(),
             kernel,
             rng,
             loud,
@@ -354,7 +358,7 @@ impl Simulation {
                     assert!(self.job.replace(*job).is_none(), "two jobs at once");
                 }
                 Action::Publish(notice) => {
-                    self.untold.push((self.now, notice.clone()));
+                    self.published.push((self.now, notice.clone()));
                     match notice.news {
                         News::Up(place) => {
                             let key = (place.service, place.written);
@@ -376,15 +380,19 @@ impl Simulation {
                         _ => {}
                     }
                 }
-                Action::Send(mail) => {
-                    assert!(!mail.alerts.is_empty(), "a mail of nothing");
-                    for alert in mail.alerts {
+                Action::Send(message) => {
+                    assert!(!message.alerts.is_empty(), "a message of nothing");
+                    for alert in message.alerts {
                         let (told, at) = (alert.notice, alert.at);
-                        let place =
-                            self.untold.iter().position(|known| *known == (at, told.clone()));
-                        self.untold.remove(place.expect("what was published, and once"));
-                        // A mail waits for others at most until a flood is over.
-                        let latest = at.after(Post::DIGEST_WITHIN + Duration::from_secs(2));
+                        self.told.push((message.recipient.clone(), at, told.clone()));
+                        let published =
+                            self.published.iter().filter(|known| **known == (at, told.clone()));
+                        let heard = (self.told.iter()).filter(|known| {
+                            **known == (message.recipient.clone(), at, told.clone())
+                        });
+                        assert!(heard.count() <= published.count(), "{told:?} is told too often");
+                        // A message waits for others at most until a flood is over.
+                        let latest = at.after(Recipient::DIGEST_WITHIN + Duration::from_secs(2));
                         assert!(
                             !self.punctual || self.now <= latest,
                             "{told:?} at {at} is told late"
@@ -821,12 +829,18 @@ fn random_desired(rng: &mut Rng) -> Desired {
 }
 
 fn random_alerts(rng: &mut Rng) -> AlertPolicy {
-    let post = |name: &str, digest_above| {
-        let recipients = name.to_owned();
-        Some(Arc::new(Post { recipients, from: None, server: None, digest_above }))
+    let mail = |name: &str, digest_above| {
+        let post = Post { recipients: name.to_owned(), from: None, server: None };
+        Recipient { way: Way::Mail(Arc::new(post)), digest_above }
     };
+    let webhook = |name: &str, digest_above| {
+        let (url, shown) = (Secret(name.to_owned()), name.to_owned());
+        let webhook = Webhook { url, shown, secret: None, template: None };
+        Recipient { way: Way::Webhook(Arc::new(webhook)), digest_above }
+    };
+    let all = [mail("one", 2), mail("two", 0), mail("three", 20), webhook("a", 1), webhook("b", 5)];
     AlertPolicy {
-        post: rng.choice([None, post("one", 2), post("two", 0), post("three", 20)]).unwrap(),
+        recipients: all.into_iter().filter(|_| rng.u8(..4) == 0).collect(),
         repeat_after: Duration::from_secs(rng.choice([0, 0, 1, 7]).unwrap()),
         phases: rng.choice([AlertPhases::ALL, AlertPhases::NONE]).unwrap(),
     }

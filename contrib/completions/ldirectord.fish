@@ -62,7 +62,7 @@ for condition in '__ldirectord_has ""' __ldirectord_has_configuration
 end
 complete -c ldirectord -n '__ldirectord_has ""' -a validate -d 'Say what is wrong or doubtful in a file'
 complete -c ldirectord -n '__ldirectord_has ""' -a explain -d 'Say what a code, a directive or a service means'
-complete -c ldirectord -n '__ldirectord_has ""' -a alert -d 'Try the mails that a configuration asks for'
+complete -c ldirectord -n '__ldirectord_has ""' -a alert -d 'Try the mails and webhooks of a configuration'
 complete -c ldirectord -n '__ldirectord_has ""' -a '(__ldirectord_configurations)' -d Configuration
 complete -c ldirectord -n '__ldirectord_has validate' -l strict -d 'Take for an error what the Perl ldirectord refuses'
 complete -c ldirectord -n '__ldirectord_has validate' -l json -d 'Print one JSON object'

@@ -73,7 +73,7 @@ Commands:
                 ldirectord validate --help says more
   explain       Say what a code of validate, a directive or a service means; without a word
                 everything is listed
-  alert test    Send everybody whom CONFIG wants to be mailed a mail, and say what came of it
+  alert test    Mail everybody whom CONFIG wants to be mailed, call its webhooks, and say what came of it
 
 CONFIG is looked for as /etc/ha.d/CONFIG, /etc/ha.d/conf/CONFIG and CONFIG, and is
 ldirectord.cf when it is not given.

@@ -32,7 +32,7 @@ pub(super) enum Command {
 /// The words of `alert`.
 #[derive(Clone, PartialEq, Eq, Debug, Subcommand)]
 pub(super) enum Alert {
-    /// Send everybody whom the configuration names a mail, and say what came of it
+    /// Send everybody whom the configuration names a mail, call its webhooks, and say what came of it
     #[command(after_help = ALERT_TEST, override_usage = "ldirectord alert test [CONFIG]")]
     Test {
         /// As CONFIG of a start, by default ldirectord.cf
@@ -74,7 +74,7 @@ Examples:
 const ALERT_TEST: &str = "\
 That a mail was taken says that the mail server or sendmail has it, not that it arrived.
 
-Exit codes: 0 every mail was taken, 1 one was not or nobody is mailed, 2 the file has errors.";
+Exit codes: 0 everybody took it, 1 somebody did not or nobody is told, 2 the file has errors.";
 
 const EXPLAIN: &str = "\
 Exit codes: 0 all words are known, 1 one is not.

@@ -28,8 +28,8 @@ pub const CODES: &[(&str, &str)] = &[
     ),
     (
         "A0201",
-        "There are settings for mails and nobody to send them to. `emailalert` names the addresses, for all services or \
-         for one.",
+        "There are settings for mails and webhooks, and nobody to send them to. `emailalert` and `webhook` name addresses, for all \
+         services or for one.",
     ),
     (
         "A0301",
@@ -301,6 +301,21 @@ pub const CODES: &[(&str, &str)] = &[
          \x20 send = \"\\x00\\x1f\"",
     ),
     (
+        "E0217",
+        "A webhook is an address of http or https; behind it stand, in any order, `template=FILE` and \
+         `credentials=SECTION`, without quotes. The address may also be the `url` of that section of the credentials \
+         file, because for most chat systems it is a password: who knows it may write there. It is shown nowhere.\n\n\
+         \x20 webhook = https://alerts.example.org/lvs credentials=alerts\n\
+         \x20 webhook = credentials=chat template=/etc/ha.d/slack.json",
+    ),
+    (
+        "E0218",
+        "The template of a webhook is a file with JSON, of 64 KiB at most, such as `{\"text\": \"{{subject}}\"}`. In its texts \
+         `{{subject}}`, `{{text}}` and the other names that ldirectord(8) lists stand for what there is to tell; outside of \
+         a text they are no JSON.\n\n\
+         \x20 webhook = https://chat.example.org/hooks/x template=/etc/ha.d/slack.json",
+    ),
+    (
         "E0301",
         "A virtual service is an IPv4 address or a name with a port, in `virtual6` an IPv6 address in brackets with \
          a port, or the number of a firewall mark.\n\n\
@@ -444,15 +459,15 @@ pub const CODES: &[(&str, &str)] = &[
     ),
     (
         "E0504",
-        "`credentials` in a virtual service names a section of the file that `credentials` outside of every service \
-         names. There is no such file, or no such section in it.\n\n\
+        "`credentials` in a virtual service, `smtpcredentials` or `webhook` names a section of the file that `credentials` \
+         outside of every service names. There is no such file, or no such section in it.\n\n\
          \x20 credentials = /etc/ha.d/ldirectord.credentials\n\
          \x20 virtual = 192.0.2.1:3306\n\
          \x20     credentials = monitoring",
     ),
     (
         "E0505",
-        "A section of the credentials file has `login`, `passwd`, `secret` and `database`, each once at most, and \
+        "A section of the credentials file has `login`, `passwd`, `secret`, `database` and `url`, each once at most, and \
          nothing else.",
     ),
     (

@@ -866,7 +866,7 @@ pub const DIRECTIVES: &[Directive] = &[
         example: "monitoring",
         global_example: Some("/etc/ha.d/ldirectord.credentials"),
         doc: "Outside of a virtual service: an INI file with mode 0600 that has the secrets, in sections with lines for login, \
-              passwd, secret and database. In a virtual service: the section that it takes them from; what the \
+              passwd, secret, database and url (of a webhook). In a virtual service: the section that it takes them from; what the \
               service says itself is stronger.",
         set: set::credentials,
         ..ROW
@@ -1392,12 +1392,28 @@ pub const DIRECTIVES: &[Directive] = &[
         ..ROW
     },
     Directive {
+        name: "webhook",
+        extension: true,
+        repeats: true,
+        scope: Scope::Both,
+        inherits: "the service's own lines, if it has any, in place of the global ones",
+        value: ValueKind::Special("[URL] [template=FILE] [credentials=SECTION]"),
+        default: "none",
+        example: "https://alerts.example.org/lvs credentials=alerts",
+        doc: "Where an HTTP request goes when a server goes into or out of service, whether mails are sent or not; \
+              emailalertstatus, emailalertfreq and emaildigest count for it, too. It has a JSON document, which ldirectord(8) \
+              describes, or what the template makes of it for a chat system. A section of the credentials file may have the URL, \
+              and a secret that requests are then signed with.",
+        set: set::webhook,
+        ..ROW
+    },
+    Directive {
         name: "servicename",
         scope: Scope::Virtual,
         value: ValueKind::Rest,
         default: "none",
         example: "Web shop",
-        doc: "A name of the service, for mails.",
+        doc: "A name of the service, for mails and webhooks.",
         set: |draft, value| set::in_block(draft, |block, _| block.name = Some(value.remark())),
         ..ROW
     },
@@ -1407,7 +1423,7 @@ pub const DIRECTIVES: &[Directive] = &[
         value: ValueKind::Rest,
         default: "none",
         example: "ask the shop team before a change",
-        doc: "A remark on the service, for mails.",
+        doc: "A remark on the service, for mails and webhooks.",
         set: |draft, value| set::in_block(draft, |block, _| block.comment = Some(value.remark())),
         ..ROW
     },

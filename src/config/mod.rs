@@ -21,6 +21,7 @@ pub mod edit;
 mod secret;
 mod credentials;
 mod access;
+mod webhooks;
 mod value;
 mod doubts;
 mod draft;

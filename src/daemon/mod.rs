@@ -47,13 +47,16 @@ use self::{
 };
 use crate::{
     checks::Checker,
-    director::{Action, Director, Event, Mail, News, Notice},
+    director::{Action, Alert, Director, Event, Message, News, Notice},
     ipvs::{KernelError, Report, Table},
-    model::{Attempted, CheckKind, Desired, ProcessSettings, Trace},
+    model::{Attempted, CheckKind, Desired, ProcessSettings, Trace, Way},
     sinks::{
         self,
         log::Log,
-        mail::{LastCheck, Letter, Mailer, Sender, World},
+        mail::{Letter, Sender},
+        message::{LastCheck, World},
+        outbox::{Outbox, Parcel},
+        webhook::Call,
     },
     time::Moment,
 };
@@ -61,8 +64,8 @@ use crate::{
 /// How long the end may take before it is given up, so that a kernel that does not answer keeps nobody from leaving.
 const STOP_LIMIT: Duration = Duration::from_secs(8);
 
-/// How long the end waits for the last mails.
-const MAIL_LIMIT: Duration = Duration::from_secs(5);
+/// How long the end waits for the last mails and webhooks.
+const ALERT_LIMIT: Duration = Duration::from_secs(5);
 
 /// How many file descriptors we ask for, at most: what 2,000 checks at a time take, twice over.
 const FILES: u64 = 8_192;
@@ -131,7 +134,7 @@ struct Daemon {
     attempts: Attempts,
     hooks: Hooks,
     outlets: Outlets,
-    mailer: Mailer,
+    outbox: Outbox,
     watch: Watch,
     look_at: Moment,
     process: ProcessSettings,
@@ -208,7 +211,7 @@ impl Daemon {
             runner,
             attempts,
             outlets,
-            mailer: Mailer::new(Sender::here()),
+            outbox: Outbox::new(Sender::here(), clock::wall),
             process,
             config,
             log,
@@ -275,7 +278,7 @@ impl Daemon {
             Action::CancelCheck(attempt) => self.runner.cancel(attempt),
             Action::Reconcile(job) => self.kernel.run(job),
             Action::Publish(notice) => self.publish(&notice),
-            Action::Send(mail) => self.send(&mail),
+            Action::Send(message) => self.send(&message),
             Action::Finish => return true,
         }
         false
@@ -296,9 +299,15 @@ impl Daemon {
         sinks::notice::log(notice, self.attempt_behind(notice));
     }
 
-    fn send(&mut self, mail: &Mail) {
-        let world = World { host: self.mailer.host(), now: self.clock.now(), wall: clock::wall() };
-        let letter = Letter::write(mail, &world, |alert| {
+    fn send(&mut self, message: &Message) {
+        let id = self.outbox.next_number();
+        let world = World {
+            host: self.outbox.host(),
+            configuration: &self.config,
+            now: self.clock.now(),
+            wall: clock::wall(),
+        };
+        let last_check = |alert: &Alert| {
             alert.down_since?;
             let place = alert.notice.news.place()?;
             let checks = self.director.checks_of(place.service, place.server);
@@ -307,8 +316,17 @@ impl Daemon {
             });
             let Record { at, failure, trace } = failed.next()?;
             Some(LastCheck { failure: failure.as_deref()?, trace, at: *at })
-        });
-        self.mailer.send(Arc::clone(&mail.post), letter);
+        };
+        let parcel = match &message.recipient.way {
+            Way::Mail(post) => {
+                Parcel::Letter(Arc::clone(post), Letter::write(message, &world, last_check))
+            }
+            Way::Webhook(webhook) => {
+                let call = Call::write(id, message, webhook, &world, last_check);
+                Parcel::Call(Arc::clone(webhook), call)
+            }
+        };
+        self.outbox.send(parcel);
     }
 
     /// How the attempt went that took a server out of service.
@@ -387,7 +405,7 @@ impl Daemon {
     }
 
     fn end(&mut self) -> io::Result<()> {
-        self.mailer.finish(MAIL_LIMIT);
+        self.outbox.finish(ALERT_LIMIT);
         if let Some(stopping) = self.stopping {
             tracing::info!("Linux Director Daemon terminated on signal: {}", stopping.signal);
         }

@@ -2,7 +2,7 @@
 
 use std::{fmt, net::SocketAddr, sync::Arc};
 
-use super::alerts::Mail;
+use super::alerts::Message;
 use crate::{
     ipvs::{Job, KernelError},
     model::{
@@ -41,8 +41,8 @@ pub enum Action {
     Reconcile(Box<Job>),
     /// Tell whoever listens.
     Publish(Notice),
-    /// Send a mail.
-    Send(Mail),
+    /// Send a mail, or call a webhook.
+    Send(Message),
     /// Everything is done; end the process. Only after [`super::Event::Stop`] or [`super::Event::Leave`].
     Finish,
 }

@@ -27,7 +27,7 @@ use std::{
 use jiff::Timestamp;
 
 pub use action::{Action, Attempt, News, Notice, Phase, Place, Role};
-pub use alerts::{Alert, Mail};
+pub use alerts::{Alert, Message};
 pub use event::Event;
 
 use self::{
@@ -416,7 +416,7 @@ impl Director {
     /// A server was never known to work: of what became of it in the kernel before nobody was told by mail.
     fn tell_inaccessible(&mut self, service_place: usize, place: Place) {
         let service = self.services.get(service_place);
-        if service.is_some_and(|service| service.config().alerts.post.is_some()) {
+        if service.is_some_and(|service| !service.config().alerts.recipients.is_empty()) {
             self.publish(News::ServerInaccessible(place));
         }
     }
@@ -493,8 +493,8 @@ impl Director {
                 while let Some(place) = self.alerts.next_reminder(now) {
                     self.publish(News::ServerInaccessible(place));
                 }
-                while let Some(mail) = self.alerts.next_mail(now) {
-                    self.actions.push_back(Action::Send(mail));
+                while let Some(message) = self.alerts.next_message(now) {
+                    self.actions.push_back(Action::Send(message));
                 }
             }
             End::Asked if !self.rounds.is_busy() => self.delete_services(),
@@ -545,8 +545,8 @@ impl Director {
 
     fn finish(&mut self) {
         self.end = End::Reached;
-        while let Some(mail) = self.alerts.last_mail(self.now) {
-            self.actions.push_back(Action::Send(mail));
+        while let Some(message) = self.alerts.last_message(self.now) {
+            self.actions.push_back(Action::Send(message));
         }
         self.actions.push_back(Action::Finish);
     }

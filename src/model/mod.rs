@@ -11,6 +11,7 @@ mod server;
 mod service;
 mod tls;
 mod trace;
+mod webhook;
 
 use std::sync::Arc;
 
@@ -22,7 +23,7 @@ pub use check::{
 pub use http::{HttpHeader, HttpMethod, HttpSettings};
 pub use policy::{
     AlertPhases, AlertPolicy, Drift, LogTarget, Login, MailServer, Post, ProcessSettings, Quiesce,
-    SmtpTls,
+    Recipient, SmtpTls, Way,
 };
 pub use server::{
     Checked, Fallback, Forwarding, RealServer, ServerKey, Share, Thresholds, Tunnel, Weight,
@@ -33,6 +34,7 @@ pub use service::{
 };
 pub use tls::{CertificateEnd, ClientIdentity, TlsEngine, TlsSettings};
 pub use trace::{Attempted, Phase, Times, Trace};
+pub use webhook::{PLACEHOLDERS, Placeholder, Template, TemplateFault, Webhook};
 
 /// The environment variable that tells the second of a daemon's two processes what it is: the first one's number.
 pub const STARTED_BY: &str = "LDIRECTORD_STARTED_BY";

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use super::Secret;
+use super::{Secret, Webhook};
 
 /// What becomes of a server that is down.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
@@ -33,7 +33,7 @@ pub enum Drift {
     Off,
 }
 
-/// What the daemon is doing when a mail would be sent; each can be left out (`emailalertstatus`).
+/// What the daemon is doing when a mail or webhook would be sent; each can be left out (`emailalertstatus`).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[expect(
     clippy::struct_excessive_bools,
@@ -59,21 +59,51 @@ impl AlertPhases {
         AlertPhases { starting: false, running: false, stopping: false, reloading: false };
 }
 
-/// Who is mailed about a service, and when.
+/// Who is told of what becomes of a service's servers, and when.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AlertPolicy {
-    /// Who is mailed and how; `None` mails nobody (`emailalert`). Services that say the same share it.
-    pub post: Option<Arc<Post>>,
-    /// How often a mail about a server that stays down is repeated; zero never (`emailalertfreq`).
+    /// Who is told and how (`emailalert`, `webhook`); empty tells nobody.
+    pub recipients: Vec<Recipient>,
+    /// How often it is told again that a server stays down; zero never (`emailalertfreq`).
     pub repeat_after: Duration,
-    /// When mails are sent at all (`emailalertstatus`).
+    /// When anything is told at all (`emailalertstatus`).
     pub phases: AlertPhases,
 }
 
 impl Default for AlertPolicy {
     fn default() -> Self {
-        AlertPolicy { post: None, repeat_after: Duration::ZERO, phases: AlertPhases::ALL }
+        AlertPolicy {
+            recipients: Vec::new(),
+            repeat_after: Duration::ZERO,
+            phases: AlertPhases::ALL,
+        }
     }
+}
+
+/// Who is told, and how often one by one.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Recipient {
+    /// Who, and how.
+    pub way: Way,
+    /// How many messages within [`Recipient::DIGEST_WITHIN`] are sent one by one; what is beyond becomes one. Zero is
+    /// no limit (`emaildigest`).
+    pub digest_above: u32,
+}
+
+impl Recipient {
+    /// The time in which messages are counted.
+    pub const DIGEST_WITHIN: Duration = Duration::from_secs(10);
+    /// How many messages are sent one by one where nothing is said.
+    pub const DIGEST_ABOVE: u32 = 20;
+}
+
+/// How somebody is told.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Way {
+    /// By mail.
+    Mail(Arc<Post>),
+    /// By a request over HTTP.
+    Webhook(Arc<Webhook>),
 }
 
 /// Who is mailed and how.
@@ -85,16 +115,6 @@ pub struct Post {
     pub from: Option<String>,
     /// The mail server to speak to; `None` hands mails to the local `sendmail`.
     pub server: Option<MailServer>,
-    /// How many mails within [`Post::DIGEST_WITHIN`] are sent one by one; what is beyond becomes one mail. Zero is no
-    /// limit (`emaildigest`).
-    pub digest_above: u32,
-}
-
-impl Post {
-    /// The time in which mails are counted.
-    pub const DIGEST_WITHIN: Duration = Duration::from_secs(10);
-    /// How many mails are sent one by one where nothing is said.
-    pub const DIGEST_ABOVE: u32 = 20;
 }
 
 /// A mail server.

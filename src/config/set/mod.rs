@@ -4,6 +4,7 @@ mod check;
 mod http;
 mod process;
 mod spread;
+mod webhook;
 
 use std::{ffi::OsString, ops::Range, os::unix::ffi::OsStringExt, path::PathBuf};
 
@@ -26,6 +27,7 @@ pub(super) use self::{
         SCHEDULER_FLAGS, TUNNEL_TYPES, netmask, persistent, protocol, scheduler, scheduler_flags,
         tunnel_port, tunnel_type,
     },
+    webhook::{address as webhook_address, webhook},
 };
 use super::{
     address::{self, Fault},

@@ -17,7 +17,7 @@ use lettre::{
         extension::ClientId,
     },
 };
-use rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::ServerName};
+use rustls::pki_types::ServerName;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -25,7 +25,10 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 
 use super::{Fault, envelope::Sender};
-use crate::model::{Login, MailServer, SmtpTls};
+use crate::{
+    model::{Login, MailServer, SmtpTls},
+    sinks::trust,
+};
 
 /// How much a mail server may say, in bytes, TLS included.
 const LONGEST: u64 = 256 * 1024;
@@ -70,26 +73,17 @@ async fn connect(server: &MailServer) -> Result<Box<dyn AsyncTokioStream>, Fault
         return Ok(Box::new(stream));
     }
     let name = ServerName::try_from(host.clone()).map_err(|error| cannot(&error))?;
-    let connector = connector().map_err(|error| cannot(&error))?;
+    let config = trust::client_config().map_err(|error| cannot(&error))?;
+    let connector = TlsConnector::from(Arc::new(config));
     let peer = stream.peer_addr();
     let stream = connector.connect(name, stream).await.map_err(|error| cannot(&error))?;
     Ok(Box::new(Bounded { peer, stream, left: LONGEST }))
 }
 
-/// TLS from the first byte, with whom this system trusts.
-fn connector() -> Result<TlsConnector, rustls::Error> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(TlsConnector::from(Arc::new(config)))
-}
-
 /// What an error means; an answer that says so is final.
 fn fault(server: &str, error: &Error) -> Fault {
-    Fault { text: format!("{server}: {error}"), may_pass: !error.is_permanent() }
+    let text = format!("{server}: {error}");
+    if error.is_permanent() { Fault::lasting(text) } else { Fault::passing(text) }
 }
 
 /// A connection that fails after so many bytes.
