@@ -172,8 +172,52 @@ pub(super) fn received(bytes: &[u8]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::{
+        director::{Notice, Phase, Place, Role},
+        model::{Post, Recipient, ServerKey, ServiceKey, Transport, Way},
+    };
+
+    fn web() -> ServiceKey {
+        ServiceKey::Address { transport: Transport::Tcp, address: "192.0.2.1:80".parse().unwrap() }
+    }
+
+    pub(crate) fn deleted(server: &str, at: u64) -> Alert {
+        let server = server.parse().unwrap();
+        let place =
+            Place { service: web(), server: ServerKey(server), written: server, role: Role::Real };
+        let at = Moment::at(Duration::from_secs(at));
+        Alert {
+            notice: Notice { phase: Phase::Running, news: News::ServerDeleted(place) },
+            at,
+            service: web(),
+            server,
+            down_since: Some(at),
+            working: (0, 2),
+            fallback: Some("127.0.0.1:80".parse().unwrap()),
+            name: Some("Shop".to_owned()),
+            comment: None,
+        }
+    }
+
+    pub(crate) fn told(alerts: Vec<Alert>, left_out: usize) -> Message {
+        let post = Post { recipients: "a@example.org".to_owned(), from: None, server: None };
+        let recipient = Recipient { way: Way::Mail(Arc::new(post)), digest_above: 20 };
+        Message { recipient, alerts, left_out }
+    }
+
+    pub(crate) fn world() -> World<'static> {
+        let wall = Timestamp::from_second(1_795_000_000).unwrap();
+        let configuration = Path::new("/etc/ha.d/ldirectord.cf");
+        World { host: "director", configuration, now: Moment::at(Duration::from_secs(3_700)), wall }
+    }
+
+    pub(crate) fn date(moment: Moment) -> String {
+        world().date(moment)
+    }
 
     #[test]
     fn times_are_told_as_people_do() {

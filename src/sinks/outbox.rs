@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use super::{
-    mail::{self, Letter, Sender},
+    mail::{self, Letter, Sender, Settled},
     webhook::{self, Call},
 };
 use crate::model::{MailServer, Post, Secret, Webhook};
@@ -107,7 +107,7 @@ impl Outbox {
     pub fn send_now(&self, parcel: &Parcel) -> Result<(), String> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| error.to_string())?;
-        let sent = runtime.block_on(self.post_office.attempt(parcel));
+        let sent = runtime.block_on(self.post_office.attempt(parcel, &mut Settled::new()));
         runtime.shutdown_background();
         sent.map_err(|fault| fault.text)
     }
@@ -138,9 +138,11 @@ impl Outbox {
 }
 
 impl PostOffice {
-    async fn attempt(&self, parcel: &Parcel) -> Result<(), Fault> {
+    async fn attempt(&self, parcel: &Parcel, settled: &mut Settled) -> Result<(), Fault> {
         match parcel {
-            Parcel::Letter(post, letter) => mail::attempt(&self.sender, post, letter).await,
+            Parcel::Letter(post, letter) => {
+                mail::attempt(&self.sender, post, letter, settled).await
+            }
             Parcel::Call(webhook, call) => webhook::attempt(webhook, call, (self.wall)()).await,
         }
     }
@@ -228,7 +230,8 @@ async fn deliver(
 ) {
     while let Some(parcel) = waiting.recv().await {
         let mut pauses = PAUSES.iter().map(|pause| Duration::from_secs(*pause));
-        while let Err(fault) = post_office.attempt(&parcel).await {
+        let mut settled = Settled::new();
+        while let Err(fault) = post_office.attempt(&parcel, &mut settled).await {
             let (words, subject) = (parcel.failed(&fault), parcel.subject());
             let pause = pauses.next().filter(|_| fault.may_pass && !*ending.borrow());
             let Some(pause) = pause else {

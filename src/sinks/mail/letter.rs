@@ -82,50 +82,15 @@ fn head(host: &str, subject: &str, alert: Option<&Alert>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::{path::Path, sync::Arc, time::Duration};
-
-    use jiff::Timestamp;
+    use std::time::Duration;
 
     use super::*;
     use crate::{
-        director::{News, Notice, Phase, Place, Role},
-        model::{Failure, Post, Reason, Recipient, ServerKey, ServiceKey, Trace, Transport, Way},
+        director::News,
+        model::{Failure, Phase, Reason, Trace},
+        sinks::message::tests::{date, deleted, told as mail, world},
         time::Moment,
     };
-
-    fn web() -> ServiceKey {
-        ServiceKey::Address { transport: Transport::Tcp, address: "192.0.2.1:80".parse().unwrap() }
-    }
-
-    fn deleted(server: &str, at: u64) -> Alert {
-        let server = server.parse().unwrap();
-        let place =
-            Place { service: web(), server: ServerKey(server), written: server, role: Role::Real };
-        let at = Moment::at(Duration::from_secs(at));
-        Alert {
-            notice: Notice { phase: Phase::Running, news: News::ServerDeleted(place) },
-            at,
-            service: web(),
-            server,
-            down_since: Some(at),
-            working: (0, 2),
-            fallback: Some("127.0.0.1:80".parse().unwrap()),
-            name: Some("Shop".to_owned()),
-            comment: None,
-        }
-    }
-
-    fn mail(alerts: Vec<Alert>, left_out: usize) -> Message {
-        let post = Post { recipients: "a@example.org".to_owned(), from: None, server: None };
-        let recipient = Recipient { way: Way::Mail(Arc::new(post)), digest_above: 20 };
-        Message { recipient, alerts, left_out }
-    }
-
-    fn world() -> World<'static> {
-        let wall = Timestamp::from_second(1_795_000_000).unwrap();
-        let configuration = Path::new("/etc/ha.d/ldirectord.cf");
-        World { host: "director", configuration, now: Moment::at(Duration::from_secs(3_700)), wall }
-    }
 
     #[test]
     fn a_mail_begins_as_ldirectords_and_says_why() {
@@ -133,7 +98,7 @@ mod tests {
             Failure { reason: Reason::Mismatch, detail: "200 OK, but\nno match".to_owned() };
         let trace = Trace {
             received: b"HTTP/1.1 200 OK\r\n\x1b".to_vec(),
-            ..Trace::of(crate::model::Phase::Match, Duration::from_millis(2))
+            ..Trace::of(Phase::Match, Duration::from_millis(2))
         };
         let at = Moment::at(Duration::from_secs(3_699));
         let letter = Letter::write(&mail(vec![deleted("10.0.0.2:80", 100)], 0), &world(), |_| {
@@ -142,10 +107,6 @@ mod tests {
         let subject = "[Shop] Deleted real server: 10.0.0.2:80 (192.0.2.1:80)";
         assert_eq!(letter.subject, subject);
         assert_eq!(letter.logged, "Deleted real server: 10.0.0.2:80 (192.0.2.1:80)");
-        let date = |moment| {
-            let then = world().then(moment).to_zoned(jiff::tz::TimeZone::system());
-            then.strftime("%a %b %e %H:%M:%S %Y").to_string()
-        };
         let (since, last) = (date(Moment::at(Duration::from_secs(100))), date(at));
         assert_eq!(
             letter.text,
@@ -170,7 +131,7 @@ mod tests {
     #[test]
     fn a_digest_has_a_line_for_each() {
         let mut back = deleted("10.0.0.4:80", 3_600);
-        back.notice.news = News::ServerPurged(web(), back.server);
+        back.notice.news = News::ServerPurged(back.service, back.server);
         (back.down_since, back.working, back.fallback) = (None, (1, 1), None);
         let alerts = vec![deleted("10.0.0.2:80", 3_600), deleted("10.0.0.3:80", 3_601), back];
         let letter = Letter::write(&mail(alerts, 7), &world(), |_| None);

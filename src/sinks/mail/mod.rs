@@ -1,15 +1,16 @@
 //! Mails: to a mail server, or to the local `sendmail`.
 //!
 //! Differs from ldirectord: the daemon never waits for a mail server; of a list of addresses each gets the mail, also by
-//! `smtp`; without a `sendmail` the log says so.
+//! `smtp`, also when another is refused; without a `sendmail` the log says so.
 
 mod envelope;
 mod letter;
 mod sendmail;
 mod smtp;
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
+use lettre::Address;
 use tokio::time::timeout;
 
 pub use envelope::Sender;
@@ -21,12 +22,20 @@ use crate::model::Post;
 /// How long one attempt to send may take.
 const ATTEMPT: Duration = Duration::from_secs(60);
 
-/// Sends a letter once.
-pub(super) async fn attempt(sender: &Sender, post: &Post, letter: &Letter) -> Result<(), Fault> {
+/// Those of a letter's recipients who have it, or whom the mail server refuses for good.
+pub(super) type Settled = HashSet<Address>;
+
+/// Sends a letter once, to those of its recipients whose matter is not settled.
+pub(super) async fn attempt(
+    sender: &Sender,
+    post: &Post,
+    letter: &Letter,
+    settled: &mut Settled,
+) -> Result<(), Fault> {
     let message = sender.message(post, letter)?;
     let sending = async {
         match &post.server {
-            Some(server) => smtp::send(server, sender, &message).await,
+            Some(server) => smtp::send(server, sender, &message, settled).await,
             None => sendmail::send(&message).await,
         }
     };
@@ -90,7 +99,8 @@ pub(super) mod tests {
         let port = listener.local_addr().unwrap().port();
         let server = thread::spawn(move || serve(&listener.accept().unwrap().0, answers));
         let sender = Sender { host: "director".to_owned(), user: "root".to_owned() };
-        let fault = attempt(&sender, &post(port), &letter("x")).await.unwrap_err();
+        let fault =
+            attempt(&sender, &post(port), &letter("x"), &mut Settled::new()).await.unwrap_err();
         drop(server);
         fault
     }
@@ -104,7 +114,8 @@ pub(super) mod tests {
         let garbage = fault(&["what?"]).await;
         assert!(garbage.may_pass, "{garbage:?}");
         let sender = Sender { host: "director".to_owned(), user: "root".to_owned() };
-        let refused = attempt(&sender, &post(1), &letter("x")).await.unwrap_err();
+        let refused =
+            attempt(&sender, &post(1), &letter("x"), &mut Settled::new()).await.unwrap_err();
         assert!(refused.may_pass && refused.text.contains("refused"), "{refused:?}");
     }
 
@@ -117,7 +128,8 @@ pub(super) mod tests {
             while stream.write_all(&[b'x'; 4096]).is_ok() {}
         });
         let sender = Sender { host: "director".to_owned(), user: "root".to_owned() };
-        let fault = attempt(&sender, &post(port), &letter("x")).await.unwrap_err();
+        let fault =
+            attempt(&sender, &post(port), &letter("x"), &mut Settled::new()).await.unwrap_err();
         assert!(fault.may_pass, "{fault:?}");
     }
 }

@@ -14,7 +14,8 @@ use lettre::{
         Error,
         authentication::{Credentials, Mechanism},
         client::{AsyncSmtpConnection, AsyncTokioStream, TlsParameters},
-        extension::ClientId,
+        commands::{Data, Mail, Rcpt},
+        extension::{ClientId, MailBodyParameter, MailParameter},
     },
 };
 use rustls::pki_types::ServerName;
@@ -24,7 +25,7 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use super::{Fault, envelope::Sender};
+use super::{Fault, Settled, envelope::Sender};
 use crate::{
     model::{Login, MailServer, SmtpTls},
     sinks::trust,
@@ -36,11 +37,12 @@ const LONGEST: u64 = 256 * 1024;
 /// How a login is told, the better first; over TLS only.
 const MECHANISMS: [Mechanism; 2] = [Mechanism::Plain, Mechanism::Login];
 
-/// Sends one message over a connection of its own.
+/// Sends one message over a connection of its own, to all whose matter is not settled yet.
 pub(super) async fn send(
     server: &MailServer,
     sender: &Sender,
     message: &Message,
+    settled: &mut Settled,
 ) -> Result<(), Fault> {
     let fault = |error: Error| fault(&server.host, &error);
     let hello = ClientId::Domain(sender.host.clone());
@@ -55,10 +57,64 @@ pub(super) async fn send(
         let credentials = Credentials::new(name.clone(), passwd.0.clone());
         connection.auth(&MECHANISMS, &credentials).await.map_err(fault)?;
     }
-    connection.send(message.envelope(), &message.formatted()).await.map_err(fault)?;
+    let refusals = hand_over(&mut connection, message, settled).await.map_err(fault)?;
     // It has the message; how it says good-bye is no matter.
     let _goodbye = connection.quit().await;
-    Ok(())
+    let Refusals { texts, may_pass } = refusals;
+    match texts.join("; ") {
+        none if none.is_empty() => Ok(()),
+        text if may_pass => Err(Fault::passing(format!("{}: {text}", server.host))),
+        text => Err(Fault::lasting(format!("{}: {text}", server.host))),
+    }
+}
+
+/// Recipients that a mail server does not take a message for.
+#[derive(Default)]
+struct Refusals {
+    texts: Vec<String>,
+    /// Whether one of them may be taken later.
+    may_pass: bool,
+}
+
+/// Hands a message over. Who is refused keeps nobody else from getting it.
+async fn hand_over(
+    connection: &mut AsyncSmtpConnection,
+    message: &Message,
+    settled: &mut Settled,
+) -> Result<Refusals, Error> {
+    let (envelope, bytes) = (message.envelope(), message.formatted());
+    let mut options = Vec::new();
+    let mut addresses = envelope.to().iter().chain(envelope.from());
+    if addresses.any(|address| !AsRef::<str>::as_ref(address).is_ascii()) {
+        options.push(MailParameter::SmtpUtfEight);
+    }
+    if !bytes.is_ascii() {
+        options.push(MailParameter::Body(MailBodyParameter::EightBitMime));
+    }
+    connection.command(Mail::new(envelope.from().cloned(), options)).await?;
+    let (mut accepted, mut refusals) = (Vec::new(), Refusals::default());
+    for address in envelope.to() {
+        if settled.contains(address) {
+            continue;
+        }
+        match connection.command(Rcpt::new(address.clone(), Vec::new())).await {
+            Ok(_) => accepted.push(address.clone()),
+            Err(error) if error.status().is_none() => return Err(error),
+            Err(error) => {
+                refusals.texts.push(format!("{address}: {error}"));
+                match error.is_permanent() {
+                    true => _ = settled.insert(address.clone()),
+                    false => refusals.may_pass = true,
+                }
+            }
+        }
+    }
+    if !accepted.is_empty() {
+        connection.command(Data).await?;
+        connection.message(&bytes).await?;
+        settled.extend(accepted);
+    }
+    Ok(refusals)
 }
 
 async fn connect(server: &MailServer) -> Result<Box<dyn AsyncTokioStream>, Fault> {

@@ -251,3 +251,115 @@ fn fact(
         Placeholder::Text => String::new(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path, sync::Arc};
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::{
+        model::{Failure, Family, PLACEHOLDERS, Reason, Secret, Template, Trace},
+        sinks::message::tests::{deleted, told, world},
+        time::Moment,
+    };
+
+    fn webhook(template: Option<&str>) -> Webhook {
+        let template = template.map(|text| Arc::new(Template::new(text).unwrap()));
+        Webhook { url: Secret::default(), shown: String::new(), secret: None, template }
+    }
+
+    fn parsed(call: &Call) -> Value {
+        serde_json::from_str(&call.body).unwrap()
+    }
+
+    #[test]
+    fn a_digest_stays_below_a_megabyte() {
+        let mut alert = deleted("10.0.0.2:80", 100);
+        alert.service = ServiceKey::Fwmark { family: Family::V4, mark: 7.try_into().unwrap() };
+        (alert.name, alert.comment) = (Some("x".repeat(300)), Some("y".repeat(300)));
+        let failure = Failure { reason: Reason::Protocol, detail: "z".repeat(2_000) };
+        let trace = Trace { received: vec![7; 200], ..Trace::default() };
+        let last = LastCheck { failure: &failure, trace: &trace, at: Moment::START };
+        let message = told(vec![alert; 1_000], 5);
+        let call = Call::write(3, &message, &webhook(None), &world(), |_| Some(last));
+        assert!(call.body.len() < 1_000_000, "{}", call.body.len());
+        let body = parsed(&call);
+        assert_eq!((&body["kind"], &body["left_out"]), (&json!("digest"), &json!(755)));
+        assert_eq!(body["alerts"].as_array().unwrap().len(), 250);
+        assert_eq!(body["alerts"][0]["service"]["mark"], 7);
+        assert_eq!(body["alerts"][0]["time"], "2026-11-18T10:06:40.000Z");
+    }
+
+    #[test]
+    fn events_have_words() {
+        let mut alert = deleted("10.0.0.2:80", 100);
+        let Some(place) = alert.notice.news.place().copied() else { panic!("it has a place") };
+        let fallback = crate::director::Place { role: Role::Fallback, ..place };
+        for (news, word) in [
+            (News::ServerDeleted(place), "down"),
+            (News::ServerQuiesced(place), "down"),
+            (News::ServerInaccessible(place), "down"),
+            (News::ServerPurged(place.service, place.written), "removed"),
+            (News::ServerDeleted(fallback), "fallback_down"),
+        ] {
+            alert.notice.news = news;
+            assert_eq!(event(&alert), word);
+        }
+        let again = Alert { down_since: Some(Moment::START), ..deleted("10.0.0.2:80", 100) };
+        assert!(entry(&again, &world(), None).repeated);
+    }
+
+    #[test]
+    fn templates_have_every_fact() {
+        let all: Vec<String> =
+            PLACEHOLDERS.iter().map(|(name, _)| format!("\"{name}={{{{{name}}}}}\"")).collect();
+        let webhook = webhook(Some(&format!("[{}]", all.join(","))));
+        let facts = |call: Call| -> Vec<String> { serde_json::from_str(&call.body).unwrap() };
+        let failure = Failure { reason: Reason::Timeout, detail: String::new() };
+        let trace = Trace::default();
+        let last = LastCheck { failure: &failure, trace: &trace, at: Moment::START };
+        let one = told(vec![deleted("10.0.0.2:80", 100)], 0);
+        let one = facts(Call::write(3, &one, &webhook, &world(), |_| Some(last)));
+        let subject = "Deleted real server: 10.0.0.2:80 (192.0.2.1:80)";
+        assert_eq!(one[0], format!("subject={subject}"));
+        assert!(one[1].starts_with("text=Virtual service: tcp 192.0.2.1:80\nServer: "));
+        assert_eq!(
+            one[2..],
+            [
+                "event=down",
+                "service=tcp 192.0.2.1:80",
+                "name=Shop",
+                "server=10.0.0.2:80",
+                "reason=timeout",
+                "serving=the fallback 127.0.0.1:80, none of 2 real servers",
+                "phase=running",
+                "count=1",
+                "host=director",
+                "configuration=/etc/ha.d/ldirectord.cf",
+                "time=2026-11-18T10:06:40.000Z",
+                "id=3",
+            ]
+        );
+        let many = told(vec![deleted("10.0.0.2:80", 100); 2], 7);
+        let many = facts(Call::write(4, &many, &webhook, &world(), |_| None));
+        assert_eq!(many[0], "subject=9 changes of servers, 2 of them out of service");
+        assert_eq!(many[1].lines().count(), 3, "{}", many[1]);
+        assert_eq!(many[2..5], ["event=digest", "service=", "name="]);
+        let test = facts(Call::test(5, &webhook, &world()));
+        assert_eq!((test[2].as_str(), test[9].as_str()), ("event=test", "count=0"));
+    }
+
+    #[test]
+    fn the_templates_that_come_with_us_are_right() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("contrib/webhook");
+        let mut seen = 0;
+        for file in fs::read_dir(folder).unwrap() {
+            let path = file.unwrap().path();
+            Template::new(&fs::read_to_string(&path).unwrap()).unwrap();
+            seen += 1;
+        }
+        assert!(seen >= 2, "{seen}");
+    }
+}
