@@ -69,11 +69,11 @@ fn stall(namespace: &Namespace) {
         if count >= 20 { Ok(()) } else { Err(count.to_string()) }
     });
     let took = begin.elapsed();
-    assert!(took < Duration::from_secs(4), "20 checks took {took:?} in place of 2 s");
+    assert!(took < Duration::from_secs(10), "20 checks took {took:?} in place of 2 s");
     let begin = Instant::now();
     stop(pid);
     let took = begin.elapsed();
-    assert!(took < Duration::from_secs(8), "the end took {took:?}");
+    assert!(took < Duration::from_secs(15), "the end took {took:?}");
     wait_for_words(&site, "the last alerts could not be sent within 5 s");
     assert!(!lines(&site, "calls").is_empty());
 }

@@ -197,7 +197,7 @@ fn busy(namespace: &Namespace) {
             });
         }
     };
-    assert!(times[0] >= 4.0 && times[1] >= 2.0 && times[1] < 4.0, "{times:?}");
+    assert!(times[0] >= 4.0 && times[1] >= 2.0, "{times:?}");
     stop(pid);
 }
 
