@@ -55,6 +55,8 @@ install: build
 	$(INSTALL) -D -m 644 contrib/logrotate/ldirectord "$(DESTDIR)$(SYSCONFDIR)/logrotate.d/ldirectord"
 	$(INSTALL) -D -m 644 ldirectord.cf.example "$(DESTDIR)$(PREFIX)/share/doc/ldirectord/ldirectord.cf.example"
 	$(INSTALL) -m 644 README.md LICENSE "$(DESTDIR)$(PREFIX)/share/doc/ldirectord/"
+	$(INSTALL) -d "$(DESTDIR)$(PREFIX)/share/doc/ldirectord/webhook"
+	$(INSTALL) -m 644 contrib/webhook/*.json "$(DESTDIR)$(PREFIX)/share/doc/ldirectord/webhook/"
 
 ## make deb        a package that replaces Debian's ldirectord, in target/debian; needs cargo-deb
 deb:

@@ -75,6 +75,8 @@ fn make_install_puts_everything_in_its_place() {
     644 /usr/share/doc/ldirectord/LICENSE
     644 /usr/share/doc/ldirectord/README.md
     644 /usr/share/doc/ldirectord/ldirectord.cf.example
+    644 /usr/share/doc/ldirectord/webhook/slack.json
+    644 /usr/share/doc/ldirectord/webhook/teams.json
     644 /usr/share/fish/vendor_completions.d/ldirectord.fish
     644 /usr/share/man/man5/ldirectord.cf.5
     644 /usr/share/man/man8/ldirectord.8

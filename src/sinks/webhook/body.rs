@@ -352,6 +352,38 @@ mod tests {
     }
 
     #[test]
+    fn the_manual_has_every_field_and_placeholder() {
+        fn fields(value: &Value, found: &mut Vec<String>) {
+            match value {
+                Value::Object(object) => {
+                    for (name, value) in object {
+                        found.push(format!("\"{name}\": "));
+                        fields(value, found);
+                    }
+                }
+                Value::Array(values) => values.iter().for_each(|value| fields(value, found)),
+                _ => {}
+            }
+        }
+        let failure = Failure { reason: Reason::Timeout, detail: String::new() };
+        let trace = Trace::default();
+        let last = LastCheck { failure: &failure, trace: &trace, at: Moment::START };
+        let message = told(vec![deleted("10.0.0.2:80", 100)], 0);
+        let call = Call::write(3, &message, &webhook(None), &world(), |_| Some(last));
+        let mut words = Vec::new();
+        fields(&parsed(&call), &mut words);
+        assert!(words.len() > 25, "{words:?}");
+        words.extend(PLACEHOLDERS.iter().map(|(name, _)| (*name).to_owned()));
+        let manual = Path::new(env!("CARGO_MANIFEST_DIR")).join("contrib/man/ldirectord.8.in");
+        let manual = fs::read_to_string(manual).unwrap();
+        let (_, manual) = manual.split_once(".SS Webhooks").unwrap();
+        let (manual, _) = manual.split_once(".SH SYSTEMD").unwrap();
+        for word in words {
+            assert!(manual.contains(&word), "{word}");
+        }
+    }
+
+    #[test]
     fn the_templates_that_come_with_us_are_right() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("contrib/webhook");
         let mut seen = 0;
