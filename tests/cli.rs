@@ -54,7 +54,7 @@ fn usage_is_printed_for_words_that_make_no_sense() {
       status        Say whether it runs
       validate      Say what is wrong or doubtful in a file
       explain       Say what a code, a directive or a service means
-      alert test    Send the mails that CONFIG asks for, to try them
+      alert test    Try the mails and webhooks that CONFIG asks for
 
     Options:
       -d, --debug           Stay in the foreground and log in detail to standard error
@@ -125,7 +125,7 @@ fn help_wins_over_version() {
                     ldirectord validate --help says more
       explain       Say what a code of validate, a directive or a service means; without a word
                     everything is listed
-      alert test    Send everybody whom CONFIG wants to be mailed a mail, and say what came of it
+      alert test    Try the mails and webhooks that CONFIG asks for, and say what came of it
 
     CONFIG is looked for as /etc/ha.d/CONFIG, /etc/ha.d/conf/CONFIG and CONFIG, and is
     ldirectord.cf when it is not given.

@@ -39,7 +39,7 @@ Commands:
   status        Say whether it runs
   validate      Say what is wrong or doubtful in a file
   explain       Say what a code, a directive or a service means
-  alert test    Send the mails that CONFIG asks for, to try them
+  alert test    Try the mails and webhooks that CONFIG asks for
 
 Options:
   -d, --debug           Stay in the foreground and log in detail to standard error
@@ -73,7 +73,7 @@ Commands:
                 ldirectord validate --help says more
   explain       Say what a code of validate, a directive or a service means; without a word
                 everything is listed
-  alert test    Mail everybody whom CONFIG wants to be mailed, call its webhooks, and say what came of it
+  alert test    Try the mails and webhooks that CONFIG asks for, and say what came of it
 
 CONFIG is looked for as /etc/ha.d/CONFIG, /etc/ha.d/conf/CONFIG and CONFIG, and is
 ldirectord.cf when it is not given.

@@ -14,7 +14,7 @@ const NAMES: &[&str] = &["alert", "explain", "validate"];
 /// A subcommand of ours.
 #[derive(Clone, PartialEq, Eq, Debug, Subcommand)]
 pub(super) enum Command {
-    /// Send the mails that a configuration asks for, to try them
+    /// Try the mails and webhooks of a configuration
     #[command(subcommand, override_usage = "ldirectord alert test [CONFIG]")]
     Alert(Alert),
     /// Say what is wrong or doubtful in a configuration; change nothing
@@ -32,7 +32,7 @@ pub(super) enum Command {
 /// The words of `alert`.
 #[derive(Clone, PartialEq, Eq, Debug, Subcommand)]
 pub(super) enum Alert {
-    /// Send everybody whom the configuration names a mail, call its webhooks, and say what came of it
+    /// Try the mails and webhooks that the configuration asks for, and say what came of it
     #[command(after_help = ALERT_TEST, override_usage = "ldirectord alert test [CONFIG]")]
     Test {
         /// As CONFIG of a start, by default ldirectord.cf

@@ -90,6 +90,10 @@ fn call(
         findings.push(Diagnostic::error("E0217", span.clone(), fault));
         None
     };
+    let secret = kept("secret");
+    if text.url.is_some() && wanted.is_some() && secret.is_none() {
+        return fault(&text.span, "the section has no secret, and so nothing for this line");
+    }
     let url = match text.url.clone().or_else(|| kept("url")) {
         Some(url) => url,
         None => return fault(&text.span, "neither this line nor its section has an address"),
@@ -99,5 +103,5 @@ fn call(
         Err(why) => return fault(&text.span, &format!("in the credentials file, {why}")),
     };
     let template = text.template.as_ref().and_then(|path| templates.get(path).cloned());
-    Some(Webhook { url, shown, secret: kept("secret"), template })
+    Some(Webhook { url, shown, secret, template })
 }

@@ -81,7 +81,8 @@ fn reason(error: reqwest::Error) -> String {
         reason = inner.to_string();
         source = inner.source();
     }
-    reason
+    // Some of rustls' end with the address of their documentation.
+    reason.split_once(": https://").map(|(reason, _)| reason.to_owned()).unwrap_or(reason)
 }
 
 /// What an answer means.
