@@ -77,7 +77,7 @@ uninstall:
 deb: build
 	target=$(TARGET) && PATH="$$target/tools/bin:$$PATH" && export PATH && \
 	if [ "$$(cargo-deb --version 2>/dev/null)" != "cargo-deb $(CARGO_DEB)" ]; then \
-		$(CARGO) install --locked --version $(CARGO_DEB) --root "$$target/tools" cargo-deb; \
+		$(CARGO) install --debug --locked --version $(CARGO_DEB) --root "$$target/tools" cargo-deb; \
 	fi && \
 	$(CARGO) deb --locked --no-build --package ldirectord --maintainer "$(MAINTAINER)" $(CARGO_DEB_OPTIONS)
 

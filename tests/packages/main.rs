@@ -1,0 +1,35 @@
+//! What `make deb` and `make rpm` make: into what roots it goes, what it does there, and what is left when it goes.
+//!
+//! Outside the lab this program makes both packages, from this build's program: to optimise another takes minutes. Then it
+//! runs itself in the lab, which is a Debian with Debian's ldirectord. Each trial has the lab's root for itself, under a
+//! layer of its own ([`root`]).
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "tests fail by panicking, also in their helpers; this is the main function of a test program"
+)]
+
+mod debian;
+mod goods;
+mod made;
+mod root;
+mod rpm;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::process::ExitCode;
+
+use support::lab;
+
+fn main() -> ExitCode {
+    let is_list = std::env::args().any(|word| word == "--list");
+    if std::env::var_os("LDIRECTORD_LAB_INSIDE").is_none() && !is_list {
+        made::make();
+    }
+    let mut trials = debian::trials();
+    trials.extend(goods::trials());
+    trials.extend(rpm::trials());
+    lab::run_on_any_kernel(4, trials)
+}
