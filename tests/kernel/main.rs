@@ -12,6 +12,7 @@
 )]
 
 mod agent;
+mod callers;
 mod conformance;
 mod manual;
 mod restart;
@@ -38,5 +39,6 @@ fn main() -> ExitCode {
     trials.extend(tls::trials());
     trials.extend(manual::trials());
     trials.extend(restart::trials());
+    trials.extend(callers::trials());
     lab::run(trials)
 }
