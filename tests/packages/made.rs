@@ -1,4 +1,4 @@
-//! The packages, made as `make deb` and `make rpm` make them.
+//! The packages, made by `make deb` and `make rpm` from this build's program: to optimise another takes minutes.
 
 use std::{
     fs,
@@ -12,14 +12,15 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("packages")
 }
 
+/// The folder in it that `make` puts packages of this kind into.
+fn kept_in(kind: &str) -> &str {
+    if kind == "deb" { "debian" } else { kind }
+}
+
 /// The one package of this kind.
 pub(crate) fn package(kind: &str) -> PathBuf {
-    let place = folder().join(match kind {
-        "deb" => "debian",
-        _ => "rpm/RPMS",
-    });
     let mut found = Vec::new();
-    let mut folders = vec![place];
+    let mut folders = vec![folder().join(kept_in(kind))];
     while let Some(next) = folders.pop() {
         for entry in fs::read_dir(next).unwrap() {
             let path = entry.unwrap().path();
@@ -34,16 +35,14 @@ pub(crate) fn package(kind: &str) -> PathBuf {
     found.remove(0)
 }
 
-/// Makes both anew.
-pub(crate) fn make() {
+/// Makes those of these kinds anew, unless this is the lab or nothing is to be run.
+pub(crate) fn make(kinds: &[&str]) {
+    let is_list = std::env::args().any(|word| word == "--list");
+    if is_list || std::env::var_os("LDIRECTORD_LAB_INSIDE").is_some() {
+        return;
+    }
     let built = folder();
     fs::create_dir_all(built.join("release")).unwrap();
-    for old in ["debian", "rpm"] {
-        let old = built.join(old);
-        if old.exists() {
-            fs::remove_dir_all(old).unwrap();
-        }
-    }
     // Without symbols, as the optimised one is.
     let program = built.join("release/ldirectord");
     run(Command::new("strip").arg("-o").arg(&program).arg(env!("CARGO_BIN_EXE_ldirectord")));
@@ -55,17 +54,19 @@ pub(crate) fn make() {
     );
     fs::write(&cargo, text).unwrap();
     fs::set_permissions(&cargo, fs::Permissions::from_mode(0o755)).unwrap();
-    make_target("deb", &cargo, "CARGO_DEB_OPTIONS=--fast");
-    make_target("rpm", &cargo, "RPMBUILD=tests/lab/run --any-kernel -- rpmbuild");
-}
-
-fn make_target(target: &str, cargo: &Path, setting: &str) {
-    let mut command = Command::new("make");
-    command.current_dir(env!("CARGO_MANIFEST_DIR")).arg(target).arg(setting);
-    command.arg(format!("CARGO={}", cargo.display()));
-    command.env("DEBFULLNAME", "A Packager").env("DEBEMAIL", "packager@director.test");
-    command.env("LDIRECTORD_LAB_WRITABLE", env!("CARGO_TARGET_TMPDIR"));
-    run(&mut command);
+    for kind in kinds {
+        let old = built.join(kept_in(kind));
+        if old.exists() {
+            fs::remove_dir_all(old).unwrap();
+        }
+        let mut command = Command::new("make");
+        command.current_dir(env!("CARGO_MANIFEST_DIR")).arg(kind);
+        command.arg(format!("CARGO={}", cargo.display())).arg("CARGO_DEB_OPTIONS=--fast");
+        command.arg("RPMBUILD=tests/lab/run --any-kernel -- rpmbuild");
+        command.env("DEBFULLNAME", "A Packager").env("DEBEMAIL", "packager@director.test");
+        command.env("LDIRECTORD_LAB_WRITABLE", env!("CARGO_TARGET_TMPDIR"));
+        run(&mut command);
+    }
 }
 
 fn run(command: &mut Command) {

@@ -1,8 +1,7 @@
 //! What `make deb` and `make rpm` make: into what roots it goes, what it does there, and what is left when it goes.
 //!
-//! Outside the lab this program makes both packages, from this build's program: to optimise another takes minutes. Then it
-//! runs itself in the lab, which is a Debian with Debian's ldirectord. Each trial has the lab's root for itself, under a
-//! layer of its own ([`root`]).
+//! Outside the lab this program makes both packages ([`made`]). Then it runs itself in the lab, which is a Debian with
+//! Debian's ldirectord. Each trial has the lab's root for itself, under a layer of its own ([`root`]).
 
 #![expect(
     clippy::unwrap_used,
@@ -24,10 +23,7 @@ use std::process::ExitCode;
 use support::lab;
 
 fn main() -> ExitCode {
-    let is_list = std::env::args().any(|word| word == "--list");
-    if std::env::var_os("LDIRECTORD_LAB_INSIDE").is_none() && !is_list {
-        made::make();
-    }
+    made::make(&["deb", "rpm"]);
     let mut trials = debian::trials();
     trials.extend(goods::trials());
     trials.extend(rpm::trials());

@@ -54,7 +54,10 @@ fn installs_and_goes(namespace: &Namespace) {
     root.sh(&format!("rpm --install --nodeps {package}"));
     assert_eq!(root.read(CONFIG), "checktimeout = 5\n");
     assert!(root.sh("ldirectord --version").contains(env!("CARGO_PKG_VERSION")));
-    assert_eq!(root.sh("rpm --query ldirectord-rs --queryformat '%{version}'"), env!("CARGO_PKG_VERSION"));
+    assert_eq!(
+        root.sh("rpm --query ldirectord-rs --queryformat '%{version}'"),
+        env!("CARGO_PKG_VERSION")
+    );
     let account = root.sh("getent passwd ldirectord");
     assert!(account.ends_with(":/nonexistent:/sbin/nologin\n"), "{account}");
     assert_eq!(root.sh("readlink /etc/ha.d/resource.d/ldirectord"), "/usr/sbin/ldirectord\n");

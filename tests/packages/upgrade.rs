@@ -1,0 +1,113 @@
+//! The package on a machine that systemd runs, with a director at work: on a real IPVS kernel, in the lab.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "tests fail by panicking, also in their helpers; this is the main function of a test program"
+)]
+
+mod made;
+mod root;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::{
+    net::{TcpListener, TcpStream},
+    process::ExitCode,
+};
+
+use root::Root;
+use support::lab::{self, Namespace, trial, wait_for};
+
+fn main() -> ExitCode {
+    made::make(&["deb"]);
+    lab::run(vec![trial("upgrades_interrupt_no_service", interrupt_no_service)])
+}
+
+const SERVICE: &str = "192.0.2.1:80";
+
+/// How many connections the kernel has counted for the virtual service, every two seconds; it begins anew with a service
+/// that was deleted and added.
+fn connections(namespace: &Namespace) -> Option<u32> {
+    let table = namespace.ipvsadm(&["-Ln", "--stats"]);
+    let line = table.lines().find(|line| line.contains(SERVICE))?;
+    line.split_whitespace().nth(2)?.parse().ok()
+}
+
+/// Makes a connection, and waits until the kernel says that it was the last of so many.
+fn connect(namespace: &Namespace, count: u32) {
+    TcpStream::connect(SERVICE).unwrap();
+    wait_for("the kernel to count it", || match connections(namespace) {
+        Some(counted) if counted == count => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+}
+
+/// The pid of the unit's main process, which is up.
+#[track_caller]
+fn main_process(root: &Root<'_>) -> String {
+    let state = root.sh("systemctl show --property=ActiveState,MainPID ldirectord");
+    assert!(state.contains("ActiveState=active\n"), "{state}");
+    state.lines().find_map(|line| line.strip_prefix("MainPID=")).unwrap().to_owned()
+}
+
+fn interrupt_no_service(namespace: &Namespace) {
+    namespace.ip(&["address", "add", "192.0.2.1/32", "dev", "lo"]);
+    let server = TcpListener::bind("127.0.0.2:0").unwrap();
+    let port = server.local_addr().unwrap().port();
+    let mut root = Root::new(namespace);
+    root.write(
+        "/etc/ha.d/ldirectord.cf",
+        &format!(
+            "checkinterval = 1\nvirtual = {SERVICE}\n\treal = 127.0.0.2:{port} masq\n\
+             \tprotocol = tcp\n\tchecktype = connect\n"
+        ),
+    );
+    // The folder that the unit of the Perl program needs.
+    root.write("/etc/tmpfiles.d/subsys.conf", "d /run/lock/subsys\n");
+    // dpkg reads of every package that it knows at every start, which takes long on this kernel: it may know those that
+    // this one needs.
+    let known = "ldirectord|adduser|init-system-helpers|libc6|libgcc-s1|libssl3.*|libzstd1|zlib1g";
+    let status = "/var/lib/dpkg/status";
+    root.sh(&format!(
+        "awk 'BEGIN {{ RS = \"\"; ORS = \"\\n\\n\" }} $2 ~ /^({known})$/' {status} >/tmp/status && mv /tmp/status {status}"
+    ));
+    let package = root.bring(&made::package("deb"));
+    let install = format!("dpkg --install {package}");
+    root.boot();
+    root.sh("mkdir -p /var/lock/subsys");
+    root.sh("systemctl start ldirectord");
+    wait_for("the Perl program to direct", || connections(namespace).ok_or("nothing yet"));
+    connect(namespace, 1);
+
+    // As the README has it: the Perl program ends without a word to the kernel.
+    root.sh("systemctl kill --kill-who=main --signal=USR2 ldirectord");
+    root.sh(&install);
+    let first = main_process(&root);
+    assert!(root.sh("ldirectord status 2>&1").contains(&first));
+    assert_eq!(connections(namespace), Some(1), "the package came");
+
+    // For dpkg an upgrade like any other.
+    root.sh(&install);
+    let second = main_process(&root);
+    assert_ne!(second, first);
+    assert_eq!(connections(namespace), Some(1), "an upgrade");
+    root.sh("systemctl reload ldirectord");
+    root.sh("dpkg --purge ldirectord");
+    assert_eq!(main_process(&root), second);
+    root.sh("systemctl restart ldirectord");
+    assert_ne!(main_process(&root), second);
+    assert_eq!(connections(namespace), Some(1), "a restart");
+    connect(namespace, 2);
+
+    // A director that somebody has stopped stays stopped.
+    root.sh("systemctl stop ldirectord");
+    assert_eq!(connections(namespace), None);
+    root.sh(&install);
+    assert!(!root.output("systemctl is-active ldirectord").status.success());
+    root.sh("systemctl start ldirectord");
+    assert_eq!(connections(namespace), Some(0));
+    root.sh("dpkg --remove ldirectord-rs");
+    assert_eq!(connections(namespace), None, "the package has gone");
+}
