@@ -71,7 +71,8 @@ uninstall:
 	files=$$(mktemp -d) && \
 	$(MAKE) install DESTDIR="$$files" && rm -r "$$files$(SYSCONFDIR)" && \
 	(cd "$$files" && find . ! -type d -print0) | (cd "$(DESTDIR)/" && xargs -0 rm -f) && \
-	rm -r "$$files"
+	rm -r "$$files" && \
+	rmdir --ignore-fail-on-non-empty "$(DESTDIR)$(PREFIX)/share/doc/ldirectord"
 
 ## make deb        a package that replaces Debian's ldirectord, in target/debian; fetches cargo-deb
 deb: build

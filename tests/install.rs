@@ -36,25 +36,32 @@ fn files(folder: &Path) -> Vec<String> {
 
 /// A folder with what `make install` puts there. The program is this build's: to optimise another takes minutes.
 fn installed(settings: &[&str]) -> TempDir {
-    let (place, built) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (place, cargo) = (tempfile::tempdir().unwrap(), cargo());
+    let cargo = cargo.path().join("cargo");
+    make("install", &cargo, place.path(), settings);
+    let rotation = place.path().join("etc/logrotate.d/ldirectord");
+    fs::write(&rotation, "# changed by hand\n").unwrap();
+    make("install", &cargo, place.path(), settings);
+    assert_eq!(fs::read_to_string(rotation).unwrap(), "# changed by hand\n");
+    place
+}
+
+/// A folder with a `cargo` that has built this program already.
+fn cargo() -> TempDir {
+    let built = tempfile::tempdir().unwrap();
     fs::create_dir(built.path().join("release")).unwrap();
     fs::copy(PROGRAM, built.path().join("release/ldirectord")).unwrap();
     let cargo = built.path().join("cargo");
     let answer = format!(r#"{{"target_directory":"{}","version":1}}"#, built.path().display());
     fs::write(&cargo, format!("#!/bin/sh\n[ \"$1\" = build ] || echo '{answer}'\n")).unwrap();
     fs::set_permissions(&cargo, fs::Permissions::from_mode(0o755)).unwrap();
-    install(&cargo, place.path(), settings);
-    let rotation = place.path().join("etc/logrotate.d/ldirectord");
-    fs::write(&rotation, "# changed by hand\n").unwrap();
-    install(&cargo, place.path(), settings);
-    assert_eq!(fs::read_to_string(rotation).unwrap(), "# changed by hand\n");
-    place
+    built
 }
 
-fn install(cargo: &Path, place: &Path, settings: &[&str]) {
+fn make(target: &str, cargo: &Path, place: &Path, settings: &[&str]) {
     let output = Command::new("make")
         .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .arg("install")
+        .arg(target)
         .arg(format!("CARGO={}", cargo.display()))
         .arg(format!("DESTDIR={}", place.display()))
         .args(settings)
@@ -89,6 +96,17 @@ fn make_install_puts_everything_in_its_place() {
             [format!("`{name}`"), format!("`{folder}/`")].iter().any(|n| readme.contains(n));
         assert!(is_listed, "{name}");
     }
+}
+
+#[test]
+fn make_uninstall_removes_what_make_install_puts() {
+    let (place, cargo) = (installed(&[]), cargo());
+    let share = place.path().join("usr/local/share");
+    fs::write(share.join("man/man8/ours.8"), "").unwrap();
+    make("uninstall", &cargo.path().join("cargo"), place.path(), &[]);
+    let left = ["644 /etc/logrotate.d/ldirectord", "644 /usr/local/share/man/man8/ours.8"];
+    assert_eq!(files(place.path()), left);
+    assert!(!share.join("doc/ldirectord").exists());
 }
 
 #[test]
