@@ -78,7 +78,10 @@ fn interrupt_no_service(namespace: &Namespace) {
     root.boot();
     root.sh("mkdir -p /var/lock/subsys");
     root.sh("systemctl start ldirectord");
-    wait_for("the Perl program to direct", || connections(namespace).ok_or("nothing yet"));
+    wait_for("the Perl program to direct", || {
+        let table = namespace.table();
+        if table.contains("-r 127.0.0.2:") { Ok(()) } else { Err(table) }
+    });
     connect(namespace, 1);
 
     // As the README has it: the Perl program ends without a word to the kernel.
