@@ -76,6 +76,9 @@ uninstall:
 
 ## make deb        a package that replaces Debian's ldirectord, in target/debian; fetches cargo-deb
 deb: build
+	@command -v dpkg-shlibdeps >/dev/null || { \
+		echo "make deb: cannot find out what the program depends on: there is no dpkg-shlibdeps" >&2; \
+		echo "hint: apt-get install dpkg-dev" >&2; exit 1; }
 	target=$(TARGET) && PATH="$$target/tools/bin:$$PATH" && export PATH && \
 	if [ "$$(cargo-deb --version 2>/dev/null)" != "cargo-deb $(CARGO_DEB)" ]; then \
 		$(CARGO) install --debug --locked --version $(CARGO_DEB) --root "$$target/tools" cargo-deb; \

@@ -49,7 +49,7 @@ fn is_as_edited(root: &Root<'_>) {
     assert!(root.sh("stat -c %a /etc/init.d/ldirectord").starts_with("755"), "it can be run");
 }
 
-/// dpkg's word for a package: `i` wanted, then `i` installed, `c` only its configuration, `n` nothing of it.
+/// dpkg's word for a package: `ii` installed, `rc` its configuration alone, `un` nothing of it.
 fn state(root: &Root<'_>, package: &str) -> String {
     let words = format!("dpkg-query -W -f='${{db:Status-Abbrev}}' {package} 2>/dev/null || true");
     root.sh(&words).trim().to_owned()
@@ -83,10 +83,12 @@ fn takes_the_place(namespace: &Namespace) {
     let root = Root::new(namespace);
     assert_eq!(state(&root, "ldirectord"), "ii");
     edit(&root);
-    install(&root);
+    // By apt, which has its own order; nothing is to be fetched.
+    let package = root.bring(&made::package("deb"));
+    root.sh(&format!("apt-get install --yes --no-install-recommends {package}"));
     is_installed(&root);
     // Its configuration alone is left.
-    assert_eq!(state(&root, "ldirectord"), "ic");
+    assert_eq!(state(&root, "ldirectord"), "rc");
     is_as_edited(&root);
     assert!(root.exists(ENABLED));
     let unit = root.read("/usr/lib/systemd/system/ldirectord.service");
@@ -99,7 +101,7 @@ fn takes_the_place(namespace: &Namespace) {
     );
     root.sh("dpkg-deb --build /tmp/tool && dpkg --install /tmp/tool.deb && dpkg --remove tool");
 
-    root.sh("dpkg --purge ldirectord");
+    root.sh("apt-get purge --yes ldirectord");
     assert_eq!(state(&root, "ldirectord"), "un");
     is_installed(&root);
     is_as_edited(&root);
@@ -171,7 +173,7 @@ const ADDED: &[&str] = &[
     "drwxr-xr-x root:root /usr/share/ldirectord-rs",
     "drwxr-xr-x root:root /var/lib/ldirectord-rs",
     "lrwxrwxrwx root:root /etc/ha.d/resource.d/ldirectord /usr/sbin/ldirectord",
-    "lrwxrwxrwx root:root /etc/systemd/system/multi-user.target.wants/ldirectord.service /lib/systemd/system/ldirectord.service",
+    "lrwxrwxrwx root:root /etc/systemd/system/multi-user.target.wants/ldirectord.service /usr/lib/systemd/system/ldirectord.service",
 ];
 
 fn leaves_nothing_behind(namespace: &Namespace) {
@@ -180,7 +182,9 @@ fn leaves_nothing_behind(namespace: &Namespace) {
     let before = files(&root);
     install(&root);
     is_installed(&root);
-    let added: Vec<_> = files(&root).into_iter().filter(|line| !before.contains(line)).collect();
+    let added = files(&root).into_iter().filter(|line| !before.contains(line));
+    // Some releases have /lib, others /usr/lib in the link.
+    let added: Vec<_> = added.map(|line| line.replace(" /lib/", " /usr/lib/")).collect();
     assert_eq!(added, ADDED);
     assert_eq!(
         root.read("/etc/logrotate.d/ldirectord"),
@@ -291,7 +295,9 @@ fn says_what_it_is(namespace: &Namespace) {
     assert_eq!(says("Conflicts"), "ldirectord\n");
     assert_eq!(says("Replaces"), "ldirectord\n");
     assert_eq!(says("Maintainer"), "A Packager <packager@director.test>\n");
-    assert!(says("Depends").contains("adduser"));
+    for needed in ["adduser", "libc6"] {
+        assert!(says("Depends").contains(needed), "{needed}: {}", says("Depends"));
+    }
 }
 
 fn pleases_lintian(namespace: &Namespace) {
