@@ -44,10 +44,10 @@ fn connect(namespace: &Namespace, count: u32) {
     });
 }
 
-/// The pid of the unit's main process, which is up.
+/// The pid of a unit's main process, which is up.
 #[track_caller]
-fn main_process(root: &Root<'_>) -> String {
-    let state = root.sh("systemctl show --property=ActiveState,MainPID ldirectord");
+fn main_process(root: &Root<'_>, unit: &str) -> String {
+    let state = root.sh(&format!("systemctl show --property=ActiveState,MainPID {unit}"));
     assert!(state.contains("ActiveState=active\n"), "{state}");
     state.lines().find_map(|line| line.strip_prefix("MainPID=")).unwrap().to_owned()
 }
@@ -64,8 +64,6 @@ fn interrupt_no_service(namespace: &Namespace) {
              \tprotocol = tcp\n\tchecktype = connect\n"
         ),
     );
-    // The folder that the unit of the Perl program needs.
-    root.write("/etc/tmpfiles.d/subsys.conf", "d /run/lock/subsys\n");
     // dpkg reads of every package that it knows at every start, which takes long on this kernel: it may know those that
     // this one needs.
     let known = "ldirectord|adduser|init-system-helpers|libc6|libgcc-s1|libssl3.*|libzstd1|zlib1g";
@@ -75,7 +73,10 @@ fn interrupt_no_service(namespace: &Namespace) {
     ));
     let package = root.bring(&made::package("deb"));
     let install = format!("dpkg --install {package}");
+    // The unit of the Perl program, as an administrator may have kept it.
+    root.sh("cp /lib/systemd/system/ldirectord.service /etc/systemd/system/old.service");
     root.boot();
+    // It needs this folder.
     root.sh("mkdir -p /var/lock/subsys");
     root.sh("systemctl start ldirectord");
     wait_for("the Perl program to direct", || {
@@ -87,20 +88,23 @@ fn interrupt_no_service(namespace: &Namespace) {
     // As the README has it: the Perl program ends without a word to the kernel.
     root.sh("systemctl kill --kill-who=main --signal=USR2 ldirectord");
     root.sh(&install);
-    let first = main_process(&root);
+    let first = main_process(&root, "ldirectord");
     assert!(root.sh("ldirectord status 2>&1").contains(&first));
     assert_eq!(connections(namespace), Some(1), "the package came");
+    // A director of another configuration beside it.
+    root.write("/etc/ha.d/shop.cf", "checkinterval = 3600\n");
+    root.sh("systemctl start ldirectord@shop");
+    let shop = main_process(&root, "ldirectord@shop");
 
     // For dpkg an upgrade like any other.
     root.sh(&install);
-    let second = main_process(&root);
+    let second = main_process(&root, "ldirectord");
     assert_ne!(second, first);
+    assert_ne!(main_process(&root, "ldirectord@shop"), shop);
     assert_eq!(connections(namespace), Some(1), "an upgrade");
     root.sh("systemctl reload ldirectord");
-    root.sh("dpkg --purge ldirectord");
-    assert_eq!(main_process(&root), second);
     root.sh("systemctl restart ldirectord");
-    assert_ne!(main_process(&root), second);
+    assert_ne!(main_process(&root, "ldirectord"), second);
     assert_eq!(connections(namespace), Some(1), "a restart");
     connect(namespace, 2);
 
@@ -109,8 +113,25 @@ fn interrupt_no_service(namespace: &Namespace) {
     assert_eq!(connections(namespace), None);
     root.sh(&install);
     assert!(!root.output("systemctl is-active ldirectord").status.success());
+    drives_by_the_old_unit(&root, namespace);
     root.sh("systemctl start ldirectord");
     assert_eq!(connections(namespace), Some(0));
     root.sh("dpkg --remove ldirectord-rs");
     assert_eq!(connections(namespace), None, "the package has gone");
+}
+
+/// The unit of Debian's package, of `Type=forking`, with this program.
+fn drives_by_the_old_unit(root: &Root<'_>, namespace: &Namespace) {
+    root.sh("systemctl start old");
+    let process = main_process(root, "old");
+    assert_eq!(root.sh("cat /run/ldirectord.ldirectord.pid").trim(), process);
+    assert_eq!(connections(namespace), Some(0));
+    root.sh("systemctl reload old");
+    root.sh("systemctl restart old");
+    assert_ne!(main_process(root, "old"), process);
+    assert_eq!(connections(namespace), Some(0));
+    root.sh("systemctl stop old");
+    assert_eq!(connections(namespace), None);
+    let state = root.sh("systemctl show --property=ActiveState,Result old");
+    assert_eq!(state, "Result=success\nActiveState=inactive\n");
 }
