@@ -426,7 +426,8 @@ pub const CODES: &[(&str, &str)] = &[
     (
         "E0501",
         "The credentials file must be readable by this user, and by no other than its owner; a password that others \
-         can read is not one any more.\n\n\
+         can read is not one any more. A group other than root's may read a file of root's, so that a daemon that is \
+         not root can (`user`): chgrp ldirectord FILE; chmod 640 FILE.\n\n\
          \x20 chmod 600 /etc/ha.d/ldirectord.credentials",
     ),
     (
@@ -459,6 +460,14 @@ pub const CODES: &[(&str, &str)] = &[
         "E0506",
         "`smtpcredentials` names a login that the mail server is told, and the password would travel for everybody on \
          the way to read. With `smtptls = starttls` (port 587) or `smtptls = yes` (port 465) it travels over TLS.",
+    ),
+    (
+        "E0507",
+        "The account that `user` names must be there, and may read what a reload reads: this file, those that it \
+         includes, the credentials and the files of TLS. The daemon gives root up when it starts, and cannot read later \
+         what only root may. `chgrp ldirectord FILE` lets the account of that name read a file of this mode, and only \
+         root can become another user.\n\n\
+         \x20 chmod 640 /etc/ha.d/ldirectord.cf",
     ),
     ("W0001", "The file has so many doubtful places that the rest of them are not shown."),
     (
@@ -669,6 +678,12 @@ pub const CODES: &[(&str, &str)] = &[
         "In the credentials file a value is the rest of its line as it stands there, quotes and all; unlike in the \
          configuration nothing has to be quoted.\n\n\
          \x20 passwd = correct horse battery staple",
+    ),
+    (
+        "W0502",
+        "The account that `user` names does not exist on this machine. That is right where the file is for another \
+         machine; here the daemon would not start. A package of ldirectord makes the account ldirectord, and so does \
+         `useradd --system --home-dir / --shell /usr/sbin/nologin ldirectord`.",
     ),
 ];
 

@@ -865,9 +865,9 @@ pub const DIRECTIVES: &[Directive] = &[
         default: "none",
         example: "monitoring",
         global_example: Some("/etc/ha.d/ldirectord.credentials"),
-        doc: "Outside of a virtual service: an INI file with mode 0600 that has the secrets, in sections with lines for login, \
-              passwd, secret and database. In a virtual service: the section that it takes them from; what the \
-              service says itself is stronger.",
+        doc: "Outside of a virtual service: an INI file with mode 0600 (root's also 0640, for the group of `user`) \
+              that has the secrets, in sections with lines for login, passwd, secret and database. In a virtual service: the \
+              section that it takes them from; what the service says itself is stronger.",
         set: set::credentials,
         ..ROW
     },
@@ -1230,6 +1230,23 @@ pub const DIRECTIVES: &[Directive] = &[
                 draft.globals.supervised = answer;
             }
         },
+        ..ROW
+    },
+    Directive {
+        name: "user",
+        extension: true,
+        scope: Scope::Global,
+        value: ValueKind::Text,
+        range: "the name of an account",
+        default: "ldirectord, where that account is enough; else who starts the daemon",
+        example: "ldirectord",
+        doc: "The account that the daemon, started as root, goes on as; only the thread that writes the kernel's table \
+              keeps a right of root's, CAP_NET_ADMIN. Where nothing is said that is the account ldirectord, if /etc/passwd \
+              has it, it may read all files of the configuration and write the log, and nothing is named that may need \
+              root: callback, fallbackcommand, execute, a checkcommand, mails by the local sendmail. Else the daemon stays \
+              root, and the log says why. With a name these programs run as that user; root says that root is right. \
+              Another name takes effect at the next start.",
+        set: set::user,
         ..ROW
     },
     Directive {

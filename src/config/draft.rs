@@ -86,6 +86,7 @@ pub(super) struct Globals {
     pub(super) email_from: Option<String>,
     pub(super) readd_quiescent: bool,
     pub(super) supervised: bool,
+    pub(super) user: Option<String>,
     pub(super) status_listen: Option<SocketAddr>,
     pub(super) drift: Drift,
     /// The credentials file, and where it is named.

@@ -66,6 +66,7 @@ fn seconds(seconds: u32) -> Duration {
 
 fn process(globals: Globals) -> ProcessSettings {
     ProcessSettings {
+        user: globals.user,
         log: globals.log,
         supervised: globals.supervised,
         autoreload: globals.autoreload,

@@ -57,7 +57,7 @@ pub struct Loaded {
     pub named: Vec<Named>,
 }
 
-/// A file that a directive names, or the name that is looked for in one (`tlsname`).
+/// A file that a directive names, or the name that is looked for in one (`tlsname`) or on the machine (`user`).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Named {
     /// The name of the directive.

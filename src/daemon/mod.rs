@@ -11,6 +11,7 @@ pub mod detach;
 pub mod load;
 pub mod names;
 pub mod pidfile;
+pub mod privileges;
 pub mod reconciler;
 pub mod watch;
 
@@ -38,6 +39,7 @@ use self::{
     load::Reading,
     outlets::Outlets,
     pidfile::PidFile,
+    privileges::Settled,
     reconciler::{Answer, KernelThread, TableChoice},
     reloading::Reload,
     runner::{Ended, Runner},
@@ -99,9 +101,13 @@ pub fn run(settings: Settings) -> io::Result<()> {
         tracing::error!("This is a fault of ldirectord: {panic}");
         log.flush();
     }));
+    let checker = Checker::new();
+    // Mails come from who started the daemon, whoever that goes on as.
+    let mailer = Mailer::new(Sender::here());
+    let settled = privileges::settle(&settings, &checker)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let ended = runtime.block_on(async {
-        let mut daemon = Daemon::start(settings).await?;
+        let mut daemon = Daemon::start(settings, checker, mailer, settled).await?;
         daemon.serve().await
     });
     // A resolver that does not answer must not hold up the end.
@@ -142,6 +148,7 @@ struct Daemon {
     log: Log,
     pid_file: Option<PidFile>,
     manager: ServiceManager,
+    settled: Settled,
     waiting: Option<Waiting>,
     told: Option<KernelError>,
     stopping: Option<Stopping>,
@@ -164,12 +171,18 @@ struct Stopping {
 }
 
 impl Daemon {
-    async fn start(settings: Settings) -> io::Result<Daemon> {
+    async fn start(
+        settings: Settings,
+        checker: Checker,
+        mailer: Mailer,
+        settled: Settled,
+    ) -> io::Result<Daemon> {
         let Settings { config, seen, desired, table, pid_file, is_second, log } = settings;
         let signals = Signals::listen()?;
         let clock = Clock::start();
-        let runner = Runner::new(Checker::new(), raise_file_limit());
-        let mut kernel = KernelThread::start(table)?;
+        let runner = Runner::new(checker, raise_file_limit());
+        let mut kernel = KernelThread::start(table, settled.rights)?;
+        settled.rights.give_up()?;
         kernel.ask_for_table();
         let (observed, told) = match kernel.next_table().await {
             Ok(observed) => (observed, None),
@@ -208,12 +221,13 @@ impl Daemon {
             runner,
             attempts,
             outlets,
-            mailer: Mailer::new(Sender::here()),
+            mailer,
             process,
             config,
             log,
             pid_file,
             manager,
+            settled,
             waiting: Some(waiting),
             told,
         })

@@ -9,6 +9,7 @@ use std::{io, sync::mpsc, thread};
 
 use tokio::sync::mpsc as async_mpsc;
 
+use super::privileges::Rights;
 use crate::ipvs::{Job, KernelError, KernelErrorKind, Reconciler, Report, Table, memory, netlink};
 
 /// Whose table is directed.
@@ -52,11 +53,14 @@ pub(super) struct KernelThread {
 }
 
 impl KernelThread {
-    /// Starts the thread.
-    pub(super) fn start(choice: TableChoice) -> io::Result<KernelThread> {
+    /// Starts the thread, with these rights.
+    pub(super) fn start(choice: TableChoice, rights: Rights) -> io::Result<KernelThread> {
         let (requests, inbox) = mpsc::channel();
         let (outbox, answers) = async_mpsc::unbounded_channel();
         thread::Builder::new().name("kernel".to_owned()).spawn(move || {
+            if let Err(error) = rights.keep_for_table() {
+                tracing::error!("cannot keep the right to the kernel's table: {error}");
+            }
             let mut reconciler = choice.open();
             for request in inbox {
                 let answer = serve(&mut reconciler, request);

@@ -7,12 +7,13 @@ use std::{io, mem};
 use tokio::task::JoinHandle;
 
 use super::{
-    Daemon, SHORTEST_LOOK,
+    Daemon, SHORTEST_LOOK, files,
     load::{self, Purpose, Reading},
+    privileges::Settled,
     watch::{Look, Watch},
 };
 use crate::{
-    director::Event,
+    director::{Event, user},
     ipvs::{KernelError, Table},
     model::Desired,
 };
@@ -45,6 +46,9 @@ impl Daemon {
             Look::Unreadable => {
                 let (pid, path) = (std::process::id(), self.config.display());
                 tracing::warn!("Warning [{pid}]: can not open file {path} for checking");
+                if let Err(error) = files::read(&self.config) {
+                    tracing::warn!("hint: {error}");
+                }
             }
             Look::Changed => {
                 tracing::info!(
@@ -115,6 +119,10 @@ impl Daemon {
         });
         if desired.process.log != self.process.log {
             self.log.redirect(desired.process.log.clone());
+        }
+        let Settled { user, was_root, .. } = &self.settled;
+        if let Some(told) = user::out_of_reach(&desired, user, *was_root) {
+            tracing::warn!("{told}");
         }
         self.process = desired.process.clone();
         self.outlets.follow(&desired);

@@ -18,6 +18,7 @@ mod remembered;
 mod rounds;
 mod schedule;
 mod service;
+pub mod user;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},

@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub use self::{
     kernel::{Kernel, KernelError, KernelErrorKind},
+    modules::load_schedulers,
     plan::{Differences, plan, plan_changes, plan_missing, plan_owed},
     reconcile::Reconciler,
 };

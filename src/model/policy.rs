@@ -149,6 +149,8 @@ impl Default for LogTarget {
 /// How the process itself behaves: the directives that speak of no virtual service.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ProcessSettings {
+    /// As whom to direct; `None` where nothing is said.
+    pub user: Option<String>,
     /// Where log lines go.
     pub log: LogTarget,
     /// Stay in the foreground and log to standard output (`supervised`).
@@ -172,6 +174,7 @@ pub struct ProcessSettings {
 impl Default for ProcessSettings {
     fn default() -> Self {
         ProcessSettings {
+            user: None,
             log: LogTarget::default(),
             supervised: false,
             autoreload: false,

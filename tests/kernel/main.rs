@@ -14,6 +14,7 @@
 mod agent;
 mod conformance;
 mod manual;
+mod privileges;
 mod restart;
 mod smoke;
 #[path = "../support/mod.rs"]
@@ -38,5 +39,6 @@ fn main() -> ExitCode {
     trials.extend(tls::trials());
     trials.extend(manual::trials());
     trials.extend(restart::trials());
+    trials.extend(privileges::trials());
     lab::run(trials)
 }

@@ -74,6 +74,9 @@ fn process(text: &mut String, process: &ProcessSettings) {
     if let Some(path) = &process.maintenance_dir {
         line!(text, "maintenance by {path:?}");
     }
+    if let Some(user) = &process.user {
+        line!(text, "user: {user}");
+    }
     if process.drift != default.drift {
         line!(text, "drift: {:?}", process.drift);
     }

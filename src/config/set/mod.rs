@@ -20,7 +20,7 @@ pub(super) use self::{
     process::{
         DRIFT, EMAIL_STATUSES, SMTP_TLS, callback, drift, email_alert, email_frequency, email_from,
         email_status, execute, include, log_file, monitor_file, smtp, smtp_credentials, smtp_port,
-        smtp_tls, status_listen,
+        smtp_tls, status_listen, user,
     },
     spread::{
         SCHEDULER_FLAGS, TUNNEL_TYPES, netmask, persistent, protocol, scheduler, scheduler_flags,

@@ -84,6 +84,14 @@ pub(in crate::config) fn status_listen(draft: &mut Draft<'_>, value: &Value<'_>)
     }
 }
 
+pub(in crate::config) fn user(draft: &mut Draft<'_>, value: &Value<'_>) {
+    let found = value.quoted_or_rest(&mut draft.findings);
+    if let Some(name) = found.and_then(|bytes| value.utf8(bytes, &mut draft.findings)) {
+        draft.name_file(value, name.as_bytes());
+        draft.globals.user = Some(name);
+    }
+}
+
 pub(in crate::config) fn monitor_file(draft: &mut Draft<'_>, value: &Value<'_>) {
     if let Some(found) = value.quoted_or_rest(&mut draft.findings) {
         draft.name_file(value, &found);
