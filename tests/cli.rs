@@ -51,6 +51,7 @@ fn usage_is_printed_for_words_that_make_no_sense() {
       try-restart   Restart it if it runs
       reload        Have it read CONFIG again
       force-reload  The same as reload
+      reexec        Replace it by a new one, and interrupt nothing
       status        Say whether it runs
       validate      Say what is wrong or doubtful in a file
       explain       Say what a code, a directive or a service means
@@ -120,6 +121,8 @@ fn help_wins_over_version() {
       try-restart   Restart it if it runs
       reload        Have it read CONFIG again; what is wrong with the file is printed
       force-reload  The same as reload
+      reexec        Replace the daemon by a new one, of this program and CONFIG, that takes the
+                    kernel's table over: for an upgrade, and interrupts nothing
       status        Say whether it runs: exit 0 it does, 3 it does not, 1 its pid file is stale
       validate      Say what is wrong or doubtful in a file: exit 0 it can be used, 2 it cannot;
                     ldirectord validate --help says more
@@ -219,15 +222,25 @@ fn the_default_configuration_is_another_instance_than_the_same_file_named() {
 #[test]
 fn every_command_on_a_stopped_daemon() {
     let site = Site::with("");
-    for (command, code) in
-        [("status", 3), ("stop", 0), ("try-restart", 0), ("reload", 1), ("force-reload", 1)]
-    {
+    for (command, code) in [
+        ("status", 3),
+        ("stop", 0),
+        ("try-restart", 0),
+        ("reload", 1),
+        ("reexec", 1),
+        ("force-reload", 1),
+    ] {
         assert_eq!(site.ldirectord(command).code, code, "{command}");
     }
     fs::write(site.pid_file(), "rubbish").unwrap();
-    for (command, code) in
-        [("status", 1), ("stop", 0), ("try-restart", 0), ("reload", 1), ("force-reload", 1)]
-    {
+    for (command, code) in [
+        ("status", 1),
+        ("stop", 0),
+        ("try-restart", 0),
+        ("reload", 1),
+        ("reexec", 1),
+        ("force-reload", 1),
+    ] {
         assert_eq!(site.ldirectord(command).code, code, "{command}");
     }
     assert!(site.pid_file().exists());
@@ -252,7 +265,7 @@ fn every_command_refuses_a_broken_file() {
     2 | quiescent = perhaps
       |             ^^^^^^^
     ");
-    for command in ["start", "stop", "restart", "try-restart", "reload", "force-reload"] {
+    for command in ["start", "stop", "restart", "try-restart", "reload", "reexec", "force-reload"] {
         assert_eq!(
             call(&site, &["web.cf", command]),
             call(&site, &["web.cf", "status"]),

@@ -23,7 +23,7 @@ _ldirectord_words() {
 
 _ldirectord() {
     local word=$2 before=$3 first= second= rest=0 at
-    local commands='start stop restart try-restart reload force-reload status'
+    local commands='start stop restart try-restart reload force-reload reexec status'
     COMPREPLY=()
     # What stands before the word: options, then CONFIG or a command.
     for ((at = 1; at < COMP_CWORD; at++)); do
@@ -61,7 +61,7 @@ _ldirectord() {
             ;;
         1,alert) _ldirectord_words "$word" test ;;
         2,alert) [[ $second == test ]] && _ldirectord_configurations "$word" ;;
-        1,start | 1,stop | 1,restart | 1,try-restart | 1,reload | 1,force-reload | 1,status) ;;
+        1,start | 1,stop | 1,restart | 1,try-restart | 1,reload | 1,force-reload | 1,reexec | 1,status) ;;
         1,*) _ldirectord_words "$word" "$commands" ;;
     esac
     return 0

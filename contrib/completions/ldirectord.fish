@@ -1,6 +1,6 @@
 # Completion of ldirectord(8) for fish.
 
-set -g __ldirectord_commands start stop restart try-restart reload force-reload status
+set -g __ldirectord_commands start stop restart try-restart reload force-reload reexec status
 
 # The words before the cursor without the program and the options.
 function __ldirectord_words
@@ -58,6 +58,7 @@ for condition in '__ldirectord_has ""' __ldirectord_has_configuration
     complete -c ldirectord -n $condition -a try-restart -d 'Restart it if it runs'
     complete -c ldirectord -n $condition -a reload -d 'Have it read its configuration again'
     complete -c ldirectord -n $condition -a force-reload -d 'The same as reload'
+    complete -c ldirectord -n $condition -a reexec -d 'Replace it by a new one, and interrupt nothing'
     complete -c ldirectord -n $condition -a status -d 'Say whether it runs'
 end
 complete -c ldirectord -n '__ldirectord_has ""' -a validate -d 'Say what is wrong or doubtful in a file'

@@ -36,6 +36,7 @@ Commands:
   try-restart   Restart it if it runs
   reload        Have it read CONFIG again
   force-reload  The same as reload
+  reexec        Replace it by a new one, and interrupt nothing
   status        Say whether it runs
   validate      Say what is wrong or doubtful in a file
   explain       Say what a code, a directive or a service means
@@ -68,6 +69,8 @@ Commands:
   try-restart   Restart it if it runs
   reload        Have it read CONFIG again; what is wrong with the file is printed
   force-reload  The same as reload
+  reexec        Replace the daemon by a new one, of this program and CONFIG, that takes the
+                kernel's table over: for an upgrade, and interrupts nothing
   status        Say whether it runs: exit 0 it does, 3 it does not, 1 its pid file is stale
   validate      Say what is wrong or doubtful in a file: exit 0 it can be used, 2 it cannot;
                 ldirectord validate --help says more
@@ -139,6 +142,7 @@ pub(super) enum Command {
     TryRestart,
     Reload,
     ForceReload,
+    Reexec,
     Status,
 }
 
@@ -151,6 +155,7 @@ impl Command {
             b"try-restart" => Command::TryRestart,
             b"reload" => Command::Reload,
             b"force-reload" => Command::ForceReload,
+            b"reexec" => Command::Reexec,
             b"status" => Command::Status,
             _ => return None,
         })
@@ -165,6 +170,7 @@ impl Command {
             Command::TryRestart => "try-restart",
             Command::Reload => "reload",
             Command::ForceReload => "force-reload",
+            Command::Reexec => "reexec",
             Command::Status => "status",
         }
     }

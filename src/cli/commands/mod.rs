@@ -5,6 +5,7 @@
 
 mod alert;
 mod explain;
+mod reexec;
 mod reload;
 mod start;
 mod status;
@@ -26,6 +27,7 @@ use crate::{
     daemon::{
         clock, detach,
         load::{self, Purpose, Reading},
+        pidfile, privileges,
     },
     model::{LogTarget, ProcessSettings},
     sinks::log::{Author, Destination, Log},
@@ -47,7 +49,8 @@ pub(super) fn ldirectord(program: &OsStr, words: &[OsString], request: &Request)
         output::complain(format!("cannot start the daemon: {error}"));
         return Exit::Failure;
     }
-    if matches!(request.command, Command::Start | Command::Restart | Command::TryRestart) {
+    let begins = [Command::Start, Command::Restart, Command::TryRestart, Command::Reexec];
+    if begins.contains(&request.command) {
         detach::begin_well(program, words);
     }
     let places = Places::here();
@@ -97,10 +100,22 @@ impl Call<'_> {
             Command::Start
             | Command::Restart
             | Command::TryRestart
+            | Command::Reexec
             | Command::Reload
             | Command::ForceReload => Purpose::Follow,
         };
-        load::load(&self.instance.config, purpose)
+        let read = || load::load(&self.instance.config, purpose);
+        match pidfile::look(&self.instance.pid_file) {
+            // What the daemon, another user, can make of it is the question.
+            pidfile::Instance::Running(pid) if self.is_reload() => {
+                privileges::as_user_of(pid, read)?
+            }
+            _ => read(),
+        }
+    }
+
+    fn is_reload(&self) -> bool {
+        matches!(self.request.command, Command::Reload | Command::ForceReload)
     }
 
     /// Whether another process will have its say about the file; not known yet of `supervised`.
@@ -135,6 +150,7 @@ impl Call<'_> {
             Command::Start => start::start(self, desired, seen, &log),
             Command::Restart => start::restart(self, desired, seen, &log),
             Command::TryRestart => start::try_restart(self, desired, seen, &log),
+            Command::Reexec => reexec::run(self, desired, seen, &log),
             Command::Stop => stop::run(self),
             Command::Reload | Command::ForceReload => reload::run(self),
             Command::Status => status::run(self),

@@ -49,7 +49,7 @@ pub(super) fn try_restart(call: &Call<'_>, desired: Desired, seen: Seen, log: &L
 }
 
 /// Directs in this process if it is to stay in the foreground, else in a second one.
-fn launch(call: &Call<'_>, desired: Desired, seen: Seen, log: &Log) -> Exit {
+pub(super) fn launch(call: &Call<'_>, desired: Desired, seen: Seen, log: &Log) -> Exit {
     if call.request.debug {
         return direct(call, desired, seen, log, None);
     }

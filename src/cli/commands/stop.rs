@@ -24,10 +24,16 @@ const POLL: Duration = Duration::from_millis(20);
 
 /// `stop`.
 pub(super) fn run(call: &Call<'_>) -> Exit {
-    let pidfile::Instance::Running(pid) = pidfile::look(&call.instance.pid_file) else {
+    end(call, Signal::SIGTERM)
+}
+
+/// Ends the daemon with this signal, if there is one, and waits until it has gone.
+pub(super) fn end(call: &Call<'_>, signal: Signal) -> Exit {
+    let path = &call.instance.pid_file;
+    let pidfile::Instance::Running(pid) = pidfile::look(path) else {
         return Exit::Success;
     };
-    match send(pid, Signal::SIGTERM) {
+    match send(pid, signal) {
         Ok(()) => {}
         Err(Errno::ESRCH) => return Exit::Success,
         Err(error) => {
@@ -46,6 +52,8 @@ pub(super) fn run(call: &Call<'_>) -> Exit {
         }
         thread::sleep(POLL);
     }
+    // Most daemons remove it themselves, and who may not need not.
+    pidfile::remove_empty(path).unwrap_or_default();
     Exit::Success
 }
 
