@@ -51,6 +51,7 @@ install: build
 		sed 's|/usr/sbin/|$(PREFIX)/sbin/|' "contrib/systemd/$$unit" >"$(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit" && \
 		chmod 644 "$(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit" || exit; \
 	done
+	$(INSTALL) -D -m 644 contrib/sysusers.d/ldirectord.conf "$(DESTDIR)$(PREFIX)/lib/sysusers.d/ldirectord.conf"
 	test -e "$(DESTDIR)$(SYSCONFDIR)/logrotate.d/ldirectord" || \
 	$(INSTALL) -D -m 644 contrib/logrotate/ldirectord "$(DESTDIR)$(SYSCONFDIR)/logrotate.d/ldirectord"
 	$(INSTALL) -D -m 644 ldirectord.cf.example "$(DESTDIR)$(PREFIX)/share/doc/ldirectord/ldirectord.cf.example"

@@ -70,6 +70,7 @@ fn make_install_puts_everything_in_its_place() {
     644 /etc/logrotate.d/ldirectord
     644 /usr/lib/systemd/system/ldirectord.service
     644 /usr/lib/systemd/system/ldirectord@.service
+    644 /usr/lib/sysusers.d/ldirectord.conf
     755 /usr/sbin/ldirectord
     644 /usr/share/bash-completion/completions/ldirectord
     644 /usr/share/doc/ldirectord/LICENSE
@@ -99,8 +100,8 @@ fn units_call_the_program_where_it_was_put() {
         let unit = fs::read_to_string(path).unwrap();
         let program = "/usr/local/sbin/ldirectord";
         for line in [
-            format!("ExecStart={program} --foreground {config}start\n"),
-            format!("ExecReload={program} {config}reload\n"),
+            format!("ExecStart=!{program} --foreground {config}start\n"),
+            format!("ExecReload=+{program} {config}reload\n"),
             // A restart, and the end of a daemon that hangs, leave the table to the next one.
             "RestartKillSignal=SIGUSR2\n".to_owned(),
             "WatchdogSignal=SIGKILL\n".to_owned(),
@@ -151,7 +152,7 @@ fn bash_completes_what_there_is() {
     says(&["we"], &["web.cf"]);
     says(&["$"], &["$(touch hurt).cf"]);
     says(&["he"], &["here.cf"]);
-    says(&["web.cf", "re"], &["restart", "reload"]);
+    says(&["web.cf", "re"], &["restart", "reload", "reexec"]);
     says(&["web.cf", "start", ""], &[]);
     says(&["start", ""], &[]);
     says(&["--table", ""], &["kernel", "memory"]);

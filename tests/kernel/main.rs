@@ -19,6 +19,7 @@ mod restart;
 mod smoke;
 #[path = "../support/mod.rs"]
 mod support;
+mod systemd;
 mod table;
 mod tls;
 mod tunnels;
@@ -40,5 +41,6 @@ fn main() -> ExitCode {
     trials.extend(manual::trials());
     trials.extend(restart::trials());
     trials.extend(privileges::trials());
+    trials.extend(systemd::trials());
     lab::run(trials)
 }
