@@ -13,3 +13,4 @@ pub mod notice;
 
 mod syslog;
 pub(crate) mod writer;
+mod zone;

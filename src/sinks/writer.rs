@@ -24,6 +24,7 @@ use tracing::Level;
 use super::{
     log::{Author, Destination},
     syslog::Syslog,
+    zone,
 };
 use crate::model::LogTarget;
 
@@ -62,7 +63,7 @@ pub(super) fn start(
     let mut writer = Writer {
         way: Way::new(destination, author.pid),
         author,
-        zone: TimeZone::system(),
+        zone: zone::local(),
         batch: String::new(),
     };
     thread::Builder::new().name("log".to_owned()).spawn(move || {
@@ -117,7 +118,7 @@ impl Writer {
             Message::Redirect(target) => {
                 self.write();
                 // The time zone is asked for again, too: a reload is when an operator expects that.
-                self.zone = TimeZone::system();
+                self.zone = zone::local();
                 if matches!(self.way, Way::File(_) | Way::Syslog(_)) {
                     self.way = Way::new(Destination::Target(target), self.author.pid);
                 }
