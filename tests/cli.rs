@@ -41,6 +41,7 @@ fn usage_is_printed_for_words_that_make_no_sense() {
     Usage: ldirectord [-d|--debug] [--foreground] [--table kernel|memory] [--] [CONFIG] COMMAND
            ldirectord validate [--strict] [--json] [FILE]
            ldirectord explain [CODE|DIRECTIVE|SERVICE ...]
+           ldirectord table [--percent] [CONFIG]
            ldirectord alert test [CONFIG]
            ldirectord -h|-?|--help | -v|--version
 
@@ -54,6 +55,7 @@ fn usage_is_printed_for_words_that_make_no_sense() {
       status        Say whether it runs
       validate      Say what is wrong or doubtful in a file
       explain       Say what a code, a directive or a service means
+      table         Compare the kernel's table with CONFIG
       alert test    Send the mails that CONFIG asks for, to try them
 
     Options:
@@ -110,6 +112,7 @@ fn help_wins_over_version() {
     Usage: ldirectord [-d|--debug] [--foreground] [--table kernel|memory] [--] [CONFIG] COMMAND
            ldirectord validate [--strict] [--json] [FILE]
            ldirectord explain [CODE|DIRECTIVE|SERVICE ...]
+           ldirectord table [--percent] [CONFIG]
            ldirectord alert test [CONFIG]
            ldirectord -h|-?|--help | -v|--version
 
@@ -125,6 +128,8 @@ fn help_wins_over_version() {
                     ldirectord validate --help says more
       explain       Say what a code of validate, a directive or a service means; without a word
                     everything is listed
+      table         Say of each virtual service of CONFIG whether it is in the kernel's table, and who
+                    serves: exit 0 all are there, 1 one is not
       alert test    Send everybody whom CONFIG wants to be mailed a mail, and say what came of it
 
     CONFIG is looked for as /etc/ha.d/CONFIG, /etc/ha.d/conf/CONFIG and CONFIG, and is
@@ -226,11 +231,12 @@ fn every_command_on_a_stopped_daemon() {
     }
     fs::write(site.pid_file(), "rubbish").unwrap();
     for (command, code) in
-        [("status", 1), ("stop", 0), ("try-restart", 0), ("reload", 1), ("force-reload", 1)]
+        [("status", 1), ("try-restart", 0), ("reload", 1), ("force-reload", 1), ("stop", 0)]
     {
+        assert!(site.pid_file().exists(), "{command}");
         assert_eq!(site.ldirectord(command).code, code, "{command}");
     }
-    assert!(site.pid_file().exists());
+    assert!(!site.pid_file().exists());
     let log = site.log();
     assert!(
         log.contains("Exiting with exit_status 1: Exiting from ldirectord force-reload"),

@@ -45,7 +45,7 @@ _ldirectord() {
             if [[ $word == -* ]]; then
                 _ldirectord_words "$word" -d --debug --foreground --table -h --help -v --version
             else
-                _ldirectord_words "$word" "$commands" validate explain alert
+                _ldirectord_words "$word" "$commands" validate explain table alert
                 _ldirectord_configurations "$word"
             fi
             ;;
@@ -58,6 +58,13 @@ _ldirectord() {
             ;;
         *,explain)
             _ldirectord_words "$word" "$(ldirectord explain 2>/dev/null | sed -n 's/^[ +] \([^ ][^ ]*\).*/\1/p')"
+            ;;
+        *,table)
+            if [[ $word == -* ]]; then
+                _ldirectord_words "$word" --percent --help
+            else
+                _ldirectord_configurations "$word"
+            fi
             ;;
         1,alert) _ldirectord_words "$word" test ;;
         2,alert) [[ $second == test ]] && _ldirectord_configurations "$word" ;;

@@ -29,7 +29,7 @@ end
 function __ldirectord_has_configuration
     set -l words (__ldirectord_words)
     test (count $words) = 1
-    and not contains -- $words[1] $__ldirectord_commands validate explain alert
+    and not contains -- $words[1] $__ldirectord_commands validate explain table alert
 end
 
 function __ldirectord_configurations
@@ -62,11 +62,14 @@ for condition in '__ldirectord_has ""' __ldirectord_has_configuration
 end
 complete -c ldirectord -n '__ldirectord_has ""' -a validate -d 'Say what is wrong or doubtful in a file'
 complete -c ldirectord -n '__ldirectord_has ""' -a explain -d 'Say what a code, a directive or a service means'
+complete -c ldirectord -n '__ldirectord_has ""' -a table -d 'Compare the kernel\'s table with a configuration'
 complete -c ldirectord -n '__ldirectord_has ""' -a alert -d 'Try the mails that a configuration asks for'
 complete -c ldirectord -n '__ldirectord_has ""' -a '(__ldirectord_configurations)' -d Configuration
 complete -c ldirectord -n '__ldirectord_has validate' -l strict -d 'Take for an error what the Perl ldirectord refuses'
 complete -c ldirectord -n '__ldirectord_has validate' -l json -d 'Print one JSON object'
 complete -c ldirectord -n '__ldirectord_has validate' -a '(__ldirectord_configurations)' -d Configuration
+complete -c ldirectord -n '__ldirectord_has table' -l percent -d 'Print only how many of a hundred services have a server that works'
+complete -c ldirectord -n '__ldirectord_has table' -a '(__ldirectord_configurations)' -d Configuration
 complete -c ldirectord -n 'contains -- explain (__ldirectord_words)[1]' -a '(__ldirectord_meanings)'
 complete -c ldirectord -n '__ldirectord_has alert' -a test
 complete -c ldirectord -n '__ldirectord_has alert test' -a '(__ldirectord_configurations)' -d Configuration

@@ -26,6 +26,7 @@ pub(super) const USAGE: &str = "\
 Usage: ldirectord [-d|--debug] [--foreground] [--table kernel|memory] [--] [CONFIG] COMMAND
        ldirectord validate [--strict] [--json] [FILE]
        ldirectord explain [CODE|DIRECTIVE|SERVICE ...]
+       ldirectord table [--percent] [CONFIG]
        ldirectord alert test [CONFIG]
        ldirectord -h|-?|--help | -v|--version
 
@@ -39,6 +40,7 @@ Commands:
   status        Say whether it runs
   validate      Say what is wrong or doubtful in a file
   explain       Say what a code, a directive or a service means
+  table         Compare the kernel's table with CONFIG
   alert test    Send the mails that CONFIG asks for, to try them
 
 Options:
@@ -58,6 +60,7 @@ configuration file and checks the real servers behind each virtual service.
 Usage: ldirectord [-d|--debug] [--foreground] [--table kernel|memory] [--] [CONFIG] COMMAND
        ldirectord validate [--strict] [--json] [FILE]
        ldirectord explain [CODE|DIRECTIVE|SERVICE ...]
+       ldirectord table [--percent] [CONFIG]
        ldirectord alert test [CONFIG]
        ldirectord -h|-?|--help | -v|--version
 
@@ -73,6 +76,8 @@ Commands:
                 ldirectord validate --help says more
   explain       Say what a code of validate, a directive or a service means; without a word
                 everything is listed
+  table         Say of each virtual service of CONFIG whether it is in the kernel's table, and who
+                serves: exit 0 all are there, 1 one is not
   alert test    Send everybody whom CONFIG wants to be mailed a mail, and say what came of it
 
 CONFIG is looked for as /etc/ha.d/CONFIG, /etc/ha.d/conf/CONFIG and CONFIG, and is

@@ -41,6 +41,13 @@ impl Places {
     }
 }
 
+impl Places {
+    /// The pid file of the instance of this name.
+    pub(super) fn pid_file(&self, name: &str) -> PathBuf {
+        self.run.join(format!("ldirectord.{name}.pid"))
+    }
+}
+
 /// One configuration with what goes with it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Instance {
@@ -67,8 +74,7 @@ impl Instance {
         Some(Instance {
             // Differs from ldirectord: its daemon cannot read again a file that it was given by a relative name.
             config: std::path::absolute(found).ok()?,
-            pid_file: std::path::absolute(places.run.join(format!("ldirectord.{name}.pid")))
-                .ok()?,
+            pid_file: std::path::absolute(places.pid_file(&name)).ok()?,
             name,
         })
     }

@@ -126,16 +126,20 @@ impl PidFile {
             if !same_file(&file, path) {
                 continue;
             }
-            // In one write over what was there, and cut afterwards: at no time is the first line another one.
-            let line = format!("{}\n", std::process::id());
-            let written = file
-                .write_all_at(line.as_bytes(), 0)
-                .and_then(|()| file.set_len(u64::try_from(line.len()).unwrap_or(0)));
-            return match written {
-                Ok(()) => Ok(PidFile { path: path.to_owned(), file }),
+            let pid_file = PidFile { path: path.to_owned(), file };
+            return match pid_file.renew() {
+                Ok(()) => Ok(pid_file),
                 Err(error) => Err(ClaimError::Unwritable(error)),
             };
         }
+    }
+
+    /// Writes it again. Its date tells since when the daemon follows what it last read.
+    pub fn renew(&self) -> io::Result<()> {
+        // In one write over what was there, and cut afterwards: at no time is the first line another one.
+        let line = format!("{}\n", std::process::id());
+        self.file.write_all_at(line.as_bytes(), 0)?;
+        self.file.set_len(u64::try_from(line.len()).unwrap_or(0))
     }
 
     /// Removes the file, if it is still ours.

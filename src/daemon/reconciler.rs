@@ -21,7 +21,8 @@ pub enum TableChoice {
 }
 
 impl TableChoice {
-    fn open(self) -> Reconciler {
+    /// What reads and writes the table.
+    pub fn open(self) -> Reconciler {
         Reconciler::new(match self {
             TableChoice::Kernel => Box::new(netlink::Netlink::default()),
             TableChoice::Memory => Box::new(memory::Memory::default()),

@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 use super::{
     Daemon, SHORTEST_LOOK,
     load::{self, Purpose, Reading},
+    pidfile::PidFile,
     watch::{Look, Watch},
 };
 use crate::{
@@ -115,6 +116,9 @@ impl Daemon {
         });
         if desired.process.log != self.process.log {
             self.log.redirect(desired.process.log.clone());
+        }
+        if let Some(Err(error)) = self.pid_file.as_ref().map(PidFile::renew) {
+            tracing::warn!("cannot write the pid file: {error}");
         }
         self.process = desired.process.clone();
         self.outlets.follow(&desired);

@@ -7,6 +7,7 @@
 
 use std::{
     fs, io,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
@@ -29,6 +30,18 @@ pub struct Seen {
     pub(super) files: Vec<(PathBuf, Option<Content>)>,
     /// The patterns it includes files by, and what they named.
     pub(super) patterns: Vec<(PathBuf, Vec<PathBuf>)>,
+}
+
+impl Seen {
+    /// Whether one of its files was changed after this file was written; also a file that has an old date, because it
+    /// was copied with that.
+    pub fn was_changed_after(&self, written: &Path) -> bool {
+        let Ok(written) = fs::metadata(written) else { return false };
+        let written = (written.mtime(), written.mtime_nsec());
+        self.files.iter().any(|(path, _)| {
+            fs::metadata(path).is_ok_and(|about| (about.ctime(), about.ctime_nsec()) > written)
+        })
+    }
 }
 
 /// What a look found.

@@ -9,11 +9,13 @@ mod reload;
 mod start;
 mod status;
 mod stop;
+mod table;
 mod validate;
 
 use std::{
     ffi::{OsStr, OsString},
     io,
+    path::Path,
 };
 
 use super::{
@@ -26,6 +28,7 @@ use crate::{
     daemon::{
         clock, detach,
         load::{self, Purpose, Reading},
+        pidfile,
     },
     model::{LogTarget, ProcessSettings},
     sinks::log::{Author, Destination, Log},
@@ -37,6 +40,7 @@ pub(super) fn own(command: &own::Command) -> Exit {
         own::Command::Alert(own::Alert::Test { file }) => alert::test(file.as_deref()),
         own::Command::Validate(words) => validate::run(words),
         own::Command::Explain { words } => explain::run(words),
+        own::Command::Table(words) => table::run(words),
     }
 }
 
@@ -70,6 +74,7 @@ fn not_found(request: &Request, places: &Places) -> Exit {
     let message = format!("Config file {file} not found");
     output::complain(&message);
     let name = name_of(named).unwrap_or_default();
+    all_the_same(request.command, &file, &places.pid_file(&name));
     if let Some(log) = start_log(request, &places.adjust(ProcessSettings::default()), name) {
         tracing::error!("{message}");
         log_exit(Exit::Failure, "Initialisation Error");
@@ -135,7 +140,7 @@ impl Call<'_> {
             Command::Start => start::start(self, desired, seen, &log),
             Command::Restart => start::restart(self, desired, seen, &log),
             Command::TryRestart => start::try_restart(self, desired, seen, &log),
-            Command::Stop => stop::run(self),
+            Command::Stop => stop::stop(self),
             Command::Reload | Command::ForceReload => reload::run(self),
             Command::Status => status::run(self),
         };
@@ -146,7 +151,7 @@ impl Call<'_> {
         exit
     }
 
-    /// Differs from ldirectord: the pid file of a daemon that runs stays, and `stop` stops it all the same.
+    /// Differs from ldirectord: the pid file of a daemon that runs stays, `stop` stops it and `status` tells of it.
     fn configuration_error(&self, source: &[u8]) -> Exit {
         let mut process = self.places.adjust(ProcessSettings::default());
         if let Some(target) = log_target_of(source) {
@@ -154,9 +159,8 @@ impl Call<'_> {
         }
         let log = start_log(self.request, &process, self.instance.name.clone());
         log_exit(Exit::Configuration, "config_error: Configuration Error");
-        if self.request.command == Command::Stop {
-            stop::run(self);
-        }
+        let Instance { config, pid_file, .. } = &self.instance;
+        all_the_same(self.request.command, &config.to_string_lossy(), pid_file);
         if let Some(log) = log {
             log.flush();
         }
@@ -182,6 +186,22 @@ impl Places {
             process.log = LogTarget::File(log.clone());
         }
         process
+    }
+}
+
+/// Without a configuration that can be followed, a daemon is stopped and asked about all the same. Nothing is said
+/// where none runs.
+fn all_the_same(command: Command, config: &str, pid_file: &Path) {
+    match command {
+        Command::Stop => {
+            stop::run(pid_file);
+        }
+        Command::Status => {
+            if let pidfile::Instance::Running(pid) = pidfile::look(pid_file) {
+                output::complain(status::running(config, pid));
+            }
+        }
+        _ => {}
     }
 }
 

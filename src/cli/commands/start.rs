@@ -34,7 +34,7 @@ pub(super) fn start(call: &Call<'_>, desired: Desired, seen: Seen, log: &Log) ->
 
 /// `restart`.
 pub(super) fn restart(call: &Call<'_>, desired: Desired, seen: Seen, log: &Log) -> Exit {
-    match stop::run(call) {
+    match stop::run(&call.instance.pid_file) {
         Exit::Success => launch(call, desired, seen, log),
         failed => failed,
     }

@@ -12,7 +12,7 @@ pub(super) fn run(call: &Call<'_>) -> Exit {
     let stopped = format!("ldirectord is stopped for {config}");
     match pidfile::look(&call.instance.pid_file) {
         pidfile::Instance::Running(pid) => {
-            let message = format!("ldirectord for {config} is running with pid: {pid}");
+            let message = running(&config.to_string(), pid);
             tracing::info!("{message}");
             output::complain(message);
             Exit::Success
@@ -34,4 +34,9 @@ pub(super) fn run(call: &Call<'_>) -> Exit {
             Exit::NotRunning
         }
     }
+}
+
+/// What is said of a daemon that runs.
+pub(super) fn running(config: &str, pid: u32) -> String {
+    format!("ldirectord for {config} is running with pid: {pid}")
 }
