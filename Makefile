@@ -3,6 +3,8 @@
 PREFIX ?= /usr/local
 # Where logrotate looks, whatever the prefix.
 SYSCONFDIR ?= /etc
+# Where Pacemaker looks, whatever the prefix.
+OCFDIR ?= /usr/lib/ocf
 DESTDIR ?=
 CARGO ?= tests/lab/cargo
 INSTALL ?= install
@@ -53,6 +55,9 @@ install: build
 	done
 	test -e "$(DESTDIR)$(SYSCONFDIR)/logrotate.d/ldirectord" || \
 	$(INSTALL) -D -m 644 contrib/logrotate/ldirectord "$(DESTDIR)$(SYSCONFDIR)/logrotate.d/ldirectord"
+	$(INSTALL) -d "$(DESTDIR)$(OCFDIR)/resource.d/heartbeat"
+	sed 's|=/usr/sbin/|=$(PREFIX)/sbin/|' contrib/ocf/ldirectord-rs >"$(DESTDIR)$(OCFDIR)/resource.d/heartbeat/ldirectord-rs"
+	chmod 755 "$(DESTDIR)$(OCFDIR)/resource.d/heartbeat/ldirectord-rs"
 	$(INSTALL) -D -m 644 ldirectord.cf.example "$(DESTDIR)$(PREFIX)/share/doc/ldirectord/ldirectord.cf.example"
 	$(INSTALL) -m 644 README.md LICENSE "$(DESTDIR)$(PREFIX)/share/doc/ldirectord/"
 

@@ -68,6 +68,7 @@ fn make_install_puts_everything_in_its_place() {
     let place = installed(&["PREFIX=/usr"]);
     insta::assert_snapshot!(files(place.path()).join("\n"), @r"
     644 /etc/logrotate.d/ldirectord
+    755 /usr/lib/ocf/resource.d/heartbeat/ldirectord-rs
     644 /usr/lib/systemd/system/ldirectord.service
     644 /usr/lib/systemd/system/ldirectord@.service
     755 /usr/sbin/ldirectord
@@ -85,8 +86,9 @@ fn make_install_puts_everything_in_its_place() {
     for file in files(place.path()) {
         let name = file[4..].strip_prefix("/usr/").unwrap_or(&file[4..]);
         let folder = Path::new(name).parent().unwrap().display();
-        let is_listed =
-            [format!("`{name}`"), format!("`{folder}/`")].iter().any(|n| readme.contains(n));
+        let is_listed = [format!("`{name}`"), format!("`{folder}/`"), format!("`{}`", &file[4..])]
+            .iter()
+            .any(|name| readme.contains(name));
         assert!(is_listed, "{name}");
     }
 }
@@ -109,6 +111,10 @@ fn units_call_the_program_where_it_was_put() {
         }
         assert!(!unit.contains("/usr/sbin"), "{unit}");
     }
+    let agent = place.path().join("usr/lib/ocf/resource.d/heartbeat/ldirectord-rs");
+    let agent = fs::read_to_string(agent).unwrap();
+    assert!(agent.contains("\ndefault_ldirectord=/usr/local/sbin/ldirectord\n"), "{agent}");
+    assert!(!agent.contains("/usr/sbin"), "{agent}");
 }
 
 fn source(name: &str) -> PathBuf {
@@ -159,6 +165,8 @@ fn bash_completes_what_there_is() {
     says(&["--fo"], &["--foreground"]);
     says(&["validate", "--"], &["--strict", "--json", "--help"]);
     says(&["validate", "--strict", "ma"], &["mail.cf"]);
+    says(&["table", "--"], &["--percent", "--help"]);
+    says(&["table", "ma"], &["mail.cf"]);
     says(&["alert", ""], &["test"]);
     says(&["alert", "test", "ma"], &["mail.cf"]);
     says(&["explain", "E0201", "checkti"], &["checktimeout"]);
