@@ -109,7 +109,6 @@ impl Cluster {
     /// Waits, and tells everything when it was in vain.
     #[track_caller]
     fn wait<T>(&self, what: &str, attempt: impl Fn() -> Result<T, String>) -> T {
-        #[expect(clippy::disallowed_methods, reason = "a test measures time")]
         let begin = Instant::now();
         loop {
             match attempt() {
@@ -121,7 +120,7 @@ impl Cluster {
                 Err(refusal) if begin.elapsed() > PATIENCE => {
                     panic!("waited in vain for {what}: {refusal}\n{}", self.tell())
                 }
-                Err(_) => thread::sleep(Duration::from_millis(200)),
+                Err(_) => thread::sleep(Duration::from_millis(300)),
             }
         }
     }

@@ -7,7 +7,8 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::print_stdout,
-    reason = "tests fail by panicking, also in their helpers; this is the main function of a test program"
+    clippy::disallowed_methods,
+    reason = "tests fail by panicking, also in their helpers, and measure time; this is the main function of a test program"
 )]
 
 mod agent;
