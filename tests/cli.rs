@@ -41,6 +41,7 @@ fn usage_is_printed_for_words_that_make_no_sense() {
     Usage: ldirectord [-d|--debug] [--foreground] [--table kernel|memory] [--] [CONFIG] COMMAND
            ldirectord validate [--strict] [--json] [FILE]
            ldirectord explain [CODE|DIRECTIVE|SERVICE ...]
+           ldirectord table [--percent] [CONFIG]
            ldirectord alert test [CONFIG]
            ldirectord -h|-?|--help | -v|--version
 
@@ -51,10 +52,12 @@ fn usage_is_printed_for_words_that_make_no_sense() {
       try-restart   Restart it if it runs
       reload        Have it read CONFIG again
       force-reload  The same as reload
+      reexec        Replace it by a new one, and interrupt nothing
       status        Say whether it runs
       validate      Say what is wrong or doubtful in a file
       explain       Say what a code, a directive or a service means
-      alert test    Send the mails that CONFIG asks for, to try them
+      table         Compare the kernel's table with CONFIG
+      alert test    Try the mails and webhooks that CONFIG asks for
 
     Options:
       -d, --debug           Stay in the foreground and log in detail to standard error
@@ -110,6 +113,7 @@ fn help_wins_over_version() {
     Usage: ldirectord [-d|--debug] [--foreground] [--table kernel|memory] [--] [CONFIG] COMMAND
            ldirectord validate [--strict] [--json] [FILE]
            ldirectord explain [CODE|DIRECTIVE|SERVICE ...]
+           ldirectord table [--percent] [CONFIG]
            ldirectord alert test [CONFIG]
            ldirectord -h|-?|--help | -v|--version
 
@@ -120,12 +124,16 @@ fn help_wins_over_version() {
       try-restart   Restart it if it runs
       reload        Have it read CONFIG again; what is wrong with the file is printed
       force-reload  The same as reload
+      reexec        Replace the daemon by a new one, of this program and CONFIG, that takes the
+                    kernel's table over: for an upgrade, and interrupts nothing
       status        Say whether it runs: exit 0 it does, 3 it does not, 1 its pid file is stale
       validate      Say what is wrong or doubtful in a file: exit 0 it can be used, 2 it cannot;
                     ldirectord validate --help says more
       explain       Say what a code of validate, a directive or a service means; without a word
                     everything is listed
-      alert test    Send everybody whom CONFIG wants to be mailed a mail, and say what came of it
+      table         Say of each virtual service of CONFIG whether it is in the kernel's table, and who
+                    serves: exit 0 all are there, 1 one is not
+      alert test    Try the mails and webhooks that CONFIG asks for, and say what came of it
 
     CONFIG is looked for as /etc/ha.d/CONFIG, /etc/ha.d/conf/CONFIG and CONFIG, and is
     ldirectord.cf when it is not given.
@@ -219,18 +227,29 @@ fn the_default_configuration_is_another_instance_than_the_same_file_named() {
 #[test]
 fn every_command_on_a_stopped_daemon() {
     let site = Site::with("");
-    for (command, code) in
-        [("status", 3), ("stop", 0), ("try-restart", 0), ("reload", 1), ("force-reload", 1)]
-    {
+    for (command, code) in [
+        ("status", 3),
+        ("stop", 0),
+        ("try-restart", 0),
+        ("reload", 1),
+        ("reexec", 1),
+        ("force-reload", 1),
+    ] {
         assert_eq!(site.ldirectord(command).code, code, "{command}");
     }
     fs::write(site.pid_file(), "rubbish").unwrap();
-    for (command, code) in
-        [("status", 1), ("stop", 0), ("try-restart", 0), ("reload", 1), ("force-reload", 1)]
-    {
+    for (command, code) in [
+        ("status", 1),
+        ("try-restart", 0),
+        ("reload", 1),
+        ("reexec", 1),
+        ("force-reload", 1),
+        ("stop", 0),
+    ] {
+        assert!(site.pid_file().exists(), "{command}");
         assert_eq!(site.ldirectord(command).code, code, "{command}");
     }
-    assert!(site.pid_file().exists());
+    assert!(!site.pid_file().exists());
     let log = site.log();
     assert!(
         log.contains("Exiting with exit_status 1: Exiting from ldirectord force-reload"),
@@ -252,7 +271,7 @@ fn every_command_refuses_a_broken_file() {
     2 | quiescent = perhaps
       |             ^^^^^^^
     ");
-    for command in ["start", "stop", "restart", "try-restart", "reload", "force-reload"] {
+    for command in ["start", "stop", "restart", "try-restart", "reload", "reexec", "force-reload"] {
         assert_eq!(
             call(&site, &["web.cf", command]),
             call(&site, &["web.cf", "status"]),

@@ -524,6 +524,11 @@ fn secrets_that_everybody_can_read_are_told_once_a_file() {
         "\tservice=ftp\n\treceive=\"x\"\n\tlogin=\"anonymous\"\n\tpasswd=\"me@example.org\"\n",
     );
     assert_eq!(codes(&told(0o644, &open)), Vec::<&str>::new());
+    let webhook = |address: &str| codes(&told(0o644, &format!("webhook={address}\n")));
+    for address in ["https://chat/hooks/T0000B0000XXXXXXXX", "http://a/?key=x", "https://a:b@c/"] {
+        assert_eq!(webhook(address), ["A0105", "A0002"], "{address}");
+    }
+    assert_eq!(webhook("https://alerts.example.org/lvs"), ["A0105"]);
 }
 
 #[test]

@@ -334,6 +334,8 @@ fn a_broken_file_changes_nothing_for_a_daemon_that_runs() {
         );
         assert_eq!(site.pid(), pid, "{command}");
     }
+    let running = format!("{} is running with pid: {pid}\n", site.config().display());
+    assert!(site.ldirectord("status").err.ends_with(&running), "and that the daemon runs");
     assert!(!site.log().contains("Reloading"), "a reload that must fail is not asked for");
     signal(pid, "HUP");
     let kept =
@@ -352,6 +354,22 @@ fn a_broken_file_changes_nothing_for_a_daemon_that_runs() {
     assert_eq!(stop.code, 2, "tools expect the code of a configuration error");
     assert_eq!(command_line(pid), "", "and the daemon stops all the same");
     assert!(!site.pid_file().exists());
+}
+
+#[test]
+fn a_daemon_whose_file_is_gone_is_found() {
+    let site = Site::with(&service(&[]));
+    let pid = site.start();
+    fs::remove_file(site.config()).unwrap();
+    let config = site.config().display().to_string();
+    let gone = format!("Config file {config} not found\n");
+    let running = format!("ldirectord for {config} is running with pid: {pid}\n");
+    let status = site.ldirectord("status");
+    assert_eq!((status.code, status.all()), (1, format!("{gone}{running}")));
+    let stop = site.ldirectord("stop");
+    assert_eq!((stop.code, stop.all(), command_line(pid)), (1, gone.clone(), String::new()));
+    let status = site.ldirectord("status");
+    assert_eq!((status.code, status.all()), (1, gone));
 }
 
 #[test]
@@ -385,7 +403,7 @@ fn a_killed_daemon_leaves_a_stale_pid_file() {
     assert_eq!(site.ldirectord("reload").code, 1);
     assert_eq!(site.ldirectord("try-restart").code, 0);
     assert_eq!(site.ldirectord("stop").code, 0);
-    assert!(site.pid_file().exists(), "stop leaves a stale pid file");
+    assert_eq!(site.ldirectord("status").code, 3, "stop tidies up");
     let next = site.start();
     assert_ne!(next, pid);
     assert_eq!(site.ldirectord("status").code, 0);
@@ -698,10 +716,9 @@ fn a_monitor_file_has_a_line_for_every_check() {
 
 #[test]
 fn what_has_no_effect_yet_is_told() {
-    let site = Site::with("maintenancedir=/tmp\nexecute=other.cf\n");
+    let site = Site::with("statuslisten=8090\n");
     site.start();
-    site.wait_for_line("maintenancedir has no effect in this version of ldirectord", 1);
-    site.wait_for_line("execute has no effect in this version of ldirectord", 1);
+    site.wait_for_line("statuslisten has no effect in this version of ldirectord", 1);
 }
 
 #[test]

@@ -8,7 +8,7 @@
 //! == config                      the file; a second section is what `reload` takes over, and so on
 //! == kernel                      the table at the start, if it is not empty: services, servers indented
 //! == events
-//! 0s    start                    each event at its time; checks become due on their own
+//! 0s    start [ADDRESS...]       each event at its time; checks become due on their own
 //! 0s    pass 192.0.2.11:80       every attempt at this address that runs now ends so
 //! 10s   fail 192.0.2.11:80 timeout
 //! 20s   certificate 192.0.2.11:443 2026-12-01T12:00Z 2026-11-20T12:00Z    every such attempt is shown one that ends then; it is now
@@ -16,8 +16,11 @@
 //! 20s   agent 192.0.2.11:9707 is lost refused             it cannot be asked
 //! 20s   quiet                    nothing; time passes
 //! 20s   reload | stop | leave
+//! 20s   maintenance 192.0.2.11:80 192.0.2.12    these servers and hosts are in maintenance, and no others; with `start`, from the start
 //! 20s   ipvsadm - tcp 203.0.113.1:80 192.0.2.11:80        somebody deletes a server (or, without one, a service)
 //! 20s   ipvsadm ~ tcp 203.0.113.1:80 192.0.2.11:80 3      somebody sets a weight
+//! 20s   ipvsadm --start-daemon backup eth0 9              somebody starts a sync daemon (--stop-daemon backup: stops it)
+//! 20s   interfaces eth0 eth1     the kernel has these and no others
 //! 20s   deny on | deny off       the kernel refuses every change
 //! 20s   hide on | hide off       the kernel's table cannot be read
 //! == transcript
@@ -46,11 +49,13 @@ use jiff::Timestamp;
 use ldirectord::{
     checks, config,
     director::{Action, Attempt, Director, Event},
-    ipvs::{Entry, Kernel, KernelError, KernelErrorKind, Op, Reconciler, Table, memory::Memory},
+    ipvs::{
+        Entry, Kernel, KernelError, KernelErrorKind, Op, Reconciler, SyncOp, Table, memory::Memory,
+    },
     model::{
-        CertificateEnd, CheckSpec, Desired, Failure, Family, Forwarding, Pass, Reason, Scheduler,
-        ServerKey, ServiceKey, Settings, Share, Stage, Thresholds, Transport, Tunnel, Verdict,
-        Weight,
+        CertificateEnd, CheckSpec, Desired, Failure, Family, Forwarding, Maintenance, Pass, Reason,
+        Scheduler, ServerKey, ServiceKey, Settings, Share, Stage, SyncDaemon, SyncRole, Thresholds,
+        Transport, Tunnel, Verdict, Way, Weight,
     },
     sinks,
     time::Moment,
@@ -122,11 +127,23 @@ impl Kernel for Shared {
             false => moody.memory.apply(ops),
         }
     }
+
+    fn sync_daemons(&mut self) -> Result<BTreeMap<SyncRole, SyncDaemon>, KernelError> {
+        self.0.lock().unwrap().memory.sync_daemons()
+    }
+
+    fn apply_sync(&mut self, op: &SyncOp) -> Result<(), KernelError> {
+        let moody = &mut *self.0.lock().unwrap();
+        match moody.denies {
+            true => Err(denial(&format!("change the {} sync daemon", op.role()))),
+            false => moody.memory.apply_sync(op),
+        }
+    }
 }
 
 fn denial(tried: &str) -> KernelError {
     let message = format!("cannot {tried}: not permitted");
-    KernelError { kind: KernelErrorKind::Denied, message, hint: None }
+    KernelError::new(KernelErrorKind::Denied, message)
 }
 
 /// A scene, read.
@@ -156,10 +173,15 @@ impl Scene {
         let memory = Memory { table: self.table.clone(), ..Memory::default() };
         let kernel = Shared(Arc::new(Mutex::new(Moody { memory, denies: false, hides: false })));
         let (start, words) = self.events.remove(0);
-        assert_eq!(words, ["start"], "a scene begins with start");
+        assert_eq!(words[0], "start", "a scene begins with start");
         let desired = self.configs.pop_front().expect("a configuration");
         let mut stage = Play {
-            director: Director::new(desired, &self.table, start),
+            director: Director::with_maintenance(
+                desired,
+                maintenance(&words[1..]),
+                &self.table,
+                start,
+            ),
             reconciler: Reconciler::new(Box::new(kernel.clone())),
             kernel,
             running: BTreeMap::new(),
@@ -218,6 +240,9 @@ impl Play {
                 let desired = Box::new(configs.pop_front().expect("another configuration"));
                 self.director.handle(Event::Reloaded { desired, observed }, at);
             }
+            ["maintenance", servers @ ..] => {
+                self.director.handle(Event::Maintenance(maintenance(servers)), at);
+            }
             ["stop"] => self.director.handle(Event::Stop, at),
             ["leave"] => self.director.handle(Event::Leave, at),
             ["deny", state] => self.kernel.0.lock().unwrap().denies = *state == "on",
@@ -236,6 +261,19 @@ impl Play {
                 let entry = services.get_mut(&service_key(kind, service)).expect("a service");
                 let share = entry.servers.get_mut(&ServerKey(address(server))).expect("a server");
                 share.weight = Weight::new(weight.parse().unwrap()).unwrap();
+            }
+            ["ipvsadm", "--stop-daemon", role] => {
+                let stopped = self.kernel.0.lock().unwrap().memory.sync.remove(&sync_role(role));
+                stopped.expect("a sync daemon to stop");
+            }
+            ["ipvsadm", "--start-daemon", role, interface, id] => {
+                let daemon = SyncDaemon::new(interface, id.parse().unwrap());
+                let start = SyncOp::Start(sync_role(role), daemon);
+                self.kernel.0.lock().unwrap().memory.apply_sync(&start).unwrap();
+            }
+            ["interfaces", names @ ..] => {
+                let names = names.iter().map(|name| (*name).to_owned()).collect();
+                self.kernel.0.lock().unwrap().memory.interfaces = Some(names);
             }
             other => panic!("no event is called {other:?}"),
         }
@@ -290,6 +328,10 @@ impl Play {
                         let failed = if result.is_err() { "  FAILED" } else { "" };
                         self.write(at, &format!("kernel {}{failed}", op_text(op)));
                     }
+                    for (op, result) in &report.sync.done {
+                        let failed = if result.is_err() { "  FAILED" } else { "" };
+                        self.write(at, &format!("kernel {}{failed}", sync_text(op)));
+                    }
                     self.director.handle(Event::Reconciled(report), at);
                 }
                 Action::Publish(notice) => {
@@ -297,8 +339,8 @@ impl Play {
                         self.write(at, &format!("log    {line} ({})", notice.phase));
                     }
                 }
-                Action::Send(mail) => {
-                    let lines = mail.alerts.iter().map(|alert| {
+                Action::Send(message) => {
+                    let lines = message.alerts.iter().map(|alert| {
                         let down = alert.down_since.map(|since| format!(", down since {since}"));
                         let (working, of) = alert.working;
                         let fallback = alert.fallback.map(|_| " and the fallback");
@@ -310,10 +352,11 @@ impl Play {
                         )
                     });
                     let lines: Vec<_> = lines.collect();
-                    self.write(
-                        at,
-                        &format!("mail   {}: {}", mail.post.recipients, lines.join("; ")),
-                    );
+                    let to = match &message.recipient.way {
+                        Way::Mail(post) => format!("mail   {}", post.recipients),
+                        Way::Webhook(webhook) => format!("call   {}", webhook.shown),
+                    };
+                    self.write(at, &format!("{to}: {}", lines.join("; ")));
                 }
                 Action::Finish => {
                     assert!(!std::mem::replace(&mut self.finished, true), "finished twice");
@@ -383,6 +426,17 @@ fn service_key(kind: &str, name: &str) -> ServiceKey {
     ServiceKey::Address { transport, address: address(name) }
 }
 
+fn maintenance(words: &[impl AsRef<str>]) -> Maintenance {
+    let mut maintenance = Maintenance::default();
+    for word in words.iter().map(AsRef::as_ref) {
+        match word.parse() {
+            Ok(host) => maintenance.hosts.insert(host),
+            Err(_) => maintenance.servers.insert(address(word)),
+        };
+    }
+    maintenance
+}
+
 fn address(text: &str) -> SocketAddr {
     text.parse().unwrap_or_else(|_| panic!("{text} is no address with a port"))
 }
@@ -402,6 +456,17 @@ fn parse_reason(word: &str) -> Reason {
         "refused" => Reason::Refused,
         "mismatch" => Reason::Mismatch,
         other => panic!("no reason is called {other}"),
+    }
+}
+
+fn sync_role(word: &str) -> SyncRole {
+    SyncRole::ALL.into_iter().find(|role| role.to_string() == word).expect("a role")
+}
+
+fn sync_text(op: &SyncOp) -> String {
+    match op {
+        SyncOp::Start(role, daemon) => format!("+ {role} sync daemon: {daemon}"),
+        SyncOp::Stop(role) => format!("- {role} sync daemon"),
     }
 }
 

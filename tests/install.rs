@@ -36,25 +36,32 @@ fn files(folder: &Path) -> Vec<String> {
 
 /// A folder with what `make install` puts there. The program is this build's: to optimise another takes minutes.
 fn installed(settings: &[&str]) -> TempDir {
-    let (place, built) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (place, cargo) = (tempfile::tempdir().unwrap(), cargo());
+    let cargo = cargo.path().join("cargo");
+    make("install", &cargo, place.path(), settings);
+    let rotation = place.path().join("etc/logrotate.d/ldirectord");
+    fs::write(&rotation, "# changed by hand\n").unwrap();
+    make("install", &cargo, place.path(), settings);
+    assert_eq!(fs::read_to_string(rotation).unwrap(), "# changed by hand\n");
+    place
+}
+
+/// A folder with a `cargo` that has built this program already.
+fn cargo() -> TempDir {
+    let built = tempfile::tempdir().unwrap();
     fs::create_dir(built.path().join("release")).unwrap();
     fs::copy(PROGRAM, built.path().join("release/ldirectord")).unwrap();
     let cargo = built.path().join("cargo");
     let answer = format!(r#"{{"target_directory":"{}","version":1}}"#, built.path().display());
     fs::write(&cargo, format!("#!/bin/sh\n[ \"$1\" = build ] || echo '{answer}'\n")).unwrap();
     fs::set_permissions(&cargo, fs::Permissions::from_mode(0o755)).unwrap();
-    install(&cargo, place.path(), settings);
-    let rotation = place.path().join("etc/logrotate.d/ldirectord");
-    fs::write(&rotation, "# changed by hand\n").unwrap();
-    install(&cargo, place.path(), settings);
-    assert_eq!(fs::read_to_string(rotation).unwrap(), "# changed by hand\n");
-    place
+    built
 }
 
-fn install(cargo: &Path, place: &Path, settings: &[&str]) {
+fn make(target: &str, cargo: &Path, place: &Path, settings: &[&str]) {
     let output = Command::new("make")
         .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .arg("install")
+        .arg(target)
         .arg(format!("CARGO={}", cargo.display()))
         .arg(format!("DESTDIR={}", place.display()))
         .args(settings)
@@ -68,13 +75,17 @@ fn make_install_puts_everything_in_its_place() {
     let place = installed(&["PREFIX=/usr"]);
     insta::assert_snapshot!(files(place.path()).join("\n"), @r"
     644 /etc/logrotate.d/ldirectord
+    755 /usr/lib/ocf/resource.d/heartbeat/ldirectord-rs
     644 /usr/lib/systemd/system/ldirectord.service
     644 /usr/lib/systemd/system/ldirectord@.service
+    644 /usr/lib/sysusers.d/ldirectord.conf
     755 /usr/sbin/ldirectord
     644 /usr/share/bash-completion/completions/ldirectord
     644 /usr/share/doc/ldirectord/LICENSE
     644 /usr/share/doc/ldirectord/README.md
     644 /usr/share/doc/ldirectord/ldirectord.cf.example
+    644 /usr/share/doc/ldirectord/webhook/slack.json
+    644 /usr/share/doc/ldirectord/webhook/teams.json
     644 /usr/share/fish/vendor_completions.d/ldirectord.fish
     644 /usr/share/man/man5/ldirectord.cf.5
     644 /usr/share/man/man8/ldirectord.8
@@ -85,10 +96,22 @@ fn make_install_puts_everything_in_its_place() {
     for file in files(place.path()) {
         let name = file[4..].strip_prefix("/usr/").unwrap_or(&file[4..]);
         let folder = Path::new(name).parent().unwrap().display();
-        let is_listed =
-            [format!("`{name}`"), format!("`{folder}/`")].iter().any(|n| readme.contains(n));
+        let is_listed = [format!("`{name}`"), format!("`{folder}/`"), format!("`{}`", &file[4..])]
+            .iter()
+            .any(|name| readme.contains(name));
         assert!(is_listed, "{name}");
     }
+}
+
+#[test]
+fn make_uninstall_removes_what_make_install_puts() {
+    let (place, cargo) = (installed(&[]), cargo());
+    let share = place.path().join("usr/local/share");
+    fs::write(share.join("man/man8/ours.8"), "").unwrap();
+    make("uninstall", &cargo.path().join("cargo"), place.path(), &[]);
+    let left = ["644 /etc/logrotate.d/ldirectord", "644 /usr/local/share/man/man8/ours.8"];
+    assert_eq!(files(place.path()), left);
+    assert!(!share.join("doc/ldirectord").exists());
 }
 
 #[test]
@@ -99,8 +122,8 @@ fn units_call_the_program_where_it_was_put() {
         let unit = fs::read_to_string(path).unwrap();
         let program = "/usr/local/sbin/ldirectord";
         for line in [
-            format!("ExecStart={program} --foreground {config}start\n"),
-            format!("ExecReload={program} {config}reload\n"),
+            format!("ExecStart=!{program} --foreground {config}start\n"),
+            format!("ExecReload=+{program} {config}reload\n"),
             // A restart, and the end of a daemon that hangs, leave the table to the next one.
             "RestartKillSignal=SIGUSR2\n".to_owned(),
             "WatchdogSignal=SIGKILL\n".to_owned(),
@@ -109,6 +132,10 @@ fn units_call_the_program_where_it_was_put() {
         }
         assert!(!unit.contains("/usr/sbin"), "{unit}");
     }
+    let agent = place.path().join("usr/lib/ocf/resource.d/heartbeat/ldirectord-rs");
+    let agent = fs::read_to_string(agent).unwrap();
+    assert!(agent.contains("\ndefault_ldirectord=/usr/local/sbin/ldirectord\n"), "{agent}");
+    assert!(!agent.contains("/usr/sbin"), "{agent}");
 }
 
 fn source(name: &str) -> PathBuf {
@@ -151,7 +178,7 @@ fn bash_completes_what_there_is() {
     says(&["we"], &["web.cf"]);
     says(&["$"], &["$(touch hurt).cf"]);
     says(&["he"], &["here.cf"]);
-    says(&["web.cf", "re"], &["restart", "reload"]);
+    says(&["web.cf", "re"], &["restart", "reload", "reexec"]);
     says(&["web.cf", "start", ""], &[]);
     says(&["start", ""], &[]);
     says(&["--table", ""], &["kernel", "memory"]);
@@ -159,6 +186,8 @@ fn bash_completes_what_there_is() {
     says(&["--fo"], &["--foreground"]);
     says(&["validate", "--"], &["--strict", "--json", "--help"]);
     says(&["validate", "--strict", "ma"], &["mail.cf"]);
+    says(&["table", "--"], &["--percent", "--help"]);
+    says(&["table", "ma"], &["mail.cf"]);
     says(&["alert", ""], &["test"]);
     says(&["alert", "test", "ma"], &["mail.cf"]);
     says(&["explain", "E0201", "checkti"], &["checktimeout"]);

@@ -15,6 +15,13 @@ fn it_does_what_the_script_says() {
     assert_eq!(conformance::run(&mut Memory::default()), Ok(()));
 }
 
+#[test]
+fn it_does_what_the_script_says_of_sync_daemons() {
+    let interfaces = Some([conformance::INTERFACE.to_owned()].into());
+    let mut memory = Memory { interfaces, ..Memory::default() };
+    assert_eq!(conformance::run_sync(&mut memory), Ok(()));
+}
+
 proptest! {
     /// Changes one by one or all at once are the same.
     #[test]

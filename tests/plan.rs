@@ -87,6 +87,7 @@ fn target() -> impl Strategy<Value = Target> {
     (btree_map(select(services()), wish, 0..5), foreign).prop_map(|(services, foreign)| Target {
         services,
         owned: self::services().into_iter().filter(|service| !foreign.contains(service)).collect(),
+        ..Target::default()
     })
 }
 
@@ -300,7 +301,8 @@ fn the_largest_table_is_planned() {
         Wish { settings: Settings::default(), servers: servers.collect() }
     };
     let services: BTreeMap<_, _> = (0..2300).map(|n| (service(n), wish(n))).collect();
-    let target = Target { owned: services.keys().copied().collect(), services };
+    let target =
+        Target { owned: services.keys().copied().collect(), services, ..Target::default() };
     let ops = plan(&Table::default(), &target);
     assert_eq!(ops.len(), 2300 * 17);
     let table = applied(&Table::default(), &ops);

@@ -13,12 +13,12 @@ use std::{
 
 use ldirectord::{
     ipvs::{
-        Change, Entry, Job, Kernel, KernelError, KernelErrorKind, Op, Reconciler, Report, Table,
-        Target, Wanted, Wish, memory::Memory, plan,
+        Change, Entry, Job, Kernel, KernelError, KernelErrorKind, Op, Reconciler, Report, SyncOp,
+        Table, Target, Wanted, Wish, memory::Memory, plan,
     },
     model::{
-        Forwarding, Scheduler, ServerKey, ServiceKey, Settings, Share, Thresholds, Transport,
-        Weight,
+        Forwarding, Scheduler, ServerKey, ServiceKey, Settings, Share, SyncDaemon, SyncRole,
+        Thresholds, Transport, Weight,
     },
 };
 use proptest::{collection::btree_map, prelude::*, sample::select};
@@ -61,7 +61,7 @@ struct State {
 }
 
 fn error(kind: KernelErrorKind) -> KernelError {
-    KernelError { kind, message: "a test said so".to_owned(), hint: None }
+    KernelError::new(kind, "a test said so".to_owned())
 }
 
 fn serves(table: &Table, service: &ServiceKey) -> bool {
@@ -123,6 +123,14 @@ impl Kernel for Shared {
             }
         };
         ops.iter().map(one).collect()
+    }
+
+    fn sync_daemons(&mut self) -> Result<BTreeMap<SyncRole, SyncDaemon>, KernelError> {
+        self.lock().memory.sync_daemons()
+    }
+
+    fn apply_sync(&mut self, op: &SyncOp) -> Result<(), KernelError> {
+        self.lock().memory.apply_sync(op)
     }
 }
 
@@ -189,7 +197,7 @@ fn target(services: &[(u16, &[(u8, Wanted)])]) -> Target {
             (service(*port), Wish { settings: settings("wrr"), servers })
         })
         .collect();
-    Target { owned: services.keys().copied().collect(), services }
+    Target { owned: services.keys().copied().collect(), services, ..Target::default() }
 }
 
 fn change(port: u16, last: u8, wanted: Wanted) -> Change {
@@ -489,6 +497,7 @@ fn services_are_made_without_the_others() {
     let some = Target {
         services: target(&[(80, &[(1, present(1)), (2, present(1))])]).services,
         owned: [service(80), service(82)].into(),
+        ..Target::default()
     };
     let report = reconciler.run(&Job::Services(some));
     let written = [
@@ -533,7 +542,8 @@ fn deleting_what_is_gone_is_deleting() {
     let (kernel, mut reconciler) = settled(&target(&[(80, &[(1, present(1))]), (81, &[])]));
     kernel.person(&Op::DelService(service(81)));
     kernel.will([Trouble::MadeAndLost]);
-    let report = reconciler.run(&Job::Delete(vec![service(80), service(81)]));
+    let report =
+        reconciler.run(&Job::Delete { services: vec![service(80), service(81)], sync: vec![] });
     assert_eq!(done(&report), ok(&[Op::DelService(service(80))]), "81 was gone before");
     assert_eq!(kernel.table(), Table::default());
     // Nothing brings it back.
@@ -572,8 +582,11 @@ fn some_settings() -> impl Strategy<Value = Settings> {
 fn some_target() -> impl Strategy<Value = Target> {
     let wish = (some_settings(), btree_map((1_u8..4).prop_map(server), wanted(), 0..4))
         .prop_map(|(settings, servers)| Wish { settings, servers });
-    btree_map((80_u16..83).prop_map(service), wish, 0..4)
-        .prop_map(|services| Target { services, owned: (80..83).map(service).collect() })
+    btree_map((80_u16..83).prop_map(service), wish, 0..4).prop_map(|services| Target {
+        services,
+        owned: (80..83).map(service).collect(),
+        ..Target::default()
+    })
 }
 
 fn some_changes() -> impl Strategy<Value = Vec<Change>> {
@@ -663,8 +676,11 @@ fn run(
                 let services = keys.iter();
                 let services =
                     services.filter_map(|key| Some((*key, target.services.get(key)?.clone())));
-                let part =
-                    Target { services: services.collect(), owned: keys.iter().copied().collect() };
+                let part = Target {
+                    services: services.collect(),
+                    owned: keys.iter().copied().collect(),
+                    ..Target::default()
+                };
                 reconciler.run(&Job::Services(part));
             }
             Round::Drift => {

@@ -25,14 +25,15 @@ use jiff::Timestamp;
 use ldirectord::{
     director::{Action, Attempt, Director, Event, News, Notice},
     ipvs::{
-        Entry, Job, Kernel, KernelError, KernelErrorKind, Op, Piece, Reconciler, Table, Wanted,
-        memory::Memory, plan,
+        Entry, Job, Kernel, KernelError, KernelErrorKind, Op, Piece, Reconciler, SyncOp, Table,
+        Wanted, memory::Memory, plan,
     },
     model::{
         Admission, AgentAnswer, AgentReport, AgentWeight, AlertPhases, AlertPolicy, CertificateEnd,
         CheckId, CheckKind, CheckSpec, Checked, Desired, Drift, Failure, Fallback, Forwarding,
-        Operation, Pass, Post, ProcessSettings, Quiesce, RealServer, Reason, Scheduler, ServerKey,
-        ServiceKey, Settings, Share, Thresholds, Transport, Verdict, VirtualService, Weight,
+        Maintenance, Operation, Pass, Post, ProcessSettings, Quiesce, RealServer, Reason,
+        Recipient, Scheduler, Secret, ServerKey, ServiceKey, Settings, Share, SyncDaemon, SyncRole,
+        Thresholds, Transport, Verdict, VirtualService, Way, Webhook, Weight,
     },
     time::Moment,
 };
@@ -75,7 +76,7 @@ impl Inside {
     }
 
     fn fault(&mut self, kind: KernelErrorKind) -> KernelError {
-        KernelError { kind, message: format!("injected {}", self.rng.u8(..)), hint: None }
+        KernelError::new(kind, format!("injected {}", self.rng.u8(..)))
     }
 }
 
@@ -111,6 +112,28 @@ impl Kernel for Watched {
             })
             .collect()
     }
+
+    fn sync_daemons(&mut self) -> Result<BTreeMap<SyncRole, SyncDaemon>, KernelError> {
+        let mut inside = self.0.lock().unwrap();
+        if inside.rng.u8(..100) < inside.faults {
+            return Err(inside.fault(KernelErrorKind::Lost));
+        }
+        inside.memory.sync_daemons()
+    }
+
+    fn apply_sync(&mut self, op: &SyncOp) -> Result<(), KernelError> {
+        let mut inside = self.0.lock().unwrap();
+        if inside.rng.u8(..100) < inside.faults {
+            let lost = inside.rng.bool();
+            if lost && inside.rng.bool() {
+                // The change was made, only its answer is lost.
+                let _made = inside.memory.apply_sync(op);
+            }
+            let kind = if lost { KernelErrorKind::Lost } else { KernelErrorKind::Other };
+            return Err(inside.fault(kind));
+        }
+        inside.memory.apply_sync(op)
+    }
 }
 
 /// What the rules say of one server in a service, written down without looking at the director.
@@ -121,6 +144,8 @@ enum Shadow {
     Works(u32),
     /// With this many passes since.
     Fails(u32),
+    /// It is in maintenance.
+    Rests,
 }
 
 impl Shadow {
@@ -130,11 +155,22 @@ impl Shadow {
             (true, Shadow::Fails(passes)) if passes + 1 < service.rise_count.get() => {
                 Shadow::Fails(passes + 1)
             }
+            (_, Shadow::Rests) => Shadow::Rests,
             (true, _) => Shadow::Works(0),
             (false, Shadow::Works(failures)) if failures + 1 < service.failure_count.get() => {
                 Shadow::Works(failures + 1)
             }
             (false, _) => Shadow::Fails(0),
+        }
+    }
+
+    /// What maintenance makes of it, or the end of that.
+    fn maintained(&self, rests: bool, server: &RealServer) -> Shadow {
+        match (rests, self) {
+            (true, _) => Shadow::Rests,
+            (false, Shadow::Rests) if server.checked == Checked::AlwaysUp => Shadow::Works(0),
+            (false, Shadow::Rests) => Shadow::Unproved,
+            (false, other) => other.clone(),
         }
     }
 }
@@ -166,6 +202,14 @@ impl AgentShadow {
             };
         }
         AgentShadow::Asked { weight, admission, is_down }
+    }
+
+    /// What the kernel had at the start counts for nothing once its server was in maintenance.
+    fn maintained(&self, rests: bool) -> AgentShadow {
+        match self {
+            AgentShadow::Unasked(_) if rests => AgentShadow::Unasked(None),
+            other => other.clone(),
+        }
     }
 
     fn is_down(&self) -> bool {
@@ -220,8 +264,12 @@ struct Simulation {
     shadow: Shadows,
     /// Of the servers that have agents.
     agents: AgentShadows,
+    maintenance: Maintenance,
     /// What is not ours, and must stay as it is.
     foreign: BTreeMap<ServiceKey, Entry>,
+    /// The sync daemons that ran before, and the roles that a file spoke of since.
+    first_sync: BTreeMap<SyncRole, SyncDaemon>,
+    spoken: BTreeSet<SyncRole>,
     attempts: BTreeMap<Attempt, CheckId>,
     /// Of the attempts that began at the very moment at which they were due, that moment.
     due: BTreeMap<Attempt, Moment>,
@@ -242,8 +290,10 @@ struct Simulation {
     /// What was told to be missing, and what of it has been missing ever since.
     told_missing: BTreeSet<Piece>,
     still_missing: BTreeSet<Piece>,
-    /// What a mail may tell of, and when it happened.
-    untold: Vec<(Moment, Notice)>,
+    /// What people may be told of, and when it happened.
+    published: Vec<(Moment, Notice)>,
+    /// Who was told of what.
+    told: Vec<(Recipient, Moment, Notice)>,
 }
 
 impl Simulation {
@@ -254,8 +304,11 @@ impl Simulation {
         let mut memory = Memory { table, ..Memory::default() };
         let foreign_key = service_key(99);
         memory.table.services.insert(foreign_key, random_entry(&mut rng));
+        memory.sync = random_sync(&mut rng);
+        let first_sync = memory.sync.clone();
         let foreign = [(foreign_key, memory.table.services[&foreign_key].clone())].into();
-        let (shadow, agents) = expected(&desired, None, &memory.table);
+        let maintenance = random_maintenance(&mut rng);
+        let (shadow, agents) = expected(&desired, None, &memory.table, &maintenance);
         let observed = memory.table.clone();
         let faults = if rng.u8(..4) == 0 { 20 } else { 0 };
         let inside = Inside { memory, rng: rng.fork(), faults, at_work: BTreeMap::new() };
@@ -265,7 +318,12 @@ impl Simulation {
         }
         let mut simulation = Simulation {
             reconciler: Reconciler::new(Box::new(kernel.clone())),
-            director: Director::new(desired.clone(), &observed, Moment::START),
+            director: Director::with_maintenance(
+                desired.clone(),
+                maintenance.clone(),
+                &observed,
+                Moment::START,
+            ),
             now: Moment::START,
             attempts: BTreeMap::new(),
             due: BTreeMap::new(),
@@ -279,14 +337,18 @@ impl Simulation {
             faulty: faults > 0,
             told_missing: BTreeSet::new(),
             still_missing: BTreeSet::new(),
-            untold: Vec::new(),
+            published: Vec::new(),
+            told: Vec::new(),
             kernel,
             rng,
             loud,
+            spoken: desired.process.sync.keys().copied().collect(),
             desired,
             shadow,
             agents,
+            maintenance,
             foreign,
+            first_sync,
         };
         simulation.await_every_check();
         simulation
@@ -313,12 +375,13 @@ impl Simulation {
 
     fn step(&mut self) {
         self.punctual = false;
-        match self.rng.u8(..20) {
+        match self.rng.u8(..22) {
             0..=9 => self.finish_an_attempt(),
             10..=13 => self.finish_the_job(),
             14..=16 => self.pass_time(),
             17 => self.finish_a_stale_attempt(),
             18 => self.meddle(),
+            19..=20 => self.maintain(),
             _ => self.reload(),
         }
     }
@@ -332,6 +395,7 @@ impl Simulation {
                     let place = self.desired.checks.iter().position(|spec| *spec == check);
                     let id = CheckId::new(place.expect("a check of the configuration")).unwrap();
                     assert!(!self.attempts.values().any(|other| *other == id), "two at once");
+                    assert!(!self.rests(id), "nobody is asked in maintenance");
                     self.attempts.insert(attempt, id);
                     self.latest.remove(&id);
                     let earliest = self.earliest.remove(&id);
@@ -354,7 +418,7 @@ impl Simulation {
                     assert!(self.job.replace(*job).is_none(), "two jobs at once");
                 }
                 Action::Publish(notice) => {
-                    self.untold.push((self.now, notice.clone()));
+                    self.published.push((self.now, notice.clone()));
                     match notice.news {
                         News::Up(place) => {
                             let key = (place.service, place.written);
@@ -376,19 +440,23 @@ impl Simulation {
                         _ => {}
                     }
                 }
-                Action::Send(mail) => {
-                    assert!(!mail.alerts.is_empty(), "a mail of nothing");
-                    for alert in mail.alerts {
+                Action::Send(message) => {
+                    assert!(!message.alerts.is_empty(), "a message of nothing");
+                    for alert in message.alerts {
                         let (told, at) = (alert.notice, alert.at);
-                        let place =
-                            self.untold.iter().position(|known| *known == (at, told.clone()));
-                        self.untold.remove(place.expect("what was published, and once"));
-                        // A mail waits for others at most until a flood is over.
-                        let latest = at.after(Post::DIGEST_WITHIN + Duration::from_secs(2));
+                        let published = (self.published.iter())
+                            .filter(|(moment, notice)| *moment == at && *notice == told);
+                        let heard = self.told.iter().filter(|(recipient, moment, notice)| {
+                            *moment == at && *recipient == message.recipient && *notice == told
+                        });
+                        assert!(heard.count() < published.count(), "{told:?} is told too often");
+                        // A message waits for others at most until a flood is over.
+                        let latest = at.after(Recipient::DIGEST_WITHIN + Duration::from_secs(2));
                         assert!(
                             !self.punctual || self.now <= latest,
                             "{told:?} at {at} is told late"
                         );
+                        self.told.push((message.recipient.clone(), at, told));
                     }
                 }
                 Action::Finish => self.finished = true,
@@ -443,6 +511,51 @@ impl Simulation {
         }
     }
 
+    /// Whether all servers that a check speaks for are in maintenance.
+    fn rests(&self, check: CheckId) -> bool {
+        let mut users = self.desired.services.iter().flat_map(|service| &service.servers);
+        let is_user = |server: &RealServer| {
+            server.checked == Checked::By(check) || server.agent == Some(check)
+        };
+        users.all(|server| !is_user(server) || self.maintenance.holds(server.written))
+    }
+
+    fn maintain(&mut self) {
+        let before = std::mem::replace(&mut self.maintenance, random_maintenance(&mut self.rng));
+        for service in &self.desired.services {
+            for server in &service.servers {
+                let key = (service.key, server.written);
+                let rests = self.maintenance.holds(server.written);
+                let shadow = self.shadow.get_mut(&key).unwrap();
+                *shadow = shadow.maintained(rests, server);
+                if let Some(agent) = self.agents.get_mut(&key) {
+                    *agent = agent.maintained(rests);
+                }
+                // Who comes back is checked at once.
+                if before.holds(server.written) && !rests {
+                    let checked = match server.checked {
+                        Checked::By(check) => Some(check),
+                        Checked::AlwaysUp | Checked::Never => None,
+                    };
+                    for check in checked.into_iter().chain(server.agent) {
+                        self.earliest.remove(&check);
+                        if !self.attempts.values().any(|running| *running == check) {
+                            self.latest.insert(check, self.now.after(Duration::from_millis(200)));
+                        }
+                    }
+                }
+            }
+        }
+        for place in 0..self.desired.checks.len() {
+            let check = CheckId::new(place).unwrap();
+            if self.rests(check) {
+                self.latest.remove(&check);
+                self.earliest.remove(&check);
+            }
+        }
+        self.handle(Event::Maintenance(self.maintenance.clone()));
+    }
+
     /// The shortest and the longest time until the next attempt of a check, as the servers are that it speaks for.
     fn wait(&self, check: CheckId) -> (Duration, Duration) {
         let users = self.desired.services.iter().flat_map(|service| {
@@ -453,7 +566,7 @@ impl Simulation {
         let spec = &self.desired.checks[check.index()];
         if users.iter().any(|user| matches!(user, Shadow::Works(1..) | Shadow::Fails(1..))) {
             (spec.fast_interval, spec.fast_interval)
-        } else if users.iter().all(|user| **user == Shadow::Fails(0)) {
+        } else if users.iter().all(|user| matches!(user, Shadow::Fails(0) | Shadow::Rests)) {
             (spec.down_interval.saturating_sub(spec.interval), spec.down_interval)
         } else {
             (Duration::ZERO, spec.interval)
@@ -464,7 +577,7 @@ impl Simulation {
     fn await_every_check(&mut self) {
         let running: BTreeSet<CheckId> = self.attempts.values().copied().collect();
         let idle = (0..self.desired.checks.len()).map(|place| CheckId::new(place).unwrap());
-        let idle = idle.filter(|check| !running.contains(check));
+        let idle = idle.filter(|check| !running.contains(check) && !self.rests(*check));
         self.latest = idle.map(|check| (check, self.now.after(self.wait(check).1))).collect();
         self.earliest.clear();
     }
@@ -531,8 +644,17 @@ impl Simulation {
         let jump = Duration::from_millis(self.rng.u64(..3_000));
         self.punctual = self.rng.bool() && soon >= self.now;
         self.now = if self.punctual { soon } else { self.now.after(jump) };
+        self.be_late();
         self.say("time passes");
         self.director.handle_timeout(self.now);
+    }
+
+    /// What is overdue does not begin all at once.
+    fn be_late(&mut self) {
+        let spread = Duration::from_millis(2) * u32::try_from(self.latest.len()).unwrap();
+        for latest in self.latest.values_mut() {
+            *latest = self.now.after(spread).max(*latest);
+        }
     }
 
     /// A person with `ipvsadm`.
@@ -542,6 +664,19 @@ impl Simulation {
         self.say("somebody meddles");
         self.meddled = true;
         let mut inside = self.kernel.0.lock().unwrap();
+        if self.rng.u8(..4) == 0 {
+            let roles: Vec<_> = self.desired.process.sync.keys().collect();
+            let role = self.rng.choice(roles);
+            if let Some(running) = role.and_then(|role| inside.memory.sync.get_mut(role)) {
+                running.id = 77;
+            }
+            return;
+        }
+        if self.rng.u8(..4) == 0 {
+            let role = self.desired.process.sync.keys().next();
+            role.and_then(|role| inside.memory.sync.remove(role));
+            return;
+        }
         let services = &mut inside.memory.table.services;
         if self.rng.u8(..4) == 0 {
             services.remove(&key);
@@ -560,13 +695,15 @@ impl Simulation {
         let before = std::mem::replace(&mut self.desired, random_desired(&mut self.rng));
         let observed = self.kernel.0.lock().unwrap().memory.table.clone();
         let known = (&before, &self.shadow, &self.agents);
-        (self.shadow, self.agents) = expected(&self.desired, Some(known), &observed);
+        (self.shadow, self.agents) =
+            expected(&self.desired, Some(known), &observed, &self.maintenance);
         for check in self.attempts.values_mut() {
             let spec = &before.checks[check.index()];
             let place = self.desired.checks.iter().position(|other| other == spec);
             // Those that are gone get cancelled; until then a number of their own tells them apart.
             *check = CheckId::new(place.unwrap_or(1_000 + check.index())).unwrap();
         }
+        self.spoken.extend(self.desired.process.sync.keys());
         self.due.clear();
         self.await_every_check();
         let (desired, observed) = (Box::new(self.desired.clone()), Box::new(observed));
@@ -623,6 +760,7 @@ impl Simulation {
             }
             // Far enough for faults to be tried again and for drift to be looked at.
             self.now = self.now.after(Duration::from_secs(70));
+            self.be_late();
             self.director.handle_timeout(self.now);
             self.drain();
         }
@@ -672,10 +810,22 @@ impl Simulation {
         if !self.meddled {
             assert_eq!(plan(table, &target), [], "applying the plan again changes nothing");
         }
+        for role in SyncRole::ALL {
+            let running = inside.memory.sync.get(&role);
+            match self.desired.process.sync.get(&role) {
+                Some(wish) if !self.meddled => assert!(wish.is_met_by(running.unwrap()), "{role}"),
+                Some(_) if self.desired.process.drift == Drift::Repair => {
+                    assert!(running.is_some())
+                }
+                Some(_) => {}
+                None if self.spoken.contains(&role) => assert_eq!(running, None, "{role}"),
+                None => assert_eq!(running, self.first_sync.get(&role), "{role} is not ours"),
+            }
+        }
     }
 
     fn stop(&mut self) {
-        let before = self.kernel.0.lock().unwrap().memory.table.clone();
+        let Memory { table: before, sync, .. } = self.kernel.0.lock().unwrap().memory.clone();
         self.handle(Event::Stop);
         self.drain();
         while self.job.is_some() {
@@ -693,6 +843,12 @@ impl Simulation {
         for (key, entry) in &self.foreign {
             assert_eq!(inside.memory.table.services.get(key), Some(entry));
         }
+        let process = &self.desired.process;
+        for role in SyncRole::ALL {
+            let stops = process.clean_stop && process.sync.contains_key(&role);
+            let expected = sync.get(&role).filter(|_| !stops);
+            assert_eq!(inside.memory.sync.get(&role), expected, "{role} at the end");
+        }
     }
 }
 
@@ -709,6 +865,7 @@ fn expected(
     desired: &Desired,
     before: Option<(&Desired, &Shadows, &AgentShadows)>,
     observed: &Table,
+    maintenance: &Maintenance,
 ) -> (Shadows, AgentShadows) {
     let (mut shadows, mut agents) = (Shadows::new(), AgentShadows::new());
     for service in &desired.services {
@@ -738,7 +895,8 @@ fn expected(
                 let known = old.and_then(|(_, _, agents)| agents.get(&place)).cloned();
                 let found = share.filter(|_| !fallbacks.contains(&server.key));
                 let found = AgentShadow::Unasked(found.map(|share| share.weight.get()));
-                agents.insert(place, known.unwrap_or(found));
+                let rests = maintenance.holds(server.written);
+                agents.insert(place, known.unwrap_or(found).maintained(rests));
             }
             let known = old.and_then(|(_, known, _)| known.get(&place));
             let shadow = match known {
@@ -748,10 +906,27 @@ fn expected(
                 _ if at_work && !fallbacks.contains(&server.key) => Shadow::Works(0),
                 _ => Shadow::Unproved,
             };
-            shadows.insert(place, shadow);
+            shadows.insert(place, shadow.maintained(maintenance.holds(server.written), server));
         }
     }
     (shadows, agents)
+}
+
+/// Mostly nobody; else a few hosts and servers.
+fn random_maintenance(rng: &mut Rng) -> Maintenance {
+    let mut maintenance = Maintenance::default();
+    if rng.bool() {
+        for number in 1..9 {
+            let host = server_key(number).0.ip();
+            match rng.u8(..6) {
+                0 => _ = maintenance.hosts.insert(host),
+                1 => _ = maintenance.servers.insert(SocketAddr::new(host, 80)),
+                2 => _ = maintenance.servers.insert(SocketAddr::new(host, 81)),
+                _ => {}
+            }
+        }
+    }
+    maintenance
 }
 
 fn random_report(rng: &mut Rng) -> AgentReport {
@@ -816,17 +991,34 @@ fn random_desired(rng: &mut Rng) -> Desired {
         }
     }
     let drift = rng.choice([Drift::Repair, Drift::Repair, Drift::Report, Drift::Off]).unwrap();
-    let process = ProcessSettings { drift, ..ProcessSettings::default() };
+    let (sync, clean_stop) = (random_sync(rng), rng.bool());
+    let process = ProcessSettings { drift, sync, clean_stop, ..ProcessSettings::default() };
     Desired { services, checks, process, ..Desired::default() }
 }
 
-fn random_alerts(rng: &mut Rng) -> AlertPolicy {
-    let post = |name: &str, digest_above| {
-        let recipients = name.to_owned();
-        Some(Arc::new(Post { recipients, from: None, server: None, digest_above }))
+/// Each role now and then, with or without a length.
+fn random_sync(rng: &mut Rng) -> BTreeMap<SyncRole, SyncDaemon> {
+    let mut some = || {
+        let max_length = rng.choice([None, Some(1472), Some(2000)]).unwrap();
+        SyncDaemon { max_length, ..SyncDaemon::new("eth0", rng.u8(..3)) }
     };
+    let daemons = SyncRole::ALL.map(|role| (role, some()));
+    daemons.into_iter().filter(|_| rng.u8(..3) == 0).collect()
+}
+
+fn random_alerts(rng: &mut Rng) -> AlertPolicy {
+    let mail = |name: &str, digest_above| {
+        let post = Post { recipients: name.to_owned(), from: None, server: None };
+        Recipient { way: Way::Mail(Arc::new(post)), digest_above }
+    };
+    let webhook = |name: &str, digest_above| {
+        let (url, shown) = (Secret(name.to_owned()), name.to_owned());
+        let webhook = Webhook { url, shown, secret: None, template: None };
+        Recipient { way: Way::Webhook(Arc::new(webhook)), digest_above }
+    };
+    let all = [mail("one", 2), mail("two", 0), mail("three", 20), webhook("a", 1), webhook("b", 5)];
     AlertPolicy {
-        post: rng.choice([None, post("one", 2), post("two", 0), post("three", 20)]).unwrap(),
+        recipients: all.into_iter().filter(|_| rng.u8(..4) == 0).collect(),
         repeat_after: Duration::from_secs(rng.choice([0, 0, 1, 7]).unwrap()),
         phases: rng.choice([AlertPhases::ALL, AlertPhases::NONE]).unwrap(),
     }

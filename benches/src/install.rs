@@ -142,7 +142,7 @@ fn target() -> Result<Target, Problem> {
         wish.servers.insert(ServerKey(SocketAddr::from((address, 80))), Wanted::Present(share));
     }
     let owned: BTreeSet<ServiceKey> = services.keys().copied().collect();
-    Ok(Target { services, owned })
+    Ok(Target { services, owned, ..Target::default() })
 }
 
 fn seconds(time: Duration) -> String {

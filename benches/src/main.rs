@@ -21,6 +21,7 @@ mod memory;
 mod process;
 mod protocols;
 mod server;
+mod status;
 #[path = "../../tests/support/world.rs"]
 #[allow(dead_code, clippy::unwrap_used, clippy::match_bool, reason = "tests use more of it")]
 mod world;
@@ -43,13 +44,14 @@ fn main() -> ExitCode {
         ["memory", program] => memory::measure(&PathBuf::from(program)),
         ["protocols", program] => protocols::measure(&PathBuf::from(program)),
         ["lateness", program] => lateness::measure(&PathBuf::from(program)),
+        ["status", program] => status::measure(&PathBuf::from(program)),
         ["hostile", _] => hostile::measure(),
         ["language", _] => language::measure(),
         // A process of its own, so that its memory is that of one reading.
         ["read", count] => language::read_once(count),
         // A process of its own, so that its processor time can be told from the server's.
         ["least-client", count] => client::check_for_ever(count),
-        _ => Err("usage: ldirectord-bench costs|hostile|keepalived|install|language|memory|lateness|protocols LDIRECTORD (benches/run starts it)".into()),
+        _ => Err("usage: ldirectord-bench costs|hostile|keepalived|install|language|memory|lateness|protocols|status LDIRECTORD (benches/run starts it)".into()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

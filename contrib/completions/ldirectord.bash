@@ -23,7 +23,7 @@ _ldirectord_words() {
 
 _ldirectord() {
     local word=$2 before=$3 first= second= rest=0 at
-    local commands='start stop restart try-restart reload force-reload status'
+    local commands='start stop restart try-restart reload force-reload reexec status'
     COMPREPLY=()
     # What stands before the word: options, then CONFIG or a command.
     for ((at = 1; at < COMP_CWORD; at++)); do
@@ -45,7 +45,7 @@ _ldirectord() {
             if [[ $word == -* ]]; then
                 _ldirectord_words "$word" -d --debug --foreground --table -h --help -v --version
             else
-                _ldirectord_words "$word" "$commands" validate explain alert
+                _ldirectord_words "$word" "$commands" validate explain table alert
                 _ldirectord_configurations "$word"
             fi
             ;;
@@ -59,9 +59,16 @@ _ldirectord() {
         *,explain)
             _ldirectord_words "$word" "$(ldirectord explain 2>/dev/null | sed -n 's/^[ +] \([^ ][^ ]*\).*/\1/p')"
             ;;
+        *,table)
+            if [[ $word == -* ]]; then
+                _ldirectord_words "$word" --percent --help
+            else
+                _ldirectord_configurations "$word"
+            fi
+            ;;
         1,alert) _ldirectord_words "$word" test ;;
         2,alert) [[ $second == test ]] && _ldirectord_configurations "$word" ;;
-        1,start | 1,stop | 1,restart | 1,try-restart | 1,reload | 1,force-reload | 1,status) ;;
+        1,start | 1,stop | 1,restart | 1,try-restart | 1,reload | 1,force-reload | 1,reexec | 1,status) ;;
         1,*) _ldirectord_words "$word" "$commands" ;;
     esac
     return 0

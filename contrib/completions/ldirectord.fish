@@ -1,6 +1,6 @@
 # Completion of ldirectord(8) for fish.
 
-set -g __ldirectord_commands start stop restart try-restart reload force-reload status
+set -g __ldirectord_commands start stop restart try-restart reload force-reload reexec status
 
 # The words before the cursor without the program and the options.
 function __ldirectord_words
@@ -29,7 +29,7 @@ end
 function __ldirectord_has_configuration
     set -l words (__ldirectord_words)
     test (count $words) = 1
-    and not contains -- $words[1] $__ldirectord_commands validate explain alert
+    and not contains -- $words[1] $__ldirectord_commands validate explain table alert
 end
 
 function __ldirectord_configurations
@@ -58,15 +58,19 @@ for condition in '__ldirectord_has ""' __ldirectord_has_configuration
     complete -c ldirectord -n $condition -a try-restart -d 'Restart it if it runs'
     complete -c ldirectord -n $condition -a reload -d 'Have it read its configuration again'
     complete -c ldirectord -n $condition -a force-reload -d 'The same as reload'
+    complete -c ldirectord -n $condition -a reexec -d 'Replace it by a new one, and interrupt nothing'
     complete -c ldirectord -n $condition -a status -d 'Say whether it runs'
 end
 complete -c ldirectord -n '__ldirectord_has ""' -a validate -d 'Say what is wrong or doubtful in a file'
 complete -c ldirectord -n '__ldirectord_has ""' -a explain -d 'Say what a code, a directive or a service means'
-complete -c ldirectord -n '__ldirectord_has ""' -a alert -d 'Try the mails that a configuration asks for'
+complete -c ldirectord -n '__ldirectord_has ""' -a table -d 'Compare the kernel\'s table with a configuration'
+complete -c ldirectord -n '__ldirectord_has ""' -a alert -d 'Try the mails and webhooks of a configuration'
 complete -c ldirectord -n '__ldirectord_has ""' -a '(__ldirectord_configurations)' -d Configuration
 complete -c ldirectord -n '__ldirectord_has validate' -l strict -d 'Take for an error what the Perl ldirectord refuses'
 complete -c ldirectord -n '__ldirectord_has validate' -l json -d 'Print one JSON object'
 complete -c ldirectord -n '__ldirectord_has validate' -a '(__ldirectord_configurations)' -d Configuration
+complete -c ldirectord -n '__ldirectord_has table' -l percent -d 'Print only how many of a hundred services have a server that works'
+complete -c ldirectord -n '__ldirectord_has table' -a '(__ldirectord_configurations)' -d Configuration
 complete -c ldirectord -n 'contains -- explain (__ldirectord_words)[1]' -a '(__ldirectord_meanings)'
 complete -c ldirectord -n '__ldirectord_has alert' -a test
 complete -c ldirectord -n '__ldirectord_has alert test' -a '(__ldirectord_configurations)' -d Configuration

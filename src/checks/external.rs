@@ -11,46 +11,21 @@
 use std::{
     ffi::OsString,
     io,
-    os::{fd::OwnedFd, unix::process::ExitStatusExt},
+    os::unix::process::ExitStatusExt,
     path::Path,
-    pin::pin,
     process::{ExitStatus, Stdio},
     sync::Arc,
     time::Duration,
 };
 
-use nix::{
-    errno::Errno,
-    sys::{
-        signal::{Signal, killpg},
-        wait::{Id, WaitPidFlag, waitid},
-    },
-    unistd::Pid,
-};
-use tokio::{
-    io::AsyncReadExt,
-    net::{UnixStream, unix::pipe},
-    process::{Child, Command},
-    runtime::Handle,
-    sync::{OwnedSemaphorePermit, Semaphore},
-    task::spawn_blocking,
-    time::{sleep, timeout},
-};
+use nix::{errno::Errno, sys::signal::Signal};
+use tokio::{process::Command, sync::Semaphore, time::timeout};
 
-use super::failure;
-use crate::model::{Failure, NOT_INHERITED, Pass, Reason, Verdict};
+use super::{child::Running, failure};
+use crate::model::{Failure, Pass, Reason, Verdict};
 
 /// How many programs run at once.
 const AT_ONCE: usize = 64;
-
-/// How much of what a program writes is kept, in bytes.
-const KEPT: usize = 4 * 1024;
-
-/// How long a program may take to end after it was told to.
-const GRACE: Duration = Duration::from_millis(500);
-
-/// How many pieces of [`KEPT`] bytes a pipe holds.
-const PIECES: usize = 16;
 
 /// Runs programs, not too many at once.
 #[derive(Debug)]
@@ -77,7 +52,7 @@ impl Programs {
             .await
             .map_err(|error| failure(Reason::Internal, error.to_string()))?;
         let mut command = Command::new(program);
-        command.args(arguments);
+        command.args(arguments).current_dir("/");
         let mut running = Running::start(&mut command, Stdio::null(), slot)
             .map_err(|error| cannot_run(program, &error))?;
         match timeout(allowed, running.finish()).await {
@@ -129,205 +104,13 @@ fn text(output: &[u8]) -> String {
     lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
 }
 
-/// A process under way. Dropped before its end, it and its group are ended.
-#[derive(Debug)]
-pub(super) struct Running {
-    alive: Option<Alive>,
-    pub(super) output: Output,
-}
-
-/// A child that has not been reaped, so that its number and its group's cannot be anybody else's.
-#[derive(Debug)]
-struct Alive {
-    child: Child,
-    group: Group,
-    slot: Option<OwnedSemaphorePermit>,
-}
-
-impl Running {
-    /// Starts a process that keeps this slot until it is gone.
-    pub(super) fn start(
-        command: &mut Command,
-        input: Stdio,
-        slot: OwnedSemaphorePermit,
-    ) -> io::Result<Running> {
-        let (reader, writer) = io::pipe()?;
-        let pipe = pipe::Receiver::from_owned_fd(OwnedFd::from(reader))?;
-        for variable in NOT_INHERITED {
-            command.env_remove(variable);
-        }
-        command
-            .stdin(input)
-            .stdout(writer.try_clone()?)
-            .stderr(writer)
-            .current_dir("/")
-            .process_group(0)
-            .kill_on_drop(true);
-        let child = command.spawn()?;
-        let group = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
-        let alive = Some(Alive { child, group: Group(group), slot: Some(slot) });
-        Ok(Running { alive, output: Output { pipe, is_open: true, kept: Vec::new() } })
-    }
-
-    /// The same of one whose standard input is a socket, the other end of which is returned.
-    pub(super) fn with_socket(
-        command: &mut Command,
-        slot: OwnedSemaphorePermit,
-    ) -> io::Result<(Running, UnixStream)> {
-        let (socket, theirs) = UnixStream::pair()?;
-        let theirs = theirs.into_std()?;
-        theirs.set_nonblocking(false)?;
-        Ok((Running::start(command, OwnedFd::from(theirs).into(), slot)?, socket))
-    }
-
-    /// Whether it has not ended. Once it has, it is reaped, and what it left is let live.
-    pub(super) fn is_alive(&mut self) -> bool {
-        let Some(alive) = &mut self.alive else { return false };
-        if matches!(alive.child.try_wait(), Ok(None)) {
-            return true;
-        }
-        alive.group.0 = None;
-        self.alive = None;
-        false
-    }
-
-    /// Gives the slot back, to wait without one.
-    pub(super) fn vacate(&mut self) -> Option<OwnedSemaphorePermit> {
-        self.alive.as_mut()?.slot.take()
-    }
-
-    /// Takes a slot again.
-    pub(super) fn occupy(&mut self, slot: OwnedSemaphorePermit) {
-        if let Some(alive) = &mut self.alive {
-            alive.slot = Some(slot);
-        }
-    }
-
-    /// Waits for the end, and ends what is left of the group.
-    pub(super) async fn finish_all(&mut self) -> io::Result<ExitStatus> {
-        if let Some(Alive { group: Group(Some(leader)), .. }) = &self.alive {
-            let leader = *leader;
-            let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
-            // Not reaped, so that the number of the group is still its own.
-            spawn_blocking(move || waitid(Id::Pid(leader), flags)).await??;
-        }
-        if let Some(Alive { group, .. }) = &self.alive {
-            group.send(Signal::SIGKILL);
-        }
-        self.finish().await
-    }
-
-    /// Waits for the end, reading what the process writes, so that it never waits for us.
-    pub(super) async fn finish(&mut self) -> io::Result<ExitStatus> {
-        let Some(Alive { child, group, .. }) = &mut self.alive else {
-            return Err(Errno::ECHILD.into());
-        };
-        let status = self.output.hear_during(child.wait()).await?;
-        // Reaped: from here on its number may become somebody else's.
-        group.0 = None;
-        self.alive = None;
-        Ok(status)
-    }
-}
-
-/// What a process writes.
-#[derive(Debug)]
-pub(super) struct Output {
-    pipe: pipe::Receiver,
-    is_open: bool,
-    kept: Vec<u8>,
-}
-
-impl Output {
-    /// The beginning of what it has written.
-    pub(super) fn kept(&self) -> &[u8] {
-        &self.kept
-    }
-
-    /// Reads what is written while this goes on, and what was written when it ends.
-    pub(super) async fn hear_during<T>(&mut self, work: impl Future<Output = T>) -> T {
-        let mut work = pin!(work);
-        let mut piece = [0; KEPT];
-        let done = loop {
-            tokio::select! {
-                biased;
-                done = &mut work => break done,
-                read = self.pipe.read(&mut piece), if self.is_open => match read {
-                    Ok(count @ 1..) => self.keep(piece.get(..count).unwrap_or_default()),
-                    Ok(0) | Err(_) => self.is_open = false,
-                },
-            }
-        };
-        self.catch_up();
-        done
-    }
-
-    /// Reads what is there, of which a process that was left behind may make more at any time. Not through the runtime,
-    /// which may not know of it yet.
-    fn catch_up(&mut self) {
-        let mut piece = [0; KEPT];
-        for _ in 0..PIECES {
-            match nix::unistd::read(&self.pipe, &mut piece) {
-                Ok(count @ 1..) => self.keep(piece.get(..count).unwrap_or_default()),
-                Ok(0) | Err(_) => break,
-            }
-        }
-    }
-
-    fn keep(&mut self, piece: &[u8]) {
-        let room = KEPT.saturating_sub(self.kept.len());
-        self.kept.extend(piece.iter().take(room));
-    }
-
-    /// What was written until now is of no interest.
-    pub(super) fn forget(&mut self) {
-        self.catch_up();
-        self.kept.clear();
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let Some(Alive { mut child, group, slot }) = self.alive.take() else { return };
-        group.send(Signal::SIGTERM);
-        // Without a runtime the group is killed at once, by the drop of its parts.
-        if let Ok(runtime) = Handle::try_current() {
-            runtime.spawn(async move {
-                sleep(GRACE).await;
-                drop(group);
-                // Reaps it; the status is of no interest any more.
-                drop(child.wait().await);
-                drop(slot);
-            });
-        }
-    }
-}
-
-/// A process group whose leader has not been reaped; killed when dropped.
-#[derive(Debug)]
-struct Group(Option<Pid>);
-
-impl Group {
-    fn send(&self, signal: Signal) {
-        if let Some(group) = self.0 {
-            match killpg(group, signal) {
-                // It fails when nothing of the group is left, which is what is wanted.
-                Ok(()) | Err(_) => {}
-            }
-        }
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        self.send(Signal::SIGKILL);
-    }
-}
-
 /// What holds of what programs say and how they end, whatever that is.
 #[cfg(any(test, fuzzing))]
 pub(super) mod laws {
-    use super::{super::laws::is_fit, ExitStatus, ExitStatusExt as _, KEPT, judge};
+    use super::{
+        super::{child::KEPT, laws::is_fit},
+        ExitStatus, ExitStatusExt as _, judge,
+    };
 
     /// There is a verdict, and its words are fit for people.
     pub(in super::super) fn hold(input: &[u8]) {
@@ -344,7 +127,7 @@ pub(super) mod laws {
 
 #[cfg(test)]
 mod tests {
-    use tokio::time::Instant;
+    use tokio::time::{Instant, sleep};
 
     use super::*;
 

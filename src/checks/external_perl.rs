@@ -33,7 +33,8 @@ use tokio::{
 };
 
 use super::{
-    external::{Running, cannot_run, judge, with_output},
+    child::Running,
+    external::{cannot_run, judge, with_output},
     failure,
 };
 use crate::model::{Failure, Reason, Verdict};

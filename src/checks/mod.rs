@@ -10,6 +10,7 @@
 //! An open connection, TLS, the deadline, cancellation and the limit on what is read come with the link.
 
 pub mod agent;
+pub mod child;
 
 mod connect;
 mod datagram;

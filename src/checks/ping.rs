@@ -12,6 +12,7 @@ use std::{
     hash::{BuildHasher, RandomState},
     io,
     net::{IpAddr, SocketAddr},
+    sync::OnceLock,
     time::Duration,
 };
 
@@ -40,6 +41,8 @@ const RECEIVE_BUFFER: usize = 4 * 1024 * 1024;
 /// Sends echo requests.
 #[derive(Debug, Default)]
 pub(super) struct Pinger {
+    opened_v4: OnceLock<Opened>,
+    opened_v6: OnceLock<Opened>,
     v4: Mutex<Option<mpsc::Sender<Request>>>,
     v6: Mutex<Option<mpsc::Sender<Request>>>,
 }
@@ -53,6 +56,20 @@ struct Request {
 }
 
 impl Pinger {
+    /// Opens both sockets for later, when the right to may be gone. Where that fails it is tried again when one is needed.
+    pub(super) fn open(&self) {
+        for is_v4 in [true, false] {
+            if let Ok(opened) = Opened::new(is_v4) {
+                // Those that are there already serve as well.
+                self.opened(is_v4).set(opened).unwrap_or_default();
+            }
+        }
+    }
+
+    fn opened(&self, is_v4: bool) -> &OnceLock<Opened> {
+        if is_v4 { &self.opened_v4 } else { &self.opened_v6 }
+    }
+
     /// Sends up to this many requests, each with the whole time, until one is answered.
     pub(super) async fn ping(
         &self,
@@ -104,7 +121,12 @@ impl Pinger {
         if let Some(sender) = task.as_ref().filter(|sender| !sender.is_closed()) {
             return Ok(sender.clone());
         }
-        let echo = Echo::open(address.is_ipv4())?;
+        let is_v4 = address.is_ipv4();
+        let opened = match self.opened(is_v4).get() {
+            Some(opened) => opened.try_clone()?,
+            None => Opened::new(is_v4)?,
+        };
+        let echo = Echo::new(opened, is_v4)?;
         let (sender, requests) = mpsc::channel(QUEUE);
         tokio::spawn(echo.serve(requests));
         *task = Some(sender.clone());
@@ -120,6 +142,14 @@ struct Kinds {
 
 const V4: Kinds = Kinds { request: 8, reply: 0 };
 const V6: Kinds = Kinds { request: 128, reply: 129 };
+
+/// A socket, and what is in the requests that are sent by it.
+#[derive(Debug)]
+struct Opened {
+    socket: Socket,
+    id: Option<u16>,
+    nonce: u64,
+}
 
 /// A socket and what is awaited on it.
 struct Echo {
@@ -147,8 +177,8 @@ struct Waiting {
     answer: oneshot::Sender<io::Result<()>>,
 }
 
-impl Echo {
-    fn open(is_v4: bool) -> io::Result<Echo> {
+impl Opened {
+    fn new(is_v4: bool) -> io::Result<Opened> {
         let (domain, protocol) = match is_v4 {
             true => (Domain::IPV4, Protocol::ICMPV4),
             false => (Domain::IPV6, Protocol::ICMPV6),
@@ -174,6 +204,17 @@ impl Echo {
         {
             socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
         }
+        Ok(Opened { socket, id, nonce })
+    }
+
+    fn try_clone(&self) -> io::Result<Opened> {
+        let Opened { ref socket, id, nonce } = *self;
+        Ok(Opened { socket: socket.try_clone()?, id, nonce })
+    }
+}
+
+impl Echo {
+    fn new(Opened { socket, id, nonce }: Opened, is_v4: bool) -> io::Result<Echo> {
         Ok(Echo {
             // Any socket that speaks in addresses can be one to the standard library.
             socket: UdpSocket::from_std(socket.into())?,
@@ -363,14 +404,22 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(20);
 
+    fn echo(is_v4: bool) -> Echo {
+        Echo::new(Opened::new(is_v4).unwrap(), is_v4).unwrap()
+    }
+
     fn at(address: &str) -> SocketAddr {
         SocketAddr::new(address.parse().unwrap(), 80)
     }
 
     #[tokio::test]
     async fn hosts_answer_over_ipv4_and_ipv6() {
-        let pinger = Pinger::default();
-        for address in ["127.0.0.1", "127.1.2.3", "::1"] {
+        let (pinger, opened) = (Pinger::default(), Pinger::default());
+        opened.open();
+        for (pinger, address) in ["127.0.0.1", "127.1.2.3", "::1"]
+            .map(|address| [(&pinger, address), (&opened, address)])
+            .concat()
+        {
             let verdict = pinger.ping(at(address), 1, LONG).await;
             assert!(
                 verdict.as_ref().is_ok_and(|pass| pass.detail.starts_with("answered in ")),
@@ -415,8 +464,7 @@ mod tests {
     async fn replies_to_others_do_not_wake_us() {
         for address in ["127.0.0.1", "::1"] {
             let target = SocketAddr::new(address.parse().unwrap(), 0);
-            let (mut one, other) =
-                (Echo::open(target.is_ipv4()).unwrap(), Echo::open(target.is_ipv4()).unwrap());
+            let (mut one, other) = (echo(target.is_ipv4()), echo(target.is_ipv4()));
             let (answer, _answered) = oneshot::channel();
             one.send(Request { target, answer }).await;
             let mut buffer = [0; 1024];
@@ -431,7 +479,7 @@ mod tests {
 
     #[tokio::test]
     async fn only_the_right_reply_counts() {
-        let mut echo = Echo::open(true).unwrap();
+        let mut echo = echo(true);
         (echo.form.has_ip_header, echo.form.id) = (false, Some(7));
         let address = "192.0.2.1".parse().unwrap();
         let (answer, mut answered) = oneshot::channel();

@@ -49,6 +49,11 @@ impl Checker {
         Checker::default()
     }
 
+    /// Opens the sockets of ping, which may take a right that is given up later.
+    pub fn open_ping_sockets(&self) {
+        self.shared.pinger.open();
+    }
+
     /// These are the checks of the configuration from now on. Connections of theirs may be kept between attempts, as
     /// many as this; those of others are closed. Until this is said none is kept.
     pub fn follow(&self, checks: &[Arc<CheckSpec>], connections: usize) {

@@ -26,6 +26,7 @@ pub(super) const USAGE: &str = "\
 Usage: ldirectord [-d|--debug] [--foreground] [--table kernel|memory] [--] [CONFIG] COMMAND
        ldirectord validate [--strict] [--json] [FILE]
        ldirectord explain [CODE|DIRECTIVE|SERVICE ...]
+       ldirectord table [--percent] [CONFIG]
        ldirectord alert test [CONFIG]
        ldirectord -h|-?|--help | -v|--version
 
@@ -36,10 +37,12 @@ Commands:
   try-restart   Restart it if it runs
   reload        Have it read CONFIG again
   force-reload  The same as reload
+  reexec        Replace it by a new one, and interrupt nothing
   status        Say whether it runs
   validate      Say what is wrong or doubtful in a file
   explain       Say what a code, a directive or a service means
-  alert test    Send the mails that CONFIG asks for, to try them
+  table         Compare the kernel's table with CONFIG
+  alert test    Try the mails and webhooks that CONFIG asks for
 
 Options:
   -d, --debug           Stay in the foreground and log in detail to standard error
@@ -58,6 +61,7 @@ configuration file and checks the real servers behind each virtual service.
 Usage: ldirectord [-d|--debug] [--foreground] [--table kernel|memory] [--] [CONFIG] COMMAND
        ldirectord validate [--strict] [--json] [FILE]
        ldirectord explain [CODE|DIRECTIVE|SERVICE ...]
+       ldirectord table [--percent] [CONFIG]
        ldirectord alert test [CONFIG]
        ldirectord -h|-?|--help | -v|--version
 
@@ -68,12 +72,16 @@ Commands:
   try-restart   Restart it if it runs
   reload        Have it read CONFIG again; what is wrong with the file is printed
   force-reload  The same as reload
+  reexec        Replace the daemon by a new one, of this program and CONFIG, that takes the
+                kernel's table over: for an upgrade, and interrupts nothing
   status        Say whether it runs: exit 0 it does, 3 it does not, 1 its pid file is stale
   validate      Say what is wrong or doubtful in a file: exit 0 it can be used, 2 it cannot;
                 ldirectord validate --help says more
   explain       Say what a code of validate, a directive or a service means; without a word
                 everything is listed
-  alert test    Send everybody whom CONFIG wants to be mailed a mail, and say what came of it
+  table         Say of each virtual service of CONFIG whether it is in the kernel's table, and who
+                serves: exit 0 all are there, 1 one is not
+  alert test    Try the mails and webhooks that CONFIG asks for, and say what came of it
 
 CONFIG is looked for as /etc/ha.d/CONFIG, /etc/ha.d/conf/CONFIG and CONFIG, and is
 ldirectord.cf when it is not given.
@@ -96,9 +104,6 @@ Files:
 
 Signals: HUP reloads; TERM, INT and QUIT end the daemon; USR2 ends it and leaves the kernel's
 table as it is for the next one.";
-
-/// The configuration when none is named.
-pub(super) const DEFAULT_CONFIG: &str = "ldirectord.cf";
 
 /// What is asked for.
 #[derive(Debug)]
@@ -139,6 +144,7 @@ pub(super) enum Command {
     TryRestart,
     Reload,
     ForceReload,
+    Reexec,
     Status,
 }
 
@@ -151,6 +157,7 @@ impl Command {
             b"try-restart" => Command::TryRestart,
             b"reload" => Command::Reload,
             b"force-reload" => Command::ForceReload,
+            b"reexec" => Command::Reexec,
             b"status" => Command::Status,
             _ => return None,
         })
@@ -165,6 +172,7 @@ impl Command {
             Command::TryRestart => "try-restart",
             Command::Reload => "reload",
             Command::ForceReload => "force-reload",
+            Command::Reexec => "reexec",
             Command::Status => "status",
         }
     }

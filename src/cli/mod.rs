@@ -14,7 +14,6 @@
 mod commands;
 mod compat;
 mod exit;
-mod instance;
 mod output;
 mod own;
 

@@ -9,12 +9,12 @@ use std::{ffi::OsString, path::PathBuf};
 use clap::{Args, Parser, Subcommand};
 
 /// The names, to tell them from the names of configurations before anything is read.
-const NAMES: &[&str] = &["alert", "explain", "validate"];
+const NAMES: &[&str] = &["alert", "explain", "table", "validate"];
 
 /// A subcommand of ours.
 #[derive(Clone, PartialEq, Eq, Debug, Subcommand)]
 pub(super) enum Command {
-    /// Send the mails that a configuration asks for, to try them
+    /// Try the mails and webhooks of a configuration
     #[command(subcommand, override_usage = "ldirectord alert test [CONFIG]")]
     Alert(Alert),
     /// Say what is wrong or doubtful in a configuration; change nothing
@@ -27,18 +27,32 @@ pub(super) enum Command {
         #[arg(value_name = "CODE|DIRECTIVE|SERVICE")]
         words: Vec<String>,
     },
+    /// Compare the kernel's table with a configuration; change nothing
+    #[command(after_help = TABLE, override_usage = "ldirectord table [--percent] [CONFIG]")]
+    Table(Table),
 }
 
 /// The words of `alert`.
 #[derive(Clone, PartialEq, Eq, Debug, Subcommand)]
 pub(super) enum Alert {
-    /// Send everybody whom the configuration names a mail, and say what came of it
+    /// Try the mails and webhooks that the configuration asks for, and say what came of it
     #[command(after_help = ALERT_TEST, override_usage = "ldirectord alert test [CONFIG]")]
     Test {
         /// As CONFIG of a start, by default ldirectord.cf
         #[arg(value_name = "CONFIG")]
         file: Option<PathBuf>,
     },
+}
+
+/// The words of `table`.
+#[derive(Clone, PartialEq, Eq, Debug, Args)]
+pub(super) struct Table {
+    /// Print only how many of a hundred services have a real server that works
+    #[arg(long)]
+    pub(super) percent: bool,
+    /// As CONFIG of a start, by default ldirectord.cf
+    #[arg(value_name = "CONFIG")]
+    pub(super) file: Option<PathBuf>,
 }
 
 /// The words of `validate`.
@@ -74,7 +88,16 @@ Examples:
 const ALERT_TEST: &str = "\
 That a mail was taken says that the mail server or sendmail has it, not that it arrived.
 
-Exit codes: 0 every mail was taken, 1 one was not or nobody is mailed, 2 the file has errors.";
+Exit codes: 0 everybody took it, 1 somebody did not or nobody is told, 2 the file has errors.";
+
+const TABLE: &str = "\
+A real server works when it gets new connections: it is in the kernel's table, with a weight
+above 0. A service that only the fallback serves has none that works.
+
+Exit codes:
+  0  every service of the file is in the table, or the file was changed after the daemon read it
+  1  one is not; or there is no such file, or the table cannot be read
+  2  the file has errors, or cannot be read";
 
 const EXPLAIN: &str = "\
 Exit codes: 0 all words are known, 1 one is not.

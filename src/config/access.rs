@@ -53,7 +53,7 @@ pub(super) fn complete(
 }
 
 /// The section that is wanted; says what is wrong where there is none.
-fn section<'c>(
+pub(super) fn section<'c>(
     wanted: Option<&(String, Range<usize>)>,
     file_named: bool,
     credentials: Option<&'c Credentials>,

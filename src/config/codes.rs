@@ -28,8 +28,8 @@ pub const CODES: &[(&str, &str)] = &[
     ),
     (
         "A0201",
-        "There are settings for mails and nobody to send them to. `emailalert` names the addresses, for all services or \
-         for one.",
+        "There are settings for mails and webhooks, and nobody to send them to. `emailalert` and `webhook` name addresses, for all \
+         services or for one.",
     ),
     (
         "A0301",
@@ -105,6 +105,11 @@ pub const CODES: &[(&str, &str)] = &[
          ::1): it drops it. The check is made from this host and passes, and so do connections from this host, while every \
          other client waits in vain. A program of this host is reached by gate, at the port of the virtual service, or by \
          masq at another address of the host, also that of the service itself.",
+    ),
+    (
+        "A0321",
+        "The directive says how connections are synchronised, and nothing says that they are: `syncdaemon` with master, backup \
+         or both and an interface does.",
     ),
     (
         "A0401",
@@ -301,6 +306,33 @@ pub const CODES: &[(&str, &str)] = &[
          \x20 send = \"\\x00\\x1f\"",
     ),
     (
+        "E0217",
+        "A webhook is an address of http or https; behind it stand, in any order, `template=FILE` and \
+         `credentials=SECTION`, without quotes. The address may also be the `url` of that section of the credentials \
+         file, because for most chat systems it is a password: who knows it may write there. It is shown nowhere.\n\n\
+         \x20 webhook = https://alerts.example.org/lvs credentials=alerts\n\
+         \x20 webhook = credentials=chat template=/etc/ha.d/slack.json",
+    ),
+    (
+        "E0218",
+        "The template of a webhook is a file with JSON, of 64 KiB at most, such as `{\"text\": \"{{subject}}\"}`. In its texts \
+         `{{subject}}`, `{{text}}` and the other names that ldirectord(8) lists stand for what there is to tell; outside of \
+         a text they are no JSON.\n\n\
+         \x20 webhook = https://chat.example.org/hooks/x template=/etc/ha.d/slack.json",
+    ),
+    (
+        "E0225",
+        "`syncdaemon` says what this director does and on which network interface: master sends its connections to the other \
+         directors, backup takes in theirs, both does both. The name of an interface has at most 15 bytes.\n\n\
+         \x20 syncdaemon = both eth0",
+    ),
+    (
+        "E0226",
+        "The messages that `syncdaemon` asks for go to a multicast group: 224.0.0.0 to 239.255.255.255, or an address of IPv6 \
+         that begins with ff. All directors that belong together name the same.\n\n\
+         \x20 syncgroup = 239.255.0.81",
+    ),
+    (
         "E0301",
         "A virtual service is an IPv4 address or a name with a port, in `virtual6` an IPv6 address in brackets with \
          a port, or the number of a firewall mark.\n\n\
@@ -426,7 +458,8 @@ pub const CODES: &[(&str, &str)] = &[
     (
         "E0501",
         "The credentials file must be readable by this user, and by no other than its owner; a password that others \
-         can read is not one any more.\n\n\
+         can read is not one any more. A group other than root's may read a file of root's, so that a daemon that is \
+         not root can (`user`): chgrp ldirectord FILE; chmod 640 FILE.\n\n\
          \x20 chmod 600 /etc/ha.d/ldirectord.credentials",
     ),
     (
@@ -444,21 +477,29 @@ pub const CODES: &[(&str, &str)] = &[
     ),
     (
         "E0504",
-        "`credentials` in a virtual service names a section of the file that `credentials` outside of every service \
-         names. There is no such file, or no such section in it.\n\n\
+        "`credentials` in a virtual service, `smtpcredentials` or `webhook` names a section of the file that `credentials` \
+         outside of every service names. There is no such file, or no such section in it.\n\n\
          \x20 credentials = /etc/ha.d/ldirectord.credentials\n\
          \x20 virtual = 192.0.2.1:3306\n\
          \x20     credentials = monitoring",
     ),
     (
         "E0505",
-        "A section of the credentials file has `login`, `passwd`, `secret` and `database`, each once at most, and \
+        "A section of the credentials file has `login`, `passwd`, `secret`, `database` and `url`, each once at most, and \
          nothing else.",
     ),
     (
         "E0506",
         "`smtpcredentials` names a login that the mail server is told, and the password would travel for everybody on \
          the way to read. With `smtptls = starttls` (port 587) or `smtptls = yes` (port 465) it travels over TLS.",
+    ),
+    (
+        "E0507",
+        "The account that `user` names must be there, and may read what a reload reads: this file, those that it \
+         includes, the credentials and the files of TLS. The daemon gives root up when it starts, and cannot read later \
+         what only root may. `chgrp ldirectord FILE` lets the account of that name read a file of this mode, and only \
+         root can become another user.\n\n\
+         \x20 chmod 640 /etc/ha.d/ldirectord.cf",
     ),
     ("W0001", "The file has so many doubtful places that the rest of them are not shown."),
     (
@@ -472,6 +513,11 @@ pub const CODES: &[(&str, &str)] = &[
         "W0003",
         "The folder of `maintenancedir` does not exist. Until somebody makes it, no server can be taken out of \
          service by a file there.",
+    ),
+    (
+        "W0004",
+        "A configuration that `execute` names is not there, or leads back: it is this one, or one that it names has this \
+         one run. What leads back is left out, because each would start, reload and ask the others for ever.",
     ),
     (
         "W0101",
@@ -669,6 +715,12 @@ pub const CODES: &[(&str, &str)] = &[
         "In the credentials file a value is the rest of its line as it stands there, quotes and all; unlike in the \
          configuration nothing has to be quoted.\n\n\
          \x20 passwd = correct horse battery staple",
+    ),
+    (
+        "W0502",
+        "The account that `user` names does not exist on this machine. That is right where the file is for another \
+         machine; here the daemon would not start. A package of ldirectord makes the account ldirectord, and so does \
+         `useradd --system --home-dir / --shell /usr/sbin/nologin ldirectord`.",
     ),
 ];
 

@@ -19,8 +19,8 @@ use zeroize::Zeroizing;
 
 use super::{Diagnostic, File, diagnostic::Findings, directives::nearest_word};
 
-/// What a section may say, as the directives of a virtual service do.
-pub(super) const KEYS: [&str; 4] = ["login", "passwd", "secret", "database"];
+/// What a section may say, as the directives of a virtual service do; `url` is that of a webhook.
+pub(super) const KEYS: [&str; 5] = ["login", "passwd", "secret", "database", "url"];
 
 /// The sections of a credentials file by name.
 #[derive(Default)]

@@ -347,7 +347,8 @@ pub const DIRECTIVES: &[Directive] = &[
         default: "none",
         example: "/usr/local/sbin/fallback-changed",
         doc: "A program that is run when the fallback begins or ends to serve, with start or stop, the service and its \
-              protocol as arguments.",
+              protocol as arguments; with stop, too, when a service whose fallback serves leaves as the daemon ends. What \
+              it prints is in the log, and after 60 s it is killed.",
         says: Says::Same("invalid fallback command"),
         set: set::fallback_command,
         ..ROW
@@ -865,9 +866,9 @@ pub const DIRECTIVES: &[Directive] = &[
         default: "none",
         example: "monitoring",
         global_example: Some("/etc/ha.d/ldirectord.credentials"),
-        doc: "Outside of a virtual service: an INI file with mode 0600 that has the secrets, in sections with lines for login, \
-              passwd, secret and database. In a virtual service: the section that it takes them from; what the \
-              service says itself is stronger.",
+        doc: "Outside of a virtual service: an INI file with mode 0600 (root's also 0640, for the group of `user`) \
+              that has the secrets, in sections with lines for login, passwd, secret, database and url (of a webhook). In a \
+              virtual service: the section that it takes them from; what the service says itself is stronger.",
         set: set::credentials,
         ..ROW
     },
@@ -1126,7 +1127,8 @@ pub const DIRECTIVES: &[Directive] = &[
         value: ValueKind::YesNo,
         default: "yes",
         example: "no",
-        doc: "Whether virtual services leave the kernel when the daemon ends.",
+        doc: "Whether virtual services leave the kernel when the daemon ends, and in the first column also whether the sync \
+              daemons stop.",
         says: Says::Same("cleanstop must be 'yes' or 'no'"),
         set: |draft, value| {
             if let Some(answer) = value.yes_no(&mut draft.findings) {
@@ -1149,13 +1151,90 @@ pub const DIRECTIVES: &[Directive] = &[
         ..ROW
     },
     Directive {
+        name: "syncdaemon",
+        extension: true,
+        scope: Scope::Global,
+        value: ValueKind::Special("master | backup | both INTERFACE"),
+        default: "the sync daemons are left alone",
+        example: "both eth0",
+        doc: "Has the kernel tell other directors of its connections (master), learn of theirs (backup) or both, so that \
+              established connections go on when another director takes over. The interface is one that only the directors \
+              share: what is sent is neither encrypted nor authenticated. A sync daemon that another program started is \
+              replaced where it differs; afterwards drift speaks of these, too. They stop with the daemon unless the global \
+              cleanstop is no. ldirectord(8) tells of two directors.",
+        set: set::sync_daemon,
+        ..ROW
+    },
+    Directive {
+        name: "syncid",
+        extension: true,
+        scope: Scope::Global,
+        value: ValueKind::Count,
+        range: "0 to 255",
+        default: "0",
+        example: "5",
+        doc: "With syncdaemon: which directors belong together. A backup with 0 takes in what any director of the network \
+              sends.",
+        set: set::sync_id,
+        ..ROW
+    },
+    Directive {
+        name: "syncgroup",
+        extension: true,
+        scope: Scope::Global,
+        value: ValueKind::Special("ADDRESS"),
+        default: "224.0.0.81",
+        example: "239.255.0.81",
+        doc: "With syncdaemon: the multicast group, of IPv4 or IPv6.",
+        set: set::sync_group,
+        ..ROW
+    },
+    Directive {
+        name: "syncport",
+        extension: true,
+        scope: Scope::Global,
+        value: ValueKind::Count,
+        range: "1 to 65535",
+        default: "8848",
+        example: "8850",
+        doc: "With syncdaemon: the UDP port.",
+        set: set::sync_port,
+        ..ROW
+    },
+    Directive {
+        name: "syncttl",
+        extension: true,
+        scope: Scope::Global,
+        value: ValueKind::Count,
+        range: "1 to 255",
+        default: "1, which no router passes on",
+        example: "2",
+        doc: "With syncdaemon: how far packets go.",
+        set: set::sync_ttl,
+        ..ROW
+    },
+    Directive {
+        name: "syncmaxlen",
+        extension: true,
+        scope: Scope::Global,
+        value: ValueKind::Count,
+        range: "1024 to 65487 bytes",
+        default: "what the kernel chooses, such as 1472",
+        example: "8900",
+        doc: "With syncdaemon: the longest message; more than the default is of use with jumbo frames.",
+        set: set::sync_max_length,
+        ..ROW
+    },
+    Directive {
         name: "autoreload",
         differs: "a changed file with a fault ends the checks; here it changes nothing",
         scope: Scope::Global,
         value: ValueKind::YesNo,
         default: "no",
         example: "yes",
-        doc: "Whether this file is read anew when it has changed.",
+        doc: "Whether this file is read anew when it or a file that it includes has changed. It is looked at every \
+              checkinterval, and followed when a second look, a second later, sees the same, so that a file may be \
+              written where it is. One without any content is not followed.",
         says: Says::Same("autoreload must be 'yes' or 'no'"),
         set: |draft, value| {
             if let Some(answer) = value.yes_no(&mut draft.findings) {
@@ -1171,7 +1250,8 @@ pub const DIRECTIVES: &[Directive] = &[
         value: ValueKind::Quoted,
         default: "none",
         example: "\"/usr/local/sbin/copy-configuration\"",
-        doc: "A program that is run with the name of this file when the file has changed.",
+        doc: "A program that is run with the name of this file when the file has changed, followed or not. What it \
+              prints is in the log, and after 60 s it is killed.",
         set: set::callback,
         ..ROW
     },
@@ -1196,8 +1276,8 @@ pub const DIRECTIVES: &[Directive] = &[
         value: ValueKind::Rest,
         default: "none",
         example: "other.cf",
-        doc: "Another configuration, which a daemon of its own follows; it is started, reloaded and stopped with this one. \
-              May be repeated.",
+        doc: "Another configuration, which a daemon of its own follows: it is started when every server of this one has \
+              been checked once, is reloaded and stopped with it, and status asks for both. May be repeated.",
         set: set::execute,
         ..ROW
     },
@@ -1233,13 +1313,45 @@ pub const DIRECTIVES: &[Directive] = &[
         ..ROW
     },
     Directive {
+        name: "user",
+        extension: true,
+        scope: Scope::Global,
+        value: ValueKind::Text,
+        range: "the name of an account",
+        default: "ldirectord, where that account is enough; else who starts the daemon",
+        example: "ldirectord",
+        doc: "The account that the daemon, started as root, goes on as; only the thread that writes the kernel's table \
+              keeps a right of root's, CAP_NET_ADMIN. Where nothing is said that is the account ldirectord, if /etc/passwd \
+              has it, it may read all files of the configuration and write the log, and nothing is named that may need \
+              root: callback, fallbackcommand, execute, a checkcommand, mails by the local sendmail. Else the daemon stays \
+              root, and the log says why. With a name these programs run as that user; root says that root is right. \
+              Another name takes effect at the next start.",
+        set: set::user,
+        ..ROW
+    },
+    Directive {
         name: "logfile",
         scope: Scope::Global,
         value: ValueKind::Quoted,
         default: "\"/var/log/ldirectord.log\"",
         example: "\"local0\"",
-        doc: "Where the log goes: a file, if it begins with a /, else a facility of the system's log.",
+        doc: "Where the log goes: a file, if it begins with a /; journal, systemd's journal, with the facts of each line as \
+              fields; stdout or stderr, those of a daemon in the foreground; else a facility of the system's log.",
+        differs: "journal, stdout and stderr are facilities that no system has",
         set: set::log_file,
+        ..ROW
+    },
+    Directive {
+        name: "logformat",
+        extension: true,
+        scope: Scope::Global,
+        value: ValueKind::Word(set::LOG_FORMATS),
+        default: "text",
+        example: "json",
+        doc: "What a line of the log is in a file, on standard output and on standard error: text, ldirectord's line; json, \
+              an object with the time, the level, the message, the configuration, the process and the facts of the line \
+              (service, server, reason and so on).",
+        set: set::log_format,
         ..ROW
     },
     Directive {
@@ -1261,7 +1373,7 @@ pub const DIRECTIVES: &[Directive] = &[
         value: ValueKind::Text,
         default: "none",
         example: "\"/var/log/ldirectord/web.monitor\"",
-        doc: "A file to which the result of every check is written, a line each.",
+        doc: "A file to which the result of every check is written, a line each; of a server in maintenance, that it is.",
         says: Says::Same("unable to open monitorfile : No such file or directory"),
         set: set::monitor_file,
         ..ROW
@@ -1273,11 +1385,14 @@ pub const DIRECTIVES: &[Directive] = &[
         value: ValueKind::Rest,
         default: "none",
         example: "/etc/ha.d/maintenance",
-        doc: "A directory in which a file takes a real server out of service that has the server's address or name as \
-              its own name, with or without :PORT.",
+        doc: "A directory in which anything takes a real server out of service that is called as it: IP, IP:PORT, or the \
+              name that the name service has for its address, in full or without its domain, with or without :PORT; IPv6 \
+              addresses stand in brackets. That takes a second, and nobody checks the server meanwhile. When the file \
+              goes, the next check decides.",
         says: Says::Same("maintenance directory not specified"),
         set: |draft, value| {
             if let Some(path) = value.rest(&mut draft.findings) {
+                draft.name_file(value, &path);
                 draft.globals.maintenance_dir = Some(path);
             }
         },
@@ -1392,12 +1507,28 @@ pub const DIRECTIVES: &[Directive] = &[
         ..ROW
     },
     Directive {
+        name: "webhook",
+        extension: true,
+        repeats: true,
+        scope: Scope::Both,
+        inherits: "the service's own lines, if it has any, in place of the global ones",
+        value: ValueKind::Special("[URL] [template=FILE] [credentials=SECTION]"),
+        default: "none",
+        example: "https://alerts.example.org/lvs credentials=alerts",
+        doc: "Where an HTTP request goes when a server goes into or out of service, whether mails are sent or not; \
+              emailalertstatus, emailalertfreq and emaildigest count for it, too. It has a JSON document, which ldirectord(8) \
+              describes, or what the template makes of it for a chat system. A section of the credentials file may have the URL, \
+              and a secret that requests are then signed with.",
+        set: set::webhook,
+        ..ROW
+    },
+    Directive {
         name: "servicename",
         scope: Scope::Virtual,
         value: ValueKind::Rest,
         default: "none",
         example: "Web shop",
-        doc: "A name of the service, for mails.",
+        doc: "A name of the service, for mails and webhooks.",
         set: |draft, value| set::in_block(draft, |block, _| block.name = Some(value.remark())),
         ..ROW
     },
@@ -1407,7 +1538,7 @@ pub const DIRECTIVES: &[Directive] = &[
         value: ValueKind::Rest,
         default: "none",
         example: "ask the shop team before a change",
-        doc: "A remark on the service, for mails.",
+        doc: "A remark on the service, for mails and webhooks.",
         set: |draft, value| set::in_block(draft, |block, _| block.comment = Some(value.remark())),
         ..ROW
     },

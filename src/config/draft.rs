@@ -3,8 +3,14 @@
 //! A field is `None` where the file says nothing; which default then holds is `expand`'s business.
 
 use std::{
-    collections::HashMap, ffi::OsStr, net::SocketAddr, ops::Range, os::unix::ffi::OsStrExt as _,
-    path::PathBuf, time::Duration,
+    collections::{BTreeMap, HashMap},
+    ffi::OsStr,
+    net::SocketAddr,
+    ops::Range,
+    os::unix::ffi::OsStrExt as _,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
 };
 
 use zeroize::Zeroizing;
@@ -12,8 +18,9 @@ use zeroize::Zeroizing;
 use super::{Named, diagnostic::Findings, said::Said, value::Value};
 use crate::{
     model::{
-        AlertPhases, DnsRecord, Drift, Forwarding, HttpMethod, HttpSettings, LogTarget, Login,
-        Mask, SchedulerFlags, SmtpTls, Step, TlsEngine, Weight,
+        AlertPhases, DnsRecord, Drift, Forwarding, HttpMethod, HttpSettings, LogFormat, LogTarget,
+        Login, Mask, SchedulerFlags, Secret, SmtpTls, Step, SyncDaemon, SyncRole, TlsEngine,
+        Webhook, Weight,
     },
     pattern::{Pattern, PatternError},
 };
@@ -30,6 +37,8 @@ pub(super) struct Draft<'a> {
     pub(super) includes: Vec<(PathBuf, Range<usize>)>,
     /// The files that were named for other purposes.
     pub(super) named: Vec<Named>,
+    /// The templates of webhooks, to be read when the last line was.
+    pub(super) templates: BTreeMap<PathBuf, Range<usize>>,
     /// What was found wrong.
     pub(super) findings: Findings,
     /// This host's name.
@@ -82,12 +91,17 @@ pub(super) struct Globals {
     pub(super) execute: Vec<String>,
     pub(super) fork: bool,
     pub(super) log: LogTarget,
+    pub(super) log_format: LogFormat,
     pub(super) maintenance_dir: Option<Vec<u8>>,
     pub(super) email_from: Option<String>,
     pub(super) readd_quiescent: bool,
     pub(super) supervised: bool,
+    pub(super) user: Option<String>,
     pub(super) status_listen: Option<SocketAddr>,
     pub(super) drift: Drift,
+    /// Which sync daemons should run, and how.
+    pub(super) sync_roles: &'static [SyncRole],
+    pub(super) sync: SyncDaemon,
     /// The credentials file, and where it is named.
     pub(super) credentials: Option<(PathBuf, Range<usize>)>,
 }
@@ -120,6 +134,9 @@ pub(super) struct Common {
     pub(super) smtp_credentials: Option<(String, Range<usize>)>,
     /// What that section has.
     pub(super) smtp_login: Option<Login>,
+    pub(super) webhooks: Vec<WebhookText>,
+    /// The same with what their sections and templates say.
+    pub(super) calls: Vec<Arc<Webhook>>,
     pub(super) tls_verify: Option<bool>,
     pub(super) tls_engine: Option<TlsEngine>,
     pub(super) authorities: Option<PathBuf>,
@@ -128,6 +145,19 @@ pub(super) struct Common {
     pub(super) client_key: Option<(PathBuf, Range<usize>)>,
     pub(super) tunnel_type: Option<TunnelType>,
     pub(super) tunnel_port: Option<u16>,
+}
+
+/// `webhook` as written.
+#[derive(Clone)]
+pub(super) struct WebhookText {
+    pub(super) url: Option<Secret>,
+    /// The file that has the template.
+    pub(super) template: Option<PathBuf>,
+    /// The section of the credentials file, and where it is named.
+    pub(super) credentials: Option<(String, Range<usize>)>,
+    /// Whether the address looks as if it were a secret.
+    pub(super) is_secret: bool,
+    pub(super) span: Range<usize>,
 }
 
 /// `tunneltype`.

@@ -27,8 +27,8 @@ use super::{
 use crate::model::{
     AlertPhases, AlertPolicy, CheckId, CheckKind, CheckSpec, Checked, ClientIdentity, Desired,
     Fallback, Family, Forwarding, MailServer, Mask, Negotiate, Persistence, Post, ProcessSettings,
-    Quiesce, RealServer, Scheduler, Secret, ServerKey, ServiceKey, Settings, Share, SmtpTls,
-    Thresholds, TlsSettings, Transport, Tunnel, VirtualService, Weight,
+    Quiesce, RealServer, Recipient, Scheduler, Secret, ServerKey, ServiceKey, Settings, Share,
+    SmtpTls, Thresholds, TlsSettings, Transport, Tunnel, VirtualService, Way, Weight,
 };
 
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -66,7 +66,9 @@ fn seconds(seconds: u32) -> Duration {
 
 fn process(globals: Globals) -> ProcessSettings {
     ProcessSettings {
+        user: globals.user,
         log: globals.log,
+        log_format: globals.log_format,
         supervised: globals.supervised,
         autoreload: globals.autoreload,
         callback: globals.callback,
@@ -75,6 +77,8 @@ fn process(globals: Globals) -> ProcessSettings {
         status_listen: globals.status_listen,
         interval: globals.common.interval.map_or(INTERVAL, |(interval, _)| interval),
         drift: globals.drift,
+        sync: globals.sync_roles.iter().map(|role| (*role, globals.sync.clone())).collect(),
+        clean_stop: globals.common.clean_stop.unwrap_or(true),
     }
 }
 
@@ -227,7 +231,7 @@ fn expand_service(
         rise_count: count(own.rise_count, all.rise_count),
         clean_stop: own.clean_stop.or(all.clean_stop).unwrap_or(true),
         alerts: AlertPolicy {
-            post: post(own, globals).map(Arc::new),
+            recipients: recipients(own, globals),
             repeat_after: seconds(own.email_repeat_s.or(all.email_repeat_s).unwrap_or(0)),
             phases: own.email_phases.or(all.email_phases).unwrap_or(AlertPhases::ALL),
         },
@@ -265,6 +269,16 @@ fn fallback(service: &Service, spare: Spare) -> Fallback {
     }
 }
 
+/// Who is told of a service and how.
+fn recipients(own: &Common, globals: &Globals) -> Vec<Recipient> {
+    let all = &globals.common;
+    let calls = if own.webhooks.is_empty() { &all.calls } else { &own.calls };
+    let mail = post(own, globals).map(|post| Way::Mail(Arc::new(post)));
+    let ways = mail.into_iter().chain(calls.iter().cloned().map(Way::Webhook));
+    let digest_above = own.email_digest.or(all.email_digest).unwrap_or(Recipient::DIGEST_ABOVE);
+    ways.map(|way| Recipient { way, digest_above }).collect()
+}
+
 /// Who is mailed about a service and how.
 fn post(own: &Common, globals: &Globals) -> Option<Post> {
     let all = &globals.common;
@@ -272,7 +286,6 @@ fn post(own: &Common, globals: &Globals) -> Option<Post> {
         recipients: own.email.clone().or_else(|| all.email.clone())?,
         from: globals.email_from.clone(),
         server: mail_server(own, all),
-        digest_above: own.email_digest.or(all.email_digest).unwrap_or(Post::DIGEST_ABOVE),
     })
 }
 

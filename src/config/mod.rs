@@ -21,6 +21,7 @@ pub mod edit;
 mod secret;
 mod credentials;
 mod access;
+mod webhooks;
 mod value;
 mod doubts;
 mod draft;
@@ -57,7 +58,7 @@ pub struct Loaded {
     pub named: Vec<Named>,
 }
 
-/// A file that a directive names, or the name that is looked for in one (`tlsname`).
+/// A file that a directive names, or the name that is looked for in one (`tlsname`) or on the machine (`user`).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Named {
     /// The name of the directive.

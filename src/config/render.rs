@@ -1,7 +1,7 @@
 //! Diagnostics as text: ldirectord's line, which tools look for, then the fault drawn at its place.
 //!
-//! Values of `passwd`, `secret`, `requestheader`, `requestbody` and `send` are never shown, nor those of what looks like
-//! a misspelling of them.
+//! Values of `passwd`, `secret`, `requestheader`, `requestbody`, `send` and `webhook` are never shown, nor those of what
+//! looks like a misspelling of them.
 
 use std::{fmt::Write as _, ops::Range};
 

@@ -19,6 +19,7 @@ use super::{
     draft::{Block, Common, FallbackText, Globals, ServerText, VirtualText},
     names::Lookup,
     steps,
+    webhooks::{self, Templates},
 };
 use crate::model::{Carrier, Family, Forwarding, Mask, SchedulerFlags, ServiceKey, Transport};
 
@@ -410,9 +411,11 @@ impl<'w> Resolver<'w> {
         mut self,
         mut globals: Globals,
         credentials: Option<&Credentials>,
+        templates: &Templates,
         findings: &mut Findings,
     ) -> Config {
         access::complete(&mut self.services, &mut globals, credentials, findings);
+        webhooks::complete(&mut self.services, &mut globals, credentials, templates, findings);
         let spare = |text: &Option<FallbackText>, family, findings: &mut Findings| {
             text.as_ref().and_then(|text| self.spare(text, family, None, findings))
         };

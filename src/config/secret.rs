@@ -9,7 +9,8 @@ use super::{
 };
 
 /// Directives whose values are nobody's business.
-pub(super) const HIDDEN: [&str; 5] = ["passwd", "secret", "requestheader", "requestbody", "send"];
+pub(super) const HIDDEN: [&str; 6] =
+    ["passwd", "secret", "requestheader", "requestbody", "send", "webhook"];
 
 /// A line with a star for every letter of a secret.
 pub(super) fn masked(line: &[u8]) -> Cow<'_, [u8]> {

@@ -5,7 +5,7 @@
 
 use std::{
     borrow::Cow,
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     ops::Range,
     path::{Path, PathBuf},
 };
@@ -19,6 +19,7 @@ use super::{
     set,
     syntax::{Content, Line, Place, byte_order_mark, lines},
     value::{Value, shown, unknown_command, without_tabs},
+    webhooks,
 };
 use crate::config::diagnostic::Findings;
 
@@ -45,6 +46,7 @@ pub(super) fn validate(file: File, world: &World<'_>) -> Validated {
             folder: PathBuf::new(),
             includes: Vec::new(),
             named: Vec::new(),
+            templates: BTreeMap::new(),
             findings: Findings::default(),
             host_name: world.host_name,
             patterns: HashMap::new(),
@@ -61,10 +63,11 @@ pub(super) fn validate(file: File, world: &World<'_>) -> Validated {
     };
     reader.file(file);
     let credentials = reader.credentials();
+    let templates = webhooks::templates(&mut reader.draft, reader.files);
     let Reader { draft, resolver, sources, .. } = reader;
     let Draft { globals, named, mut findings, .. } = draft;
     Validated {
-        config: resolver.finish(globals, credentials.as_ref(), &mut findings),
+        config: resolver.finish(globals, credentials.as_ref(), &templates, &mut findings),
         sources,
         named,
         findings,

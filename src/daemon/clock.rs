@@ -1,6 +1,10 @@
 //! The one place that looks at a clock: [`Moment`] from the monotonic one, a [`Timestamp`] from the wall.
 //!
 //! Everything else is handed the time, so that tests can write it.
+//!
+//! The monotonic clock (`CLOCK_MONOTONIC`) is neither set nor goes on while the machine sleeps: a check is due when
+//! its interval has passed for us, and after a night's sleep nothing is overdue. How long something took for the rest
+//! of the world, a sleep included, is told by [`since_boot`].
 
 use std::{
     io,
@@ -45,6 +49,11 @@ impl Clock {
 #[expect(clippy::disallowed_methods, reason = "this is the place that the lint points to")]
 pub fn wall() -> Timestamp {
     Timestamp::try_from(SystemTime::now()).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+/// The time since the machine was started, its sleep included.
+pub fn since_boot() -> Duration {
+    clock_gettime(ClockId::CLOCK_BOOTTIME).map(Duration::from).unwrap_or_default()
 }
 
 /// What the kernel's monotonic clock says, for other processes.

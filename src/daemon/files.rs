@@ -14,7 +14,10 @@ use std::{
 use nix::fcntl::OFlag;
 use zeroize::Zeroizing;
 
-use super::watch::{Content, Seen, Stat};
+use super::{
+    privileges::help,
+    watch::{Content, Seen, Stat},
+};
 use crate::config::{File, FileError, Files};
 
 /// The largest file that is read, in bytes: some 600,000 real servers.
@@ -26,8 +29,12 @@ const MOST_NAMES: usize = 4097;
 /// Reads a file, and what it is.
 pub(super) fn read(path: &Path) -> io::Result<(File, Content)> {
     // A FIFO without a writer would otherwise be waited for.
-    let mut file =
-        OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags(OFlag::O_NONBLOCK.bits());
+    let mut file = options.open(path).map_err(|error| match help(path, &error, "640") {
+        Some(help) => io::Error::new(error.kind(), format!("{error}; {help}")),
+        None => error,
+    })?;
     // What changes behind this is found at the next look.
     let about = file.metadata()?;
     if !about.is_file() {
@@ -39,7 +46,7 @@ pub(super) fn read(path: &Path) -> io::Result<(File, Content)> {
     let file = File {
         path: path.to_owned(),
         bytes,
-        mode: about.mode() & 0o7777,
+        mode: mode(&about),
         identity: (about.dev(), about.ino()),
     };
     Ok((file, content))
@@ -60,6 +67,12 @@ fn bounded(file: impl Read, room: usize) -> io::Result<Zeroizing<Vec<u8>>> {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
     }
     Ok(bytes)
+}
+
+/// Who may use a file, but for a group that root chose for a file of its own and lets read it: the daemon's.
+fn mode(about: &fs::Metadata) -> u32 {
+    let mode = about.mode() & 0o7777;
+    if about.uid() == 0 && about.gid() != 0 { mode & !0o040 } else { mode }
 }
 
 fn what(about: &fs::Metadata) -> &'static str {

@@ -7,13 +7,16 @@ use std::{collections::HashSet, env, fs, io, path::Path};
 use nix::unistd::{AccessFlags, access};
 
 use super::{
+    children::{self, Doubt},
     files::{self, SystemFiles},
     names::{KnownNames, NoHosts},
+    privileges,
     watch::Seen,
 };
 use crate::{
-    checks,
+    checks::{self, tls::TlsSettingsError},
     config::{self, Diagnostic, File, Ldirectord, Loaded, Named, Names, Severity, Sources, World},
+    director::user::{self, Account},
     model::{CheckKind, Desired, TlsSettings},
     sinks,
 };
@@ -81,6 +84,13 @@ fn understand(
     Ok(judge(loaded, files, purpose))
 }
 
+/// The configurations that this one has run, if it can be followed; no name server is asked.
+pub(super) fn executed_by(path: &Path) -> Vec<String> {
+    let (names, files) = (NoHosts::default(), SystemFiles::default());
+    let desired = files.main(path).ok().and_then(|file| with_names(file, &files, &names).desired);
+    desired.map(|desired| desired.process.execute).unwrap_or_default()
+}
+
 fn with_names(file: File, files: &SystemFiles, names: &dyn Names) -> Loaded {
     let (protocols, host_name) = (checks::catalogue(), host_name());
     let world = World {
@@ -96,6 +106,7 @@ fn with_names(file: File, files: &SystemFiles, names: &dyn Names) -> Loaded {
 /// Adds what is wrong with the files that the configuration names.
 fn judge(loaded: Loaded, files: SystemFiles, purpose: Purpose) -> Reading {
     let Loaded { mut desired, mut diagnostics, sources, named } = loaded;
+    let seen = files.seen();
     let for_perl = |path: &Path| {
         let checks = desired.iter().flat_map(|desired| &desired.checks);
         checks.into_iter().any(|check| {
@@ -103,13 +114,23 @@ fn judge(loaded: Loaded, files: SystemFiles, purpose: Purpose) -> Reading {
         })
     };
     diagnostics.extend(named.iter().filter_map(|named| examine(named, for_perl, purpose)));
+    if let Some(desired) = &mut desired {
+        let own = sources.iter().next().map(|(_, file)| file.path.clone()).unwrap_or_default();
+        let names = &mut desired.process.execute;
+        *names = children::tidy(names);
+        names.retain(|name| children::examine(&own, name) != Some(Doubt::LeadsBack));
+        let executed = named.iter().filter(|named| named.directive == "execute");
+        let doubts = executed.filter(|_| purpose != Purpose::Ask);
+        diagnostics.extend(doubts.filter_map(|named| examine_executed(&own, named)));
+    }
     if let (Some(desired), false) = (&desired, purpose == Purpose::Ask) {
         diagnostics.extend(examine_tls(desired, &named));
+        diagnostics.extend(examine_user(desired, &seen, &named, purpose));
     }
     if diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {
         desired = None;
     }
-    Reading { sources, seen: files.seen(), desired, diagnostics }
+    Reading { sources, seen, desired, diagnostics }
 }
 
 /// What is wrong with a file that the configuration names.
@@ -119,11 +140,13 @@ fn examine(
     purpose: Purpose,
 ) -> Option<Diagnostic> {
     let file = named.path.display();
+    let mut help = None;
     let (severity, code, message, hint) = match (named.directive, purpose) {
         (_, Purpose::Ask) => return None,
         ("logfile" | "monitorfile", _) => {
             let error = unwritable(&named.path, purpose)?;
             let message = format!("unable to open {} {file}: {error}", named.directive);
+            help = privileges::help(&named.path, &error, "660");
             let hint = "does the folder exist, and may this user write there?";
             (Severity::Error, "E0005", message, hint)
         }
@@ -161,9 +184,32 @@ fn examine(
         code,
         span: named.span.clone(),
         message,
-        hints: vec![hint.to_owned()],
+        hints: [hint.to_owned()].into_iter().chain(help).collect(),
         elsewhere: None,
         ldirectord: says,
+    })
+}
+
+/// What is wrong with a configuration that this one has run.
+fn examine_executed(own: &Path, named: &Named) -> Option<Diagnostic> {
+    let name = named.path.display();
+    let (message, hint) = match children::examine(own, &named.path.to_string_lossy())? {
+        Doubt::NotThere => {
+            (format!("there is no configuration {name}"), "it is tried again at each reload")
+        }
+        Doubt::LeadsBack => (
+            format!("{name} is this configuration or has it run, and is left out"),
+            "start one of them alone, and let that one name the others",
+        ),
+    };
+    Some(Diagnostic {
+        severity: Severity::Warning,
+        code: "W0004",
+        span: named.span.clone(),
+        message,
+        hints: vec![hint.to_owned()],
+        elsewhere: None,
+        ldirectord: Ldirectord::Silent,
     })
 }
 
@@ -171,6 +217,41 @@ fn examine(
 fn is_in_path(name: &str) -> bool {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path).any(|folder| access(&folder.join(name), AccessFlags::X_OK).is_ok())
+}
+
+/// What is wrong with the account that the configuration names.
+fn examine_user(
+    desired: &Desired,
+    seen: &Seen,
+    named: &[Named],
+    purpose: Purpose,
+) -> Option<Diagnostic> {
+    let name = desired.process.user.as_deref()?;
+    let error = (Severity::Error, "E0507");
+    let ((severity, code), message, hint) = match privileges::examine(desired, seen) {
+        Account::Fit => return None,
+        Account::Unfit(why) => {
+            let hint = "the daemon is that user when it reads the configuration again";
+            (error, format!("user {name} {why}"), hint)
+        }
+        Account::Missing => {
+            // The file may be for another machine.
+            let doubt = (Severity::Warning, "W0502");
+            let judged = if purpose == Purpose::Examine { doubt } else { error };
+            (judged, user::missing(name), "make it, or take the line out")
+        }
+    };
+    // The last one counts.
+    let place = named.iter().rfind(|named| named.directive == "user");
+    Some(Diagnostic {
+        severity,
+        code,
+        span: place.map(|named| named.span.clone()).unwrap_or_default(),
+        message,
+        hints: vec![hint.to_owned()],
+        elsewhere: None,
+        ldirectord: Ldirectord::Silent,
+    })
 }
 
 /// What is wrong with the files that TLS takes, each looked at once.
@@ -186,12 +267,12 @@ fn examine_tls(desired: &Desired, named: &[Named]) -> Vec<Diagnostic> {
         let found = named.iter().find(|named| named.directive == directive && named.path == path);
         found.map(|named| named.span.clone()).unwrap_or_default()
     };
-    let fault = |severity, code, span, message: String| Diagnostic {
+    let fault = |severity, code, span, message: String, help: Option<String>| Diagnostic {
         severity,
         code,
         span,
         message,
-        hints: Vec::new(),
+        hints: help.into_iter().collect(),
         elsewhere: None,
         ldirectord: Ldirectord::Silent,
     };
@@ -204,7 +285,7 @@ fn examine_tls(desired: &Desired, named: &[Named]) -> Vec<Diagnostic> {
                 let directive =
                     if client.key == client.certificate { "clientcert" } else { "clientkey" };
                 let place = place(directive, &client.key);
-                Some(fault(Severity::Warning, "W0404", place, doubt))
+                Some(fault(Severity::Warning, "W0404", place, doubt, None))
             }
             Err(error) => {
                 let name = settings.name.as_deref().unwrap_or_default();
@@ -213,7 +294,13 @@ fn examine_tls(desired: &Desired, named: &[Named]) -> Vec<Diagnostic> {
                     _ => error.file().unwrap_or(Path::new("")),
                 };
                 let place = place(error.directive(), path);
-                Some(fault(Severity::Error, "E0405", place, error.to_string()))
+                let help = match &error {
+                    TlsSettingsError::Unreadable { file, error, .. } => {
+                        privileges::help(file, error, "640")
+                    }
+                    _ => None,
+                };
+                Some(fault(Severity::Error, "E0405", place, error.to_string(), help))
             }
         })
         .collect();

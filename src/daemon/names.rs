@@ -2,18 +2,20 @@
 //!
 //! [`NoHosts`] answers for host names without asking anybody: stopping a daemon must not depend on a name server, and
 //! so the names of a configuration are known before any is asked for. [`KnownNames`] then asks for them all at once,
-//! by the system's resolver ([`SystemNames`]).
+//! by the system's resolver ([`SystemNames`]). [`names_of`] asks the other way round.
 
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread,
     time::Duration,
 };
 
-use dns_lookup::{AddrFamily, AddrInfoHints, LookupError, LookupErrorKind, SockType, getaddrinfo};
+use dns_lookup::{
+    AddrFamily, AddrInfoHints, LookupError, LookupErrorKind, SockType, getaddrinfo, getnameinfo,
+};
 
 use super::clock::Deadline;
 use crate::{
@@ -75,33 +77,74 @@ impl KnownNames {
         names: BTreeSet<HostName>,
         ask: impl Fn(&HostName) -> Result<Vec<IpAddr>, LookupError> + Sync,
     ) -> KnownNames {
-        let names: Vec<HostName> = names.into_iter().collect();
-        let (next, nobody_answers) = (AtomicUsize::new(0), AtomicBool::new(false));
-        let patience = Deadline::within(PATIENCE);
-        let look_up = |name: &HostName| {
-            if nobody_answers.load(Ordering::Relaxed) && patience.passed() {
-                let message = "not asked, since the name servers do not answer".to_owned();
-                return Err(NameError { message });
-            }
-            ask(name).map_err(|error| {
-                if matches!(error.kind(), LookupErrorKind::Again) {
-                    nobody_answers.store(true, Ordering::Relaxed);
-                }
-                unknown(&error)
+        let answers = ask_many(names.into_iter().collect(), ask).into_iter();
+        let told = |answer: Result<_, Option<LookupError>>| {
+            answer.map_err(|error| match error {
+                Some(error) => unknown(&error),
+                None => NameError {
+                    message: "not asked, since the name servers do not answer".to_owned(),
+                },
             })
         };
-        let work = || -> Vec<_> {
-            let numbers = std::iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed));
-            let taken = numbers.map_while(|number| names.get(number));
-            taken.map(|name| (name.clone(), look_up(name))).collect()
-        };
-        let answers = thread::scope(|scope| {
-            let threads: Vec<_> =
-                (0..AT_ONCE.min(names.len())).map(|_| scope.spawn(work)).collect();
-            threads.into_iter().flat_map(|thread| thread.join().unwrap_or_default()).collect()
-        });
-        KnownNames(answers)
+        KnownNames(answers.map(|(name, answer)| (name, told(answer))).collect())
     }
+}
+
+/// What the system's resolver says an address is called.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Called {
+    /// This.
+    Name(String),
+    /// It has no name.
+    Nothing,
+    /// Nobody answers who would know.
+    Unanswered,
+}
+
+/// Asks what these addresses are called, many at a time. Blocks.
+pub(super) fn names_of(addresses: Vec<IpAddr>) -> BTreeMap<IpAddr, Called> {
+    let ask = |address: &IpAddr| {
+        let socket = SocketAddr::new(*address, 0);
+        getnameinfo(&socket, nix::libc::NI_NAMEREQD).map(|(name, _)| name)
+    };
+    let called = |answer: Result<String, Option<LookupError>>| match answer {
+        Ok(name) => Called::Name(name),
+        Err(Some(error)) if matches!(error.kind(), LookupErrorKind::NoName) => Called::Nothing,
+        Err(_) => Called::Unanswered,
+    };
+    let answers = ask_many(addresses, ask).into_iter();
+    answers.map(|(address, answer)| (address, called(answer))).collect()
+}
+
+/// Asks many questions, [`AT_ONCE`] at a time. An error that is `None` is that of a question that was not asked, because
+/// nobody answered others for too long.
+fn ask_many<Q: Clone + Send + Sync, A: Send>(
+    questions: Vec<Q>,
+    ask: impl Fn(&Q) -> Result<A, LookupError> + Sync,
+) -> Vec<(Q, Result<A, Option<LookupError>>)> {
+    let (next, nobody_answers) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let patience = Deadline::within(PATIENCE);
+    let look_up = |question: &Q| {
+        if nobody_answers.load(Ordering::Relaxed) && patience.passed() {
+            return Err(None);
+        }
+        ask(question).map_err(|error| {
+            if matches!(error.kind(), LookupErrorKind::Again) {
+                nobody_answers.store(true, Ordering::Relaxed);
+            }
+            Some(error)
+        })
+    };
+    let work = || -> Vec<_> {
+        let numbers = std::iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed));
+        let taken = numbers.map_while(|number| questions.get(number));
+        taken.map(|question| (question.clone(), look_up(question))).collect()
+    };
+    thread::scope(|scope| {
+        let threads: Vec<_> =
+            (0..AT_ONCE.min(questions.len())).map(|_| scope.spawn(work)).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap_or_default()).collect()
+    })
 }
 
 impl Names for KnownNames {
@@ -215,6 +258,14 @@ mod tests {
             Err(LookupError::new(nix::libc::EAI_AGAIN))
         });
         assert_eq!(known.0.values().filter(|answer| answer.is_err()).count(), AT_ONCE);
+    }
+
+    #[test]
+    fn addresses_are_called_what_the_system_says() {
+        let [own, nobodys] = ["127.0.0.1", "192.0.2.1"].map(|text| text.parse().unwrap());
+        let names = names_of(vec![own, nobodys]);
+        assert_eq!(names[&own], Called::Name("localhost".to_owned()));
+        assert!(!matches!(names[&nobodys], Called::Name(_)), "{names:?}");
     }
 
     #[test]

@@ -35,7 +35,11 @@ impl Outlets {
             .collect();
         self.monitor_files.follow(desired);
         for directive in without_effect(desired) {
-            tracing::warn!("{directive} has no effect in this version of ldirectord");
+            tracing::warn!(
+                event = "without-effect",
+                directive,
+                "{directive} has no effect in this version of ldirectord"
+            );
         }
     }
 
@@ -48,17 +52,18 @@ impl Outlets {
     pub(super) fn monitor(&self, place: &Place, verdict: &Verdict) {
         self.monitor_files.write(place, verdict, clock::wall());
     }
+
+    /// A server is in maintenance: since now (`begins`), or still when it would have been checked.
+    pub(super) fn monitor_maintenance(&self, place: &Place, begins: bool) {
+        self.monitor_files.write_maintenance(place, begins, clock::wall());
+    }
 }
 
 /// The directives of this configuration that are understood and not acted on.
 fn without_effect(desired: &Desired) -> BTreeSet<&'static str> {
     let process = &desired.process;
-    [
-        (!process.execute.is_empty(), "execute"),
-        (process.maintenance_dir.is_some(), "maintenancedir"),
-        (process.status_listen.is_some(), "statuslisten"),
-    ]
-    .into_iter()
-    .filter_map(|(is_set, directive)| is_set.then_some(directive))
-    .collect()
+    [(process.status_listen.is_some(), "statuslisten")]
+        .into_iter()
+        .filter_map(|(is_set, directive)| is_set.then_some(directive))
+        .collect()
 }

@@ -10,10 +10,12 @@ use std::{
     io::{self, Read as _},
     os::unix::{
         ffi::OsStrExt as _,
-        fs::{FileExt as _, MetadataExt as _},
+        fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _},
     },
     path::{Path, PathBuf},
 };
+
+use nix::fcntl::OFlag;
 
 /// The most of a pid file that is read, in bytes.
 const PID_FILE_BYTES: u64 = 64;
@@ -28,7 +30,7 @@ pub enum Instance {
     Running(u32),
     /// There is a pid file, and no daemon.
     Stale,
-    /// There is no pid file.
+    /// There is no pid file, or an empty one.
     Stopped,
 }
 
@@ -52,7 +54,9 @@ fn first_line(path: &Path) -> io::Result<Vec<u8>> {
 
 fn read_start(path: &Path, bytes: u64) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
-    File::open(path)?.take(bytes).read_to_end(&mut text)?;
+    // A named pipe in its place must not keep us waiting.
+    let file = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
+    file.take(bytes).read_to_end(&mut text)?;
     Ok(text)
 }
 
@@ -62,6 +66,35 @@ pub fn is_daemon(pid: u32) -> bool {
     pid != std::process::id()
         && read_start(&PathBuf::from(format!("/proc/{pid}/cmdline")), COMMAND_LINE_BYTES)
             .is_ok_and(|line| is_daemon_command(&line))
+}
+
+/// Who waits for the end of a daemon, and would take it for the end of everything.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Keeper {
+    /// A unit of systemd.
+    Unit(String),
+    /// Whoever started it with `--foreground`.
+    Caller,
+}
+
+/// Who waits for the end of this daemon, as far as that can be told.
+pub fn keeper(pid: u32) -> Option<Keeper> {
+    let read = |name: &str| {
+        let path = PathBuf::from(format!("/proc/{pid}/{name}"));
+        read_start(&path, COMMAND_LINE_BYTES).unwrap_or_default()
+    };
+    keeper_of(&String::from_utf8_lossy(&read("cgroup")), &read("cmdline"))
+}
+
+fn keeper_of(cgroups: &str, command_line: &[u8]) -> Option<Keeper> {
+    let unit = cgroups.lines().find_map(|line| {
+        let (_, unit) = line.rsplit_once('/')?;
+        // Not that of Pacemaker, which asks for the status alone.
+        let is_meant = unit.contains("ldirectord") && unit.ends_with(".service");
+        is_meant.then(|| Keeper::Unit(unit.to_owned()))
+    });
+    let mut words = command_line.split(|byte| *byte == 0);
+    unit.or_else(|| words.any(|word| word == b"--foreground").then_some(Keeper::Caller))
 }
 
 /// Whether a command line, with a NUL after each argument, is that of a daemon.
@@ -99,7 +132,7 @@ pub enum ClaimError {
     Unwritable(io::Error),
 }
 
-/// A pid file of this process. Removed with [`PidFile::remove`], and left behind by every other end.
+/// A pid file of this process. Removed or emptied with [`PidFile::remove`], and left behind by every other end.
 #[derive(Debug)]
 pub struct PidFile {
     path: PathBuf,
@@ -126,22 +159,38 @@ impl PidFile {
             if !same_file(&file, path) {
                 continue;
             }
-            // In one write over what was there, and cut afterwards: at no time is the first line another one.
-            let line = format!("{}\n", std::process::id());
-            let written = file
-                .write_all_at(line.as_bytes(), 0)
-                .and_then(|()| file.set_len(u64::try_from(line.len()).unwrap_or(0)));
-            return match written {
-                Ok(()) => Ok(PidFile { path: path.to_owned(), file }),
+            let pid_file = PidFile { path: path.to_owned(), file };
+            return match pid_file.renew() {
+                Ok(()) => Ok(pid_file),
                 Err(error) => Err(ClaimError::Unwritable(error)),
             };
         }
     }
 
-    /// Removes the file, if it is still ours.
-    pub fn remove(self) -> io::Result<()> {
-        if same_file(&self.file, &self.path) { fs::remove_file(&self.path) } else { Ok(()) }
+    /// Writes it again. Its date tells since when the daemon follows what it last read.
+    pub fn renew(&self) -> io::Result<()> {
+        // In one write over what was there, and cut afterwards: at no time is the first line another one.
+        let line = format!("{}\n", std::process::id());
+        self.file.write_all_at(line.as_bytes(), 0)?;
+        self.file.set_len(u64::try_from(line.len()).unwrap_or(0))
     }
+
+    /// Removes the file, if it is still ours.
+    ///
+    /// Differs from ldirectord: a user who may not do that empties it, which says the same.
+    pub fn remove(self) -> io::Result<()> {
+        if !same_file(&self.file, &self.path) {
+            return Ok(());
+        }
+        fs::remove_file(&self.path).or_else(|_| self.file.set_len(0))
+    }
+}
+
+/// Removes a pid file that its daemon could only empty, unless another daemon has it by now.
+pub fn remove_empty(path: &Path) -> io::Result<()> {
+    let file = File::open(path)?;
+    let is_left = file.try_lock().is_ok() && same_file(&file, path);
+    if is_left && file.metadata()?.len() == 0 { fs::remove_file(path) } else { Ok(()) }
 }
 
 fn same_file(file: &File, path: &Path) -> bool {
@@ -184,6 +233,20 @@ mod tests {
     }
 
     #[test]
+    fn a_unit_or_a_caller_keeps_a_daemon() {
+        let alone = b"/usr/sbin/ldirectord\0web.cf\0start\0";
+        let foreground = b"/usr/sbin/ldirectord\0--foreground\0start\0";
+        let unit = |name: &str| format!("1:name=systemd:/\n0::/system.slice/{name}\n");
+        let ours = "ldirectord@web.service";
+        assert_eq!(keeper_of("0::/\n", alone), None);
+        assert_eq!(keeper_of(&unit("pacemaker.service"), alone), None);
+        assert_eq!(keeper_of(&unit(ours), alone), Some(Keeper::Unit(ours.to_owned())));
+        assert_eq!(keeper_of(&unit(ours), foreground), Some(Keeper::Unit(ours.to_owned())));
+        assert_eq!(keeper_of("0::/user.slice/session-1.scope", foreground), Some(Keeper::Caller));
+        assert_eq!(keeper_of("", b""), None);
+    }
+
+    #[test]
     fn a_pid_file_is_claimed_once_and_removed_by_its_owner() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("ldirectord.web.cf.pid");
@@ -203,6 +266,16 @@ mod tests {
         fs::write(&path, "1\n").unwrap();
         ours.remove().unwrap();
         assert!(path.exists(), "a file that somebody else made stays");
+        remove_empty(&path).unwrap();
+        assert!(path.exists(), "one that is not empty stays");
+        fs::write(&path, "").unwrap();
+        let next = PidFile::claim(&path).unwrap();
+        remove_empty(&path).unwrap();
+        assert!(path.exists(), "one that another daemon has stays");
+        next.file.set_len(0).unwrap();
+        drop(next);
+        remove_empty(&path).unwrap();
+        assert!(!path.exists());
         assert!(matches!(
             PidFile::claim(&dir.path().join("no/such")),
             Err(ClaimError::Unwritable(_))

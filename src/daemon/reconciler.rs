@@ -9,6 +9,7 @@ use std::{io, sync::mpsc, thread};
 
 use tokio::sync::mpsc as async_mpsc;
 
+use super::privileges::Rights;
 use crate::ipvs::{Job, KernelError, KernelErrorKind, Reconciler, Report, Table, memory, netlink};
 
 /// Whose table is directed.
@@ -21,7 +22,8 @@ pub enum TableChoice {
 }
 
 impl TableChoice {
-    fn open(self) -> Reconciler {
+    /// What reads and writes the table.
+    pub fn open(self) -> Reconciler {
         Reconciler::new(match self {
             TableChoice::Kernel => Box::new(netlink::Netlink::default()),
             TableChoice::Memory => Box::new(memory::Memory::default()),
@@ -52,11 +54,14 @@ pub(super) struct KernelThread {
 }
 
 impl KernelThread {
-    /// Starts the thread.
-    pub(super) fn start(choice: TableChoice) -> io::Result<KernelThread> {
+    /// Starts the thread, with these rights.
+    pub(super) fn start(choice: TableChoice, rights: Rights) -> io::Result<KernelThread> {
         let (requests, inbox) = mpsc::channel();
         let (outbox, answers) = async_mpsc::unbounded_channel();
         thread::Builder::new().name("kernel".to_owned()).spawn(move || {
+            if let Err(error) = rights.keep_for_table() {
+                tracing::error!("cannot keep the right to the kernel's table: {error}");
+            }
             let mut reconciler = choice.open();
             for request in inbox {
                 let answer = serve(&mut reconciler, request);
@@ -111,11 +116,7 @@ fn serve(reconciler: &mut Reconciler, request: Request) -> Answer {
 }
 
 fn gone() -> KernelError {
-    KernelError {
-        kind: KernelErrorKind::Other,
-        message: "the thread that owns the kernel's table has ended".to_owned(),
-        hint: Some(
-            "this is a fault of ldirectord; restart it, and report what the log says".to_owned(),
-        ),
-    }
+    let message = "the thread that owns the kernel's table has ended".to_owned();
+    let hint = "this is a fault of ldirectord; restart it, and report what the log says".to_owned();
+    KernelError { hint: Some(hint), ..KernelError::new(KernelErrorKind::Other, message) }
 }

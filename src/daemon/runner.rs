@@ -3,15 +3,17 @@
 //! In go attempts, out come verdicts and traces, one for each attempt that is not cancelled, whatever becomes of its task.
 //! A check's own limit of time counts from when it runs, so waiting for a place does not make it fail.
 //!
-//! This and [`super::hooks`] are the only places that start tasks.
+//! This, [`super::hooks`], [`super::maintenance`] and [`super::reloading`] are the only places that start tasks.
 
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
+    time::Duration,
 };
 
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 
+use super::clock;
 use crate::{
     checks::Checker,
     director::Attempt,
@@ -27,6 +29,9 @@ const PROGRAMS: usize = 100;
 
 /// File descriptors that are not for checks.
 const RESERVED_FILES: usize = 100;
+
+/// An attempt that ends this much later than its limit allows was not the server's fault.
+const STOOD_STILL: Duration = Duration::from_millis(500);
 
 /// Attempts of one kind: those that run and, in their order, those that wait for a place.
 #[derive(Debug, Default)]
@@ -164,7 +169,7 @@ impl Runner {
         {
             let checker = Arc::clone(&self.checker);
             let task = Task { attempt, check: Arc::clone(&check), is_program, cancelled: false };
-            let handle = self.tasks.spawn(async move { checker.run(&check, stage).await });
+            let handle = self.tasks.spawn(async move { run(&checker, &check, stage).await });
             self.running.insert(handle.id(), task);
             self.handles.insert(attempt, handle);
             self.lane(is_program).running += 1;
@@ -173,6 +178,22 @@ impl Runner {
 
     fn lane(&mut self, is_program: bool) -> &mut Lane {
         if is_program { &mut self.programs } else { &mut self.network }
+    }
+}
+
+/// One attempt; another one when it failed and took longer than it can have without our standing still.
+///
+/// A machine that slept, or a process that was stopped, has heard nothing of what the server did, and its verdict would
+/// take servers out of service that work.
+async fn run(checker: &Checker, check: &CheckSpec, stage: Stage) -> Attempted {
+    let begun = clock::since_boot();
+    let attempted = checker.run(check, stage).await;
+    let took = clock::since_boot().saturating_sub(begun);
+    match attempted.verdict {
+        Err(_) if took > check.longest(stage).saturating_add(STOOD_STILL) => {
+            checker.run(check, stage).await
+        }
+        _ => attempted,
     }
 }
 
@@ -188,7 +209,8 @@ fn tell(task: &Task, attempted: &Attempted) {
         (Ok(_), _) | (_, []) => String::new(),
         (Err(_), received) => format!(", received \"{}\"", received.escape_ascii()),
     };
-    tracing::debug!(%attempt, %target, "Checked {target}: {} ({trace}){received}", found.trim_end());
+    let reason = verdict.as_ref().err().map(|failure| tracing::field::display(failure.reason));
+    tracing::debug!(event = "checked", %attempt, peer = %target, reason, phase = %trace.phase, "Checked {target}: {} ({trace}){received}", found.trim_end());
 }
 
 /// A check that panicked has found nothing out about the server, but must not take the daemon with it.
@@ -203,7 +225,7 @@ fn broken(error: &JoinError) -> Attempted {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeSet, time::Duration};
+    use std::collections::BTreeSet;
 
     use tokio::net::TcpListener;
 

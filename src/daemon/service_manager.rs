@@ -49,7 +49,10 @@ impl ServiceManager {
         let Some(socket) = env::var_os(NOTIFY_SOCKET) else { return ServiceManager::default() };
         let address = address(&socket)
             .inspect_err(|error| {
-                tracing::warn!("The service manager cannot be told anything: {error}");
+                tracing::warn!(
+                    event = "service-manager",
+                    "The service manager cannot be told anything: {error}"
+                );
             })
             .ok();
         let set = |name| env::var(name).ok();
@@ -102,7 +105,12 @@ impl ServiceManager {
             && !self.is_lost
         {
             self.is_lost = true;
-            tracing::warn!("The service manager cannot be told {}: {error}", what.trim_end());
+            let (what, errno) = (what.trim_end(), error.raw_os_error());
+            tracing::warn!(
+                event = "service-manager",
+                errno,
+                "The service manager cannot be told {what}: {error}"
+            );
         }
     }
 }

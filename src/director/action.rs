@@ -2,12 +2,12 @@
 
 use std::{fmt, net::SocketAddr, sync::Arc};
 
-use super::alerts::Mail;
+use super::alerts::Message;
 use crate::{
     ipvs::{Job, KernelError},
     model::{
         AgentReport, CertificateEnd, CheckSpec, Failure, ServerKey, ServiceKey, Settings, Share,
-        Stage, Verdict, Weight,
+        Stage, SyncDaemon, SyncRole, Verdict, Weight,
     },
 };
 
@@ -41,8 +41,8 @@ pub enum Action {
     Reconcile(Box<Job>),
     /// Tell whoever listens.
     Publish(Notice),
-    /// Send a mail.
-    Send(Mail),
+    /// Send a mail, or call a webhook.
+    Send(Message),
     /// Everything is done; end the process. Only after [`super::Event::Stop`] or [`super::Event::Leave`].
     Finish,
 }
@@ -196,12 +196,24 @@ pub enum News {
     AgentBack(Place),
     /// Checks would take a server into service, but that its agent has said that it does not work.
     DownByAgent(Place),
+    /// A server is put into maintenance (`true`) or taken out of it.
+    Maintenance(Place, bool),
+    /// A check of this server would have begun, but that it is in maintenance; of services with a monitor file.
+    InMaintenance(Place),
     /// The fallback begins (`true`) or ends to be needed.
     FallbackNeeded(ServiceKey, bool),
     /// A server or service in the kernel is otherwise than we left it, and stays so.
     Drifted(ServiceKey, Option<ServerKey>),
     /// Somebody deleted a server or service from the kernel, and it stays away.
     Missing(ServiceKey, Option<ServerKey>),
+    /// A sync daemon was started.
+    SyncStarted(SyncRole, SyncDaemon),
+    /// A sync daemon was stopped.
+    SyncStopped(SyncRole),
+    /// A sync daemon runs otherwise than we started it, and stays so.
+    SyncDrifted(SyncRole),
+    /// Somebody stopped a sync daemon, and it stays so.
+    SyncMissing(SyncRole),
     /// Something that should be in the kernel could not be put there. Told once until it changes.
     KernelFault(KernelError),
 }

@@ -74,6 +74,11 @@ impl Agent {
         self.found == Some(Weight::ZERO)
     }
 
+    /// What the kernel had when we began is no longer to be kept.
+    pub(super) fn forget_found(&mut self) {
+        self.found = None;
+    }
+
     /// What the server gets that has this weight in the file.
     pub(super) fn grant(&self, configured: Weight) -> Grant {
         if !self.asked {

@@ -1,9 +1,11 @@
-//! Which mails are due: who is told of what, again while a server stays down, and of many things at once in one.
+//! Which mails and webhooks are due: who is told of what, again while a server stays down, and of many things at once in
+//! one message.
 //!
-//! In go notices, out come [`Mail`]s; what stands in them is for [`crate::sinks::mail`] to say.
+//! In go notices, out come [`Message`]s; what stands in them is for [`crate::sinks`] to say. Each recipient is told for
+//! himself: that somebody is mailed makes no webhook, and the other way round.
 //!
-//! A mail waits a moment for others. When there are more than `emaildigest` within ten seconds, the others become
-//! one mail, and so does what follows in the next ten.
+//! A message waits a moment for others. When there are more than `emaildigest` within ten seconds, the others become
+//! one, and so does what follows in the next ten.
 //!
 //! Sources: sections 7.1 and 7.3 of the behaviour specification.
 //!
@@ -14,30 +16,29 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
-    sync::Arc,
     time::Duration,
 };
 
 use super::{News, Notice, Phase, Place, Role, service::Service};
 use crate::{
-    model::{AlertPhases, Post, ServiceKey, VirtualService},
+    model::{AlertPhases, Recipient, ServiceKey, VirtualService},
     time::Moment,
 };
 
-/// How long a mail waits for others.
+/// How long a message waits for others.
 const GATHERING: Duration = Duration::from_secs(1);
 
-/// How many alerts one mail tells of, at most; what is beyond is counted.
+/// How many alerts one message tells of, at most; what is beyond is counted.
 const LARGEST: usize = 1_000;
 
 /// For how many alerts room is kept.
 const GATHERED: usize = 32;
 
-/// What one post is told at one time.
+/// What one recipient is told at one time.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Mail {
+pub struct Message {
     /// Who is told and how.
-    pub post: Arc<Post>,
+    pub recipient: Recipient,
     /// What there is to tell: one thing, or several in their order.
     pub alerts: Vec<Alert>,
     /// How many more there were.
@@ -57,6 +58,8 @@ pub struct Alert {
     pub server: SocketAddr,
     /// Since when the server has been down, if it is.
     pub down_since: Option<Moment>,
+    /// Whether it is in maintenance.
+    pub in_maintenance: bool,
     /// How many real servers of the service work, and how many it has.
     pub working: (usize, usize),
     /// The fallback, if it serves.
@@ -78,33 +81,35 @@ struct Down {
     remind: Option<Moment>,
 }
 
-/// What waits for one post.
+/// What waits for one recipient.
 #[derive(Clone, Debug, Default)]
 struct Waiting {
     alerts: Vec<Alert>,
     left_out: usize,
-    /// When the mails went that still count.
+    /// When the messages went that still count.
     sent: Vec<Moment>,
     /// Until then everything is gathered.
     gathers_until: Option<Moment>,
 }
 
-/// Which mails are due.
+/// Which messages are due.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Alerts {
-    waiting: BTreeMap<Arc<Post>, Waiting>,
+    waiting: BTreeMap<Recipient, Waiting>,
     /// Of those that wait, when the next is sent.
-    due: BTreeSet<(Moment, Arc<Post>)>,
+    due: BTreeSet<(Moment, Recipient)>,
     down: BTreeMap<Key, Down>,
     reminders: BTreeSet<(Moment, Key)>,
 }
 
 impl Alerts {
-    /// What happened to a service, if that is one of those that mails tell of.
+    /// What happened to a service, if that is something that people are told of.
     pub(super) fn hear(&mut self, notice: &Notice, service: &Service, now: Moment) {
         let key = service.config().key;
         let policy = &service.config().alerts;
-        let Some(post) = &policy.post else { return };
+        if policy.recipients.is_empty() {
+            return;
+        }
         let (server, role) = match (&notice.news, notice.news.place()) {
             (News::ServerPurged(_, server), _) => (*server, Role::Real),
             (_, Some(place)) => (place.written, place.role),
@@ -135,18 +140,25 @@ impl Alerts {
             service: key,
             server,
             down_since: self.down.get(&(key, server)).map(|down| down.since),
+            in_maintenance: notice.news.place().is_some_and(|place| service.maintains(place)),
             working: (service.serving_count(), config.servers.len()),
             fallback: fallback.map(|fallback| fallback.written),
             name: config.name.clone(),
             comment: config.comment.clone(),
         };
-        let waiting = self.waiting.entry(Arc::clone(post)).or_default();
+        for recipient in &policy.recipients {
+            self.tell(recipient, alert.clone(), now);
+        }
+    }
+
+    fn tell(&mut self, recipient: &Recipient, alert: Alert, now: Moment) {
+        let waiting = self.waiting.entry(recipient.clone()).or_default();
         if waiting.alerts.is_empty() {
             let soon = now.after(GATHERING);
             let due = waiting.gathers_until.map_or(soon, |end| end.max(soon));
-            self.due.insert((due, Arc::clone(post)));
+            self.due.insert((due, recipient.clone()));
         }
-        match waiting.alerts.len() < LARGEST || post.digest_above == 0 {
+        match waiting.alerts.len() < LARGEST || recipient.digest_above == 0 {
             true => waiting.alerts.push(alert),
             false => waiting.left_out = waiting.left_out.saturating_add(1),
         }
@@ -176,7 +188,7 @@ impl Alerts {
     pub(super) fn follow(&mut self, services: &[Service], now: Moment) {
         let known = std::mem::take(&mut self.down);
         self.reminders.clear();
-        let told = |config: &&VirtualService| config.alerts.post.is_some();
+        let told = |config: &&VirtualService| !config.alerts.recipients.is_empty();
         for config in services.iter().map(Service::config).filter(told) {
             let repeat_after = config.alerts.repeat_after;
             for server in &config.servers {
@@ -188,7 +200,7 @@ impl Alerts {
             }
         }
         self.waiting.retain(|_, waiting| {
-            waiting.sent.retain(|sent| now.since(*sent) < Post::DIGEST_WITHIN);
+            waiting.sent.retain(|sent| now.since(*sent) < Recipient::DIGEST_WITHIN);
             !waiting.alerts.is_empty() || !waiting.sent.is_empty()
         });
     }
@@ -202,50 +214,52 @@ impl Alerts {
         Some(down.place)
     }
 
-    /// The next mail that is due.
-    pub(super) fn next_mail(&mut self, now: Moment) -> Option<Mail> {
+    /// The next message that is due.
+    pub(super) fn next_message(&mut self, now: Moment) -> Option<Message> {
         match self.due.first() {
-            Some((due, _)) if *due <= now => self.last_mail(now),
+            Some((due, _)) if *due <= now => self.last_message(now),
             _ => None,
         }
     }
 
-    /// The next mail, due or not.
-    pub(super) fn last_mail(&mut self, now: Moment) -> Option<Mail> {
-        let (due, post) = self.due.pop_first()?;
-        let mail = self.waiting.get_mut(&post)?.next(&post, now);
-        if self.waiting.get(&post).is_some_and(|waiting| !waiting.alerts.is_empty()) {
-            self.due.insert((due, post));
+    /// The next message, due or not.
+    pub(super) fn last_message(&mut self, now: Moment) -> Option<Message> {
+        let (due, recipient) = self.due.pop_first()?;
+        let waiting = self.waiting.get_mut(&recipient)?;
+        let message = waiting.next(&recipient, now);
+        if !waiting.alerts.is_empty() {
+            self.due.insert((due, recipient));
         }
-        Some(mail)
+        Some(message)
     }
 
-    /// When a mail or a reminder is due.
+    /// When a message or a reminder is due.
     pub(super) fn next_timeout(&self) -> Option<Moment> {
-        let mail = self.due.first().map(|(due, _)| *due);
+        let message = self.due.first().map(|(due, _)| *due);
         let reminder = self.reminders.first().map(|(moment, _)| *moment);
-        mail.into_iter().chain(reminder).min()
+        message.into_iter().chain(reminder).min()
     }
 }
 
 impl Waiting {
     /// What is sent now: everything, where there is too much, else the first.
-    fn next(&mut self, post: &Arc<Post>, now: Moment) -> Mail {
-        self.sent.retain(|sent| now.since(*sent) < Post::DIGEST_WITHIN);
-        let above = usize::try_from(post.digest_above).unwrap_or(usize::MAX);
+    fn next(&mut self, recipient: &Recipient, now: Moment) -> Message {
+        self.sent.retain(|sent| now.since(*sent) < Recipient::DIGEST_WITHIN);
+        let above = usize::try_from(recipient.digest_above).unwrap_or(usize::MAX);
         let is_flood = above > 0 && self.sent.len().saturating_add(self.alerts.len()) > above;
         let count = if is_flood { self.alerts.len() } else { self.alerts.len().min(1) };
         let alerts = self.alerts.drain(..count).collect();
         self.alerts.shrink_to(GATHERED);
-        self.gathers_until = is_flood.then(|| now.after(Post::DIGEST_WITHIN));
+        self.gathers_until = is_flood.then(|| now.after(Recipient::DIGEST_WITHIN));
         if above > 0 {
             self.sent.push(now);
         }
-        Mail { post: Arc::clone(post), alerts, left_out: std::mem::take(&mut self.left_out) }
+        let left_out = std::mem::take(&mut self.left_out);
+        Message { recipient: recipient.clone(), alerts, left_out }
     }
 }
 
-/// Whether mails are sent in this phase.
+/// Whether people are told in this phase.
 fn includes(phases: AlertPhases, phase: Phase) -> bool {
     match phase {
         Phase::Starting => phases.starting,

@@ -2,7 +2,7 @@
 
 use super::{Director, News, Phase, service::Service};
 use crate::{
-    ipvs::{Op, Report},
+    ipvs::{Op, Report, SyncOp},
     model::{Quiesce, ServerKey, ServiceKey, Share},
 };
 
@@ -17,6 +17,11 @@ impl Director {
             .collect();
         let done = report.done.iter().filter(|(_, result)| result.is_ok());
         news.extend(done.flat_map(|(op, _)| self.news_of_op(op, report)));
+        let done = report.sync.done.iter().filter(|(_, result)| result.is_ok());
+        news.extend(done.map(|(op, _)| match op {
+            SyncOp::Start(role, daemon) => News::SyncStarted(*role, daemon.clone()),
+            SyncOp::Stop(role) => News::SyncStopped(*role),
+        }));
         news
     }
 

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::Attempt;
 use crate::{
     ipvs::{Report, Table},
-    model::{AgentAnswer, CertificateEnd, Desired, Verdict},
+    model::{AgentAnswer, CertificateEnd, Desired, Maintenance, Verdict},
 };
 
 /// Everything that can happen.
@@ -43,6 +43,8 @@ pub enum Event {
         /// The kernel's table, for the servers that are new to us.
         observed: Box<Table>,
     },
+    /// These servers are in maintenance from now on, and no others.
+    Maintenance(Maintenance),
     /// The daemon is to end.
     Stop,
     /// The daemon is to end and to leave the table as it is, for one that takes over.

@@ -20,6 +20,8 @@ pub(super) enum Health {
         /// Passes since the last failure, fewer than bring it back.
         passes: u32,
     },
+    /// It is in maintenance, and what its checks say does not count.
+    Maintenance,
 }
 
 /// How often a check runs because of the servers that it speaks for: the largest of what each asks for.
@@ -68,7 +70,7 @@ impl Health {
     pub(super) fn pace(self) -> Pace {
         match self {
             Health::Unknown | Health::UP => Pace::Usual,
-            Health::DOWN => Pace::Down,
+            Health::DOWN | Health::Maintenance => Pace::Down,
             Health::Up { .. } | Health::Down { .. } => Pace::Fast,
         }
     }
@@ -85,6 +87,7 @@ impl Health {
                 _ => (Health::UP, Outcome::CameUp),
             },
             Health::Unknown => (Health::UP, Outcome::CameUp),
+            Health::Maintenance => (Health::Maintenance, Outcome::Same),
         };
         *self = health;
         outcome
@@ -102,6 +105,7 @@ impl Health {
             Health::Unknown => (Health::DOWN, Outcome::StaysDown),
             Health::Down { passes: 0 } => (Health::DOWN, Outcome::Same),
             Health::Down { .. } => (Health::DOWN, Outcome::PassesForgotten),
+            Health::Maintenance => (Health::Maintenance, Outcome::Same),
         };
         *self = health;
         outcome

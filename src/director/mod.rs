@@ -14,36 +14,35 @@ mod announce;
 mod certificates;
 mod event;
 mod health;
+mod jobs;
+mod maintenance;
 mod remembered;
 mod rounds;
 mod schedule;
 mod service;
+pub mod user;
+mod verdicts;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     mem,
 };
 
-use jiff::Timestamp;
-
 pub use action::{Action, Attempt, News, Notice, Phase, Place, Role};
-pub use alerts::{Alert, Mail};
+pub use alerts::{Alert, Message};
 pub use event::Event;
 
 use self::{
     alerts::Alerts,
     certificates::Certificates,
-    health::{Outcome, Pace},
+    health::Pace,
     rounds::{Round, Rounds},
     schedule::Schedule,
     service::Service,
 };
 use crate::{
-    ipvs::{Change, Job, Report, Table, Target},
-    model::{
-        AgentAnswer, AgentReport, CertificateEnd, CheckId, CheckSpec, Checked, Desired, Drift,
-        Failure, Operation, Reason, ServerKey, ServiceKey, Verdict,
-    },
+    ipvs::{Report, SyncTarget, Table, Target},
+    model::{CheckId, CheckSpec, Checked, Desired, Drift, Maintenance, ServerKey, ServiceKey},
     time::Moment,
 };
 
@@ -64,12 +63,19 @@ pub struct Director {
     /// The services that we may change or delete: those of the configuration, and those that it had and the
     /// kernel still may have.
     owned: BTreeSet<ServiceKey>,
+    /// The sync daemons that should run; those roles are ours that the configuration has or had.
+    sync: SyncTarget,
+    /// Whether the sync daemons stop at the end.
+    stops_sync: bool,
     /// Whether the next look at everything follows a start or reload.
     fresh: bool,
     /// What becomes of what somebody else deleted.
     drift: Drift,
     /// Of each service, whether its fallback was last told to be needed.
     fallback_told: BTreeMap<ServiceKey, bool>,
+    /// Who is in maintenance, and which of the configuration's servers were last told to be.
+    maintenance: Maintenance,
+    in_maintenance: BTreeSet<Place>,
     certificates: Certificates,
     /// How many checks were last told not to verify certificates.
     unverified_told: usize,
@@ -98,6 +104,16 @@ enum End {
 impl Director {
     /// Begins from what the kernel has, without disturbing it: a server at work there serves until a check fails.
     pub fn new(desired: Desired, observed: &Table, now: Moment) -> Director {
+        Director::with_maintenance(desired, Maintenance::default(), observed, now)
+    }
+
+    /// The same with servers in maintenance, which are not taken into service for a moment.
+    pub fn with_maintenance(
+        desired: Desired,
+        maintenance: Maintenance,
+        observed: &Table,
+        now: Moment,
+    ) -> Director {
         let mut director = Director {
             phase: Phase::Starting,
             services: Vec::new(),
@@ -106,9 +122,13 @@ impl Director {
             schedule: Schedule::new(&desired.checks, now),
             rounds: Rounds::new(now),
             owned: BTreeSet::new(),
+            sync: SyncTarget::default(),
+            stops_sync: true,
             fresh: true,
             drift: Drift::default(),
             fallback_told: BTreeMap::new(),
+            maintenance,
+            in_maintenance: BTreeSet::new(),
             certificates: Certificates::default(),
             unverified_told: 0,
             alerts: Alerts::default(),
@@ -132,6 +152,8 @@ impl Director {
             Event::AgentAnswered { attempt, answer } => self.take_answer(attempt, &answer, now),
             Event::Reconciled(report) => self.take_report(&report, now),
             Event::Reloaded { desired, observed } => self.reload(*desired, &observed, now),
+            Event::Maintenance(_) if self.end != End::Far => {}
+            Event::Maintenance(maintenance) => self.take_maintenance(maintenance, now),
             Event::Stop => self.stop(End::Asked),
             Event::Leave => self.stop(End::Leaving),
         }
@@ -172,6 +194,11 @@ impl Director {
         self.target_when(self.fresh)
     }
 
+    /// Whether every server has been checked once since the start, and the kernel has heard of it.
+    pub fn has_started(&self) -> bool {
+        self.phase != Phase::Starting
+    }
+
     /// Whether a real server of this service with this key is known to work, and its agent lets it serve.
     pub fn is_up(&self, service: ServiceKey, server: ServerKey) -> bool {
         self.service(service).is_some_and(|service| service.is_serving(server))
@@ -190,11 +217,6 @@ impl Director {
 
     fn service(&self, key: ServiceKey) -> Option<&Service> {
         self.services.get(*self.index.get(&key)?)
-    }
-
-    fn target_when(&self, fresh: bool) -> Target {
-        let wish = |service: &Service| (service.config().key, service.wish(fresh));
-        Target { services: self.services.iter().map(wish).collect(), owned: self.owned.clone() }
     }
 
     /// Makes this configuration the one that is followed; keeps what is known of servers that stay.
@@ -222,9 +244,13 @@ impl Director {
         self.certificates.follow(&desired.checks.iter().map(|check| check.target).collect());
         self.tell_unverified(desired.unverified);
         self.alerts.follow(&self.services, self.now);
+        self.maintain(self.now);
         self.fresh = true;
         self.rounds.note_everything();
         self.drift = desired.process.drift;
+        self.sync.owned.extend(desired.process.sync.keys());
+        self.sync.daemons = desired.process.sync;
+        self.stops_sync = desired.process.clean_stop;
         self.rounds.look_for_drift(self.drift != Drift::Off);
         for place in 0..self.services.len() {
             self.tell_fallback(place);
@@ -250,7 +276,7 @@ impl Director {
         self.schedule.hasten(unknown, now);
         let mut paces: BTreeMap<CheckId, Pace> = BTreeMap::new();
         for &(check, service, server) in &self.users {
-            let pace = self.pace(check, service, server);
+            let pace = self.pace(check, index(service), index(server));
             paces.entry(check).and_modify(|known| *known = pace.max(*known)).or_insert(pace);
         }
         self.schedule.keep_pace(paces, now);
@@ -265,141 +291,10 @@ impl Director {
         self.actions.extend(self.schedule.clear().into_iter().map(Action::CancelCheck));
     }
 
-    fn take_verdict(&mut self, attempt: Attempt, verdict: &Verdict, now: Moment) {
-        let Some(check) = self.schedule.finish(attempt, verdict.is_ok()) else { return };
-        self.conclude(check, now, |director, service, server| {
-            director.judge(service, server, verdict);
-        });
-    }
-
-    fn take_answer(&mut self, attempt: Attempt, answer: &AgentAnswer, now: Moment) {
-        let Some(check) = self.schedule.finish(attempt, answer.is_ok()) else { return };
-        self.conclude(check, now, |director, service, server| {
-            director.hear(service, server, answer);
-        });
-    }
-
-    /// Has what a check found taken for each server that it speaks for, and plans its next attempt.
-    fn conclude(
-        &mut self,
-        check: CheckId,
-        now: Moment,
-        take: impl Fn(&mut Director, usize, usize),
-    ) {
-        let mut pace = Pace::Down;
-        let mut place = self.users.partition_point(|(user, ..)| *user < check);
-        while let Some(&(user, service, server)) = self.users.get(place)
-            && user == check
-        {
-            take(self, index(service), index(server));
-            pace = pace.max(self.pace(check, service, server));
-            place = place.saturating_add(1);
-        }
-        self.schedule.plan_next(check, pace, now);
-    }
-
-    fn see_certificate(&mut self, attempt: Attempt, end: CertificateEnd, now: Timestamp) {
-        let Some(check) = self.schedule.in_flight(attempt) else { return };
-        let Some(server) = self.schedule.spec(check).map(|check| check.target) else { return };
-        let first = self.users.partition_point(|(user, ..)| *user < check);
-        let Some(&(user, service, place)) = self.users.get(first) else { return };
-        let service = self.services.get(index(service)).filter(|_| user == check);
-        let Some(place) = service.and_then(|service| service.place(index(place))) else { return };
-        if self.certificates.show(server, end, now) {
-            self.publish(News::CertificateEnds { place, end, left_s: end.left_s(now) });
-        }
-    }
-
     /// Tells how many checks do not verify certificates, where there are any and it was another number before.
     fn tell_unverified(&mut self, count: usize) {
         if mem::replace(&mut self.unverified_told, count) != count && count > 0 {
             self.publish(News::Unverified(count));
-        }
-    }
-
-    /// How often a server is to be checked by this check of it; its agent is always asked as often.
-    fn pace(&self, check: CheckId, service: u32, server: u32) -> Pace {
-        let service = self.services.get(index(service));
-        (service.filter(|service| service.is_checked_by(index(server), check)))
-            .and_then(|service| service.pace(index(server)))
-            .unwrap_or(Pace::Usual)
-    }
-
-    /// Takes a verdict on one server of one service.
-    fn judge(&mut self, service_place: usize, server_place: usize, verdict: &Verdict) {
-        let Some(service) = self.services.get_mut(service_place) else { return };
-        let outcome = service.judge(server_place, verdict);
-        let Some(place) = service.place(server_place) else { return };
-        let is_down_by_agent = service.is_down_by_agent(server_place);
-        let has_agent = service.has_agent(server_place);
-        let failure_count = service.config().failure_count.get();
-        let rise_count = service.config().rise_count.get();
-        if service.config().monitor_file.is_some() {
-            self.publish(News::Checked(place, verdict.clone()));
-        }
-        match (outcome, verdict) {
-            (Outcome::SoftFailure(count), _) => {
-                self.publish(News::SoftFailure { place, count, of: failure_count });
-            }
-            (Outcome::FailuresForgotten, _) => self.publish(News::FailuresForgotten(place)),
-            (Outcome::SoftPass(count), _) => {
-                self.publish(News::SoftPass { place, count, of: rise_count });
-            }
-            (Outcome::PassesForgotten, _) => self.publish(News::PassesForgotten(place)),
-            (Outcome::CameUp, _) => {
-                self.publish(match is_down_by_agent {
-                    true => News::DownByAgent(place),
-                    false => News::Up(place),
-                });
-                self.note_transition(service_place, place);
-            }
-            (Outcome::WentDown, Err(failure)) => {
-                self.publish(News::Down(place, failure.clone()));
-                self.note_transition(service_place, place);
-            }
-            (Outcome::StaysDown, Err(failure)) => {
-                self.publish(News::Down(place, failure.clone()));
-                self.tell_inaccessible(service_place, place);
-                if has_agent {
-                    // It may have stayed in the kernel until this was known.
-                    self.note_transition(service_place, place);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// Takes the answer of the agent of one server of one service.
-    fn hear(&mut self, service_place: usize, server_place: usize, answer: &AgentAnswer) {
-        let Some(service) = self.services.get_mut(service_place) else { return };
-        let Some(told) = service.hear(server_place, answer) else { return };
-        let Some(place) = service.place(server_place) else { return };
-        if let (Err(failure), true) = (answer, told.missed) {
-            self.publish(News::AgentLost(place, failure.clone()));
-        }
-        if let Some(heard) = told.heard {
-            if heard.came_back {
-                self.publish(News::AgentBack(place));
-            }
-            if let Some(word) = heard.became_odd {
-                self.publish(News::AgentOdd(place, word));
-            }
-            let (from, to) = told.weights;
-            let AgentReport { admission, operation, .. } = &heard.changed;
-            let is_news = admission.is_some() || operation.is_some();
-            if is_news || (from != to && heard.changed.weight.is_some()) {
-                self.publish(News::AgentSays { place, changed: heard.changed, from, to });
-            }
-            if let Some(Operation::Down(words)) = heard.went_down {
-                let detail = format!("the agent says {words}");
-                self.publish(News::Down(place, Failure { reason: Reason::Command, detail }));
-            }
-        }
-        if told.came_up {
-            self.publish(News::Up(place));
-        }
-        if told.is_transition {
-            self.note_transition(service_place, place);
         }
     }
 
@@ -416,7 +311,7 @@ impl Director {
     /// A server was never known to work: of what became of it in the kernel before nobody was told by mail.
     fn tell_inaccessible(&mut self, service_place: usize, place: Place) {
         let service = self.services.get(service_place);
-        if service.is_some_and(|service| service.config().alerts.post.is_some()) {
+        if service.is_some_and(|service| !service.config().alerts.recipients.is_empty()) {
             self.publish(News::ServerInaccessible(place));
         }
     }
@@ -450,29 +345,21 @@ impl Director {
             self.disown(&round, report);
         }
         if self.end == End::Reached {
+            self.end_fallbacks();
             self.finish();
         }
     }
 
-    /// Lets go of services that have left the file and the kernel.
-    fn disown(&mut self, round: &Round, report: &Report) {
-        let failed: BTreeSet<ServiceKey> = (report.done.iter())
-            .filter(|(_, result)| result.is_err())
-            .map(|(op, _)| op.service())
-            .collect();
-        let (index, owned) = (&self.index, &mut self.owned);
-        match round {
-            Round::Everything => {
-                owned.retain(|key| index.contains_key(key) || failed.contains(key));
-                self.fresh = false;
+    /// What was begun because a fallback was needed ends with its service.
+    ///
+    /// Differs from ldirectord: there nobody hears that a service ends whose fallback serves.
+    fn end_fallbacks(&mut self) {
+        for place in 0..self.services.len() {
+            let Some(service) = self.services.get(place) else { continue };
+            let key = service.config().key;
+            if service.config().clean_stop && self.fallback_told.insert(key, false) == Some(true) {
+                self.publish(News::FallbackNeeded(key, false));
             }
-            Round::Services(keys) => {
-                let gone = |key: &ServiceKey| {
-                    keys.contains(key) && !index.contains_key(key) && !failed.contains(key)
-                };
-                owned.retain(|key| !gone(key));
-            }
-            Round::Servers(_) | Round::Drift => {}
         }
     }
 
@@ -480,8 +367,14 @@ impl Director {
     fn settle(&mut self, now: Moment) {
         match self.end {
             End::Far => {
-                while let Some((attempt, check, stage)) = self.schedule.start_next(now) {
-                    self.actions.push_back(Action::StartCheck { attempt, check, stage });
+                loop {
+                    if let Some(check) = self.schedule.skip_next(now) {
+                        self.skip(check);
+                    } else if let Some((attempt, check, stage)) = self.schedule.start_next(now) {
+                        self.actions.push_back(Action::StartCheck { attempt, check, stage });
+                    } else {
+                        break;
+                    }
                 }
                 if let Some(round) = self.rounds.next(now) {
                     let job = self.job(&round);
@@ -493,60 +386,21 @@ impl Director {
                 while let Some(place) = self.alerts.next_reminder(now) {
                     self.publish(News::ServerInaccessible(place));
                 }
-                while let Some(mail) = self.alerts.next_mail(now) {
-                    self.actions.push_back(Action::Send(mail));
+                while let Some(message) = self.alerts.next_message(now) {
+                    self.actions.push_back(Action::Send(message));
                 }
             }
-            End::Asked if !self.rounds.is_busy() => self.delete_services(),
+            End::Asked if !self.rounds.is_busy() => self.clean_up(),
             End::Leaving if !self.rounds.is_busy() => self.finish(),
             End::Asked | End::Leaving | End::Deleting | End::Reached => {}
         }
         self.check_invariants();
     }
 
-    fn job(&self, round: &Round) -> Job {
-        match round {
-            Round::Everything => Job::Everything(self.target()),
-            Round::Drift if self.drift == Drift::Repair => Job::Drift(self.target_when(false)),
-            Round::Drift => Job::Look(self.target_when(false)),
-            Round::Services(keys) => Job::Services(Target {
-                services: (keys.iter())
-                    .filter_map(|key| Some((*key, self.service(*key)?.wish(true))))
-                    .collect(),
-                owned: keys.clone(),
-            }),
-            Round::Servers(servers) => Job::Changes(
-                (servers.iter())
-                    .filter_map(|&(service, server)| {
-                        let wanted = self.service(service)?.wanted(server, false);
-                        Some(Change { service, server, wanted })
-                    })
-                    .collect(),
-            ),
-        }
-    }
-
-    /// The last job: what the configuration does not want to outlive the daemon.
-    fn delete_services(&mut self) {
-        let orphans = self.owned.iter().filter(|key| !self.index.contains_key(key)).copied();
-        let leaving: Vec<ServiceKey> = (self.services.iter())
-            .filter(|service| service.config().clean_stop)
-            .map(|service| service.config().key)
-            .chain(orphans)
-            .collect();
-        if leaving.is_empty() {
-            self.finish();
-        } else {
-            self.end = End::Deleting;
-            self.rounds.begin_last();
-            self.actions.push_back(Action::Reconcile(Box::new(Job::Delete(leaving))));
-        }
-    }
-
     fn finish(&mut self) {
         self.end = End::Reached;
-        while let Some(mail) = self.alerts.last_mail(self.now) {
-            self.actions.push_back(Action::Send(mail));
+        while let Some(message) = self.alerts.last_message(self.now) {
+            self.actions.push_back(Action::Send(message));
         }
         self.actions.push_back(Action::Finish);
     }

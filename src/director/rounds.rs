@@ -9,8 +9,8 @@ use std::{
 
 use super::News;
 use crate::{
-    ipvs::{KernelError, Op, Piece, Report},
-    model::{ServerKey, ServiceKey},
+    ipvs::{KernelError, Op, Piece, Report, SyncReport},
+    model::{ServerKey, ServiceKey, SyncRole},
     time::Moment,
 };
 
@@ -31,12 +31,61 @@ const MISSING: &str = "missing";
 pub(super) enum Round {
     /// Everything we own, to the letter of the configuration.
     Everything,
-    /// These services, to the letter: an earlier job failed at them.
-    Services(BTreeSet<ServiceKey>),
+    /// These services and sync daemons, to the letter: an earlier job failed at them.
+    Again(Failed),
     /// These servers.
     Servers(BTreeSet<(ServiceKey, ServerKey)>),
     /// Whatever somebody else changed.
     Drift,
+}
+
+/// What failed.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct Failed {
+    pub(super) services: BTreeSet<ServiceKey>,
+    pub(super) sync: BTreeSet<SyncRole>,
+}
+
+impl Failed {
+    /// What failed in a job that could be tried.
+    pub(super) fn of(report: &Report) -> Failed {
+        let services = report.done.iter().filter(|(_, result)| result.is_err());
+        let sync = report.sync.done.iter().filter(|(_, result)| result.is_err());
+        Failed {
+            services: services.map(|(op, _)| op.service()).collect(),
+            sync: sync.map(|(op, _)| op.role()).collect(),
+        }
+    }
+
+    fn extend(&mut self, other: Failed) {
+        self.services.extend(other.services);
+        self.sync.extend(other.sync);
+    }
+}
+
+/// When what failed is tried again.
+#[derive(Debug)]
+struct Retry {
+    at: Option<Moment>,
+    wait: Duration,
+}
+
+impl Retry {
+    const IDLE: Retry = Retry { at: None, wait: FIRST_RETRY };
+
+    fn is_due(&self, now: Moment) -> bool {
+        self.at.is_none_or(|at| at <= now)
+    }
+
+    /// A job has ended, after which something failed is left (`true`) or nothing.
+    fn note(&mut self, is_left: bool, now: Moment) {
+        if !is_left {
+            *self = Retry::IDLE;
+        } else if self.is_due(now) {
+            self.at = Some(now.after(self.wait));
+            self.wait = self.wait.saturating_mul(2).min(LAST_RETRY);
+        }
+    }
 }
 
 /// What has been noted, and what is being done.
@@ -45,14 +94,17 @@ pub(super) struct Rounds {
     in_flight: Option<Round>,
     everything: bool,
     servers: BTreeSet<(ServiceKey, ServerKey)>,
-    failed: BTreeSet<ServiceKey>,
-    retry_at: Option<Moment>,
-    retry_wait: Duration,
+    failed: Failed,
+    retry: Retry,
+    /// The same of sync daemons: an interface may be away for long, and services do not wait for it.
+    retry_sync: Retry,
     /// Whether it is looked for what somebody else changed.
     looks: bool,
     drift_at: Moment,
     /// What has been told of faults and differences, so that it is told once.
     told: BTreeMap<(Option<ServiceKey>, Option<ServerKey>), String>,
+    /// The same of sync daemons.
+    told_sync: BTreeMap<SyncRole, String>,
 }
 
 impl Rounds {
@@ -62,12 +114,13 @@ impl Rounds {
             in_flight: None,
             everything: true,
             servers: BTreeSet::new(),
-            failed: BTreeSet::new(),
-            retry_at: None,
-            retry_wait: FIRST_RETRY,
+            failed: Failed::default(),
+            retry: Retry::IDLE,
+            retry_sync: Retry::IDLE,
             looks: true,
             drift_at: now.after(DRIFT_INTERVAL),
             told: BTreeMap::new(),
+            told_sync: BTreeMap::new(),
         }
     }
 
@@ -80,8 +133,9 @@ impl Rounds {
     pub(super) fn note_everything(&mut self) {
         self.everything = true;
         self.servers.clear();
-        self.failed.clear();
-        self.retry_at = None;
+        self.failed = Failed::default();
+        self.retry.at = None;
+        self.retry_sync.at = None;
     }
 
     /// Whether the whole table is still to be made as the configuration says.
@@ -107,7 +161,7 @@ impl Rounds {
             return None;
         }
         let look = self.looks.then_some(self.drift_at);
-        [self.retry_at, look].into_iter().flatten().min()
+        [self.retry.at, self.retry_sync.at, look].into_iter().flatten().min()
     }
 
     /// What to do now, if there is anything and nothing is being done.
@@ -115,17 +169,16 @@ impl Rounds {
         if self.is_busy() {
             return None;
         }
-        let may_retry = self.retry_at.is_none_or(|at| at <= now);
         let round = if self.everything {
-            if !may_retry {
+            if !self.retry.is_due(now) {
                 return None;
             }
             self.everything = false;
             Round::Everything
         } else if !self.servers.is_empty() {
             Round::Servers(std::mem::take(&mut self.servers))
-        } else if !self.failed.is_empty() && may_retry {
-            Round::Services(std::mem::take(&mut self.failed))
+        } else if let Some(failed) = self.failed_and_due(now) {
+            Round::Again(failed)
         } else if self.looks && self.drift_at <= now {
             Round::Drift
         } else {
@@ -133,6 +186,17 @@ impl Rounds {
         };
         self.in_flight = Some(round.clone());
         Some(round)
+    }
+
+    fn failed_and_due(&mut self, now: Moment) -> Option<Failed> {
+        let mut due = Failed::default();
+        if self.retry.is_due(now) {
+            due.services = std::mem::take(&mut self.failed.services);
+        }
+        if self.retry_sync.is_due(now) {
+            due.sync = std::mem::take(&mut self.failed.sync);
+        }
+        (due != Failed::default()).then_some(due)
     }
 
     /// The job that ends everything begins.
@@ -147,22 +211,17 @@ impl Rounds {
         if report.unread.is_some() {
             match &round {
                 Round::Everything => self.everything = true,
-                Round::Services(services) => self.failed.extend(services),
-                Round::Servers(servers) => self.failed.extend(servers.iter().map(|(s, _)| *s)),
+                Round::Again(failed) => self.failed.extend(failed.clone()),
+                Round::Servers(servers) => {
+                    self.failed.services.extend(servers.iter().map(|(service, _)| *service));
+                }
                 Round::Drift => {}
             }
         }
-        let failed_ops = report.done.iter().filter(|(_, result)| result.is_err());
-        self.failed.extend(failed_ops.map(|(op, _)| op.service()));
-        if (self.everything && report.unread.is_some()) || !self.failed.is_empty() {
-            if self.retry_at.is_none_or(|at| at <= now) {
-                self.retry_at = Some(now.after(self.retry_wait));
-                self.retry_wait = self.retry_wait.saturating_mul(2).min(LAST_RETRY);
-            }
-        } else {
-            self.retry_at = None;
-            self.retry_wait = FIRST_RETRY;
-        }
+        self.failed.extend(Failed::of(report));
+        let unread = self.everything && report.unread.is_some();
+        self.retry.note(unread || !self.failed.services.is_empty(), now);
+        self.retry_sync.note(!self.failed.sync.is_empty(), now);
         Some(round)
     }
 
@@ -171,7 +230,7 @@ impl Rounds {
         let mut news = Vec::new();
         match &report.unread {
             Some(fault) => {
-                if self.tell((None, None), &fault.message) {
+                if tell(&mut self.told, (None, None), &fault.message) {
                     news.push(fault.clone());
                 }
                 return news;
@@ -188,7 +247,17 @@ impl Rounds {
                     }
                 }
                 Err(fault) => {
-                    if self.tell(place, &fault.message) {
+                    if tell(&mut self.told, place, &fault.message) {
+                        news.push(fault.clone());
+                    }
+                }
+            }
+        }
+        for (op, result) in &report.sync.done {
+            match result {
+                Ok(()) => drop(self.told_sync.remove(&op.role())),
+                Err(fault) => {
+                    if tell(&mut self.told_sync, op.role(), &fault.message) {
                         news.push(fault.clone());
                     }
                 }
@@ -209,18 +278,33 @@ impl Rounds {
                 || service.is_some_and(|service| still.contains(&(service, *server)))
         });
         let drifted = (report.drifted.iter())
-            .filter(|(service, server)| self.tell((Some(*service), *server), DRIFTED))
+            .filter(|(service, server)| tell(&mut self.told, (Some(*service), *server), DRIFTED))
             .map(|(service, server)| News::Drifted(*service, *server));
         let mut news: Vec<News> = drifted.collect();
         let missing = (report.missing.iter())
-            .filter(|(service, server)| self.tell((Some(*service), *server), MISSING))
+            .filter(|(service, server)| tell(&mut self.told, (Some(*service), *server), MISSING))
             .map(|(service, server)| News::Missing(*service, *server));
         news.extend(missing);
+        news.extend(self.news_of_sync_drift(&report.sync));
         news
     }
 
-    /// Remembers that this was told of this place; whether it is news.
-    fn tell(&mut self, place: (Option<ServiceKey>, Option<ServerKey>), what: &str) -> bool {
-        self.told.insert(place, what.to_owned()).is_none_or(|before| before != what)
+    fn news_of_sync_drift(&mut self, report: &SyncReport) -> Vec<News> {
+        let told = &mut self.told_sync;
+        told.retain(|role, what| match what.as_str() {
+            DRIFTED => report.drifted.contains(role),
+            MISSING => report.missing.contains(role),
+            _ => true,
+        });
+        let drifted = report.drifted.iter().filter(|role| tell(told, **role, DRIFTED));
+        let mut news: Vec<News> = drifted.copied().map(News::SyncDrifted).collect();
+        let missing = report.missing.iter().filter(|role| tell(told, **role, MISSING));
+        news.extend(missing.copied().map(News::SyncMissing));
+        news
     }
+}
+
+/// Remembers that this was told of this place; whether it is news.
+fn tell<Place: Ord>(told: &mut BTreeMap<Place, String>, place: Place, what: &str) -> bool {
+    told.insert(place, what.to_owned()).is_none_or(|before| before != what)
 }

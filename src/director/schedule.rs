@@ -7,7 +7,8 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, BinaryHeap, HashMap},
+    collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap},
+    mem,
     sync::Arc,
     time::Duration,
 };
@@ -21,6 +22,8 @@ use crate::{
 /// First checks lie this far apart where the interval allows: few servers are all checked at once,
 /// ten thousand do not open ten thousand connections in one moment.
 const STEP: Duration = Duration::from_millis(2);
+/// Who looks this late has stood still: a process that was stopped, a machine that was.
+const STOOD_STILL: Duration = Duration::from_secs(1);
 /// The smallest step of time.
 const SHORTEST: Duration = Duration::from_nanos(1);
 
@@ -48,6 +51,8 @@ struct Slot {
     /// Of a combined check: the connects that come before the next negotiation.
     connects_left: u32,
     seen: bool,
+    /// Whether nobody is to be asked.
+    rests: bool,
 }
 
 impl Schedule {
@@ -65,6 +70,7 @@ impl Schedule {
                     in_flight: None,
                     connects_left: 0,
                     seen: false,
+                    rests: false,
                 }
             })
             .collect();
@@ -132,6 +138,36 @@ impl Schedule {
         self.advance(due);
     }
 
+    /// These checks and no others rest: they come due and nobody is asked. Of those that began to, the attempts are
+    /// returned that nobody waits for any more.
+    pub(super) fn rest(&mut self, ids: &BTreeSet<CheckId>) -> Vec<Attempt> {
+        let mut orphans = Vec::new();
+        for (index, slot) in self.slots.iter_mut().enumerate() {
+            slot.rests = CheckId::new(index).is_some_and(|id| ids.contains(&id));
+            if slot.rests {
+                slot.connects_left = 0;
+                orphans.extend(slot.in_flight.take().map(|(attempt, _)| attempt));
+            }
+        }
+        for attempt in &orphans {
+            self.in_flight.remove(attempt);
+        }
+        self.refill();
+        orphans
+    }
+
+    /// The next check that is due by now and rests; it is due again at its next beat.
+    pub(super) fn skip_next(&mut self, now: Moment) -> Option<CheckId> {
+        let &Reverse((due, id)) = self.due.peek()?;
+        let slot = self.slots.get_mut(id.index()).filter(|slot| slot.rests && due <= now)?;
+        if !mem::replace(&mut slot.seen, true) {
+            self.unseen = self.unseen.saturating_sub(1);
+        }
+        self.due.pop();
+        self.plan_next(id, Pace::Usual, now);
+        Some(id)
+    }
+
     /// Makes checks due at these moments, unless they are before.
     fn advance(&mut self, moments: impl IntoIterator<Item = (CheckId, Moment)>) {
         for (id, moment) in moments {
@@ -154,8 +190,11 @@ impl Schedule {
         self.due.peek().map(|Reverse((due, _))| *due)
     }
 
-    /// Begins the next check that is due by now.
+    /// Begins the next check that is due by now; to be asked when [`Schedule::skip_next`] has no more.
     pub(super) fn start_next(&mut self, now: Moment) -> Option<(Attempt, Arc<CheckSpec>, Stage)> {
+        if self.next_due().is_some_and(|due| due.after(STOOD_STILL) <= now) {
+            self.spread_overdue(now);
+        }
         let &Reverse((due, id)) = self.due.peek()?;
         if due > now {
             return None;
@@ -168,6 +207,19 @@ impl Schedule {
         slot.in_flight = Some((attempt, stage));
         self.in_flight.insert(attempt, id);
         Some((attempt, Arc::clone(&slot.spec), stage))
+    }
+
+    /// What has become due while nobody looked begins in its order, spread as at the start; each at its beats afterwards.
+    fn spread_overdue(&mut self, now: Moment) {
+        let mut overdue: Vec<(Moment, CheckId)> =
+            self.due.iter().map(|Reverse(due)| *due).filter(|(due, _)| *due <= now).collect();
+        overdue.sort_unstable();
+        for (place, (_, id)) in (0u32..).zip(overdue) {
+            if let Some(slot) = self.slots.get_mut(id.index()) {
+                slot.due = now.after(STEP.saturating_mul(place));
+            }
+        }
+        self.refill();
     }
 
     /// An attempt has ended: says which check it was, unless nobody waits for it.
@@ -287,6 +339,26 @@ mod tests {
             let begun = std::iter::from_fn(|| schedule.start_next(at(tick * 100))).count();
             assert!((1..=1001).contains(&begun), "{begun} at once");
         }
+    }
+
+    #[test]
+    fn a_process_that_stood_still_does_not_check_everything_in_one_moment() {
+        let checks: Vec<_> = (1..=1_000).map(|port| connect(port, 10_000)).collect();
+        let mut schedule = Schedule::new(&checks, Moment::START);
+        let mut begin = |at_ms| {
+            let mut begun = 0;
+            while let Some((attempt, ..)) = schedule.start_next(at(at_ms)) {
+                begun += 1;
+                assert!(end(&mut schedule, attempt, true, at(at_ms)).is_some());
+            }
+            schedule.check_invariants();
+            begun
+        };
+        assert_eq!((0..200).map(|tick| begin(tick * 100)).max(), Some(50));
+        // It missed sixty attempts of each.
+        let after: Vec<_> = (0..100).map(|tick| begin(620_000 + tick * 100)).collect();
+        assert!(after.iter().all(|begun| *begun <= 100), "{after:?}");
+        assert!((1_000..=2_000).contains(&after.iter().sum::<i32>()), "{after:?}");
     }
 
     #[test]

@@ -204,6 +204,48 @@ impl Service {
         Some(Told { heard, missed, weights, came_up, is_transition })
     }
 
+    /// Puts the server at this place of the configuration into maintenance, or takes it out of it; whether something
+    /// follows from that for the kernel or for the fallback.
+    ///
+    /// Afterwards it is as unknown as at a start, so that its next check decides.
+    pub(super) fn maintain(&mut self, place: usize, begins: bool) -> bool {
+        let Some(server) = self.config.servers.get(place) else { return false };
+        let (key, checked) = (server.key, server.checked);
+        let (wanted, serves) = (self.wanted(key, false), self.serves(place));
+        if begins && let Some(agent) = self.agents.get_mut(place) {
+            // It may be new to a server that has been in maintenance since before a reload.
+            agent.forget_found();
+        }
+        if self.is_in_maintenance(place) == begins {
+            return false;
+        }
+        if let Some(health) = self.health.get_mut(place) {
+            *health = match (begins, checked) {
+                (true, _) => Health::Maintenance,
+                (false, Checked::AlwaysUp) => Health::UP,
+                (false, Checked::By(_) | Checked::Never) => Health::Unknown,
+            };
+        }
+        // As ldirectord: what a person took out stays out, everything else is made so that it does not serve.
+        if begins && self.config.quiesce != Quiesce::ZeroWeightIfPresent {
+            self.left.remove(&key);
+        }
+        self.reweighted.remove(&key);
+        self.count(place, serves);
+        self.wanted(key, false) != wanted || self.serves(place) != serves
+    }
+
+    /// Whether this server is in maintenance.
+    pub(super) fn maintains(&self, server: &Place) -> bool {
+        let mut same = self.with_key(server.server);
+        same.any(|(place, other)| other.written == server.written && self.is_in_maintenance(place))
+    }
+
+    /// Whether the server at this place of the configuration is in maintenance.
+    pub(super) fn is_in_maintenance(&self, place: usize) -> bool {
+        self.health.get(place) == Some(&Health::Maintenance)
+    }
+
     /// Whether this is the check that says whether the server at this place of the configuration works.
     pub(super) fn is_checked_by(&self, place: usize, check: CheckId) -> bool {
         self.config.servers.get(place).is_some_and(|server| server.checked == Checked::By(check))
@@ -401,6 +443,18 @@ impl Service {
             Checked::By(check) => Some(check),
             Checked::AlwaysUp | Checked::Never => None,
         })
+    }
+
+    /// The check and the agent of the server at this place of the configuration.
+    pub(super) fn all_checks_of(&self, place: usize) -> impl Iterator<Item = CheckId> {
+        let server = self.config.servers.get(place);
+        server
+            .into_iter()
+            .flat_map(|server| match server.checked {
+                Checked::By(check) => [Some(check), server.agent],
+                Checked::AlwaysUp | Checked::Never => [None, server.agent],
+            })
+            .flatten()
     }
 
     /// The servers with this key and their places, in the order of the file.

@@ -5,14 +5,14 @@
 //! later kernels) is left out: it cannot be ours, and must not keep the rest of the table from being read.
 
 use ipvs_sys::{
-    AddressFamily, Dest, Netmask, Protocol, Request, Service, ServiceFlags, ServiceId, TunnelFlags,
-    TunnelKind,
+    AddressFamily, DaemonState, Dest, Netmask, Protocol, Request, Service, ServiceFlags, ServiceId,
+    TunnelFlags, TunnelKind,
 };
 
-use super::Op;
+use super::{Op, SyncOp};
 use crate::model::{
     Family, Forwarding, Mask, Persistence, Scheduler, SchedulerFlags, ServerKey, ServiceKey,
-    Settings, Share, Thresholds, Transport, Tunnel, Weight,
+    Settings, Share, SyncDaemon, SyncRole, Thresholds, Transport, Tunnel, Weight,
 };
 
 /// What the kernel is asked to do.
@@ -24,6 +24,47 @@ pub(super) fn request(op: &Op) -> Request {
         Op::AddServer(key, server, share) => Request::NewDest(service_id(key), dest(server, share)),
         Op::SetServer(key, server, share) => Request::SetDest(service_id(key), dest(server, share)),
         Op::DelServer(key, server) => Request::DelDest(service_id(key), server.0),
+    }
+}
+
+/// What the kernel is asked to do with a sync daemon.
+pub(super) fn sync_request(op: &SyncOp) -> Request {
+    match op {
+        SyncOp::Start(role, daemon) => Request::NewDaemon(ipvs_sys::SyncDaemon {
+            state: state(*role),
+            interface: daemon.interface.clone(),
+            sync_id: daemon.id.into(),
+            max_length: daemon.max_length,
+            group: Some(daemon.group),
+            port: Some(daemon.port),
+            ttl: Some(daemon.ttl),
+        }),
+        SyncOp::Stop(role) => Request::DelDaemon(state(*role)),
+    }
+}
+
+/// A sync daemon of the kernel in our words.
+pub(super) fn read_sync(daemon: ipvs_sys::SyncDaemon) -> (SyncRole, SyncDaemon) {
+    let role = match daemon.state {
+        DaemonState::Master => SyncRole::Master,
+        DaemonState::Backup => SyncRole::Backup,
+    };
+    let daemon = SyncDaemon {
+        interface: daemon.interface,
+        // Its packets carry eight bits of it.
+        id: daemon.sync_id.to_le_bytes()[0],
+        group: daemon.group.unwrap_or(SyncDaemon::GROUP),
+        port: daemon.port.unwrap_or(SyncDaemon::PORT),
+        ttl: daemon.ttl.unwrap_or(SyncDaemon::TTL),
+        max_length: daemon.max_length,
+    };
+    (role, daemon)
+}
+
+fn state(role: SyncRole) -> DaemonState {
+    match role {
+        SyncRole::Master => DaemonState::Master,
+        SyncRole::Backup => DaemonState::Backup,
     }
 }
 
@@ -205,6 +246,27 @@ mod tests {
             let thresholds = Thresholds { upper: 9, lower: 8 };
             let share = Share { forwarding, weight: Weight::MAX, thresholds };
             assert_eq!(read_dest(&dest(&server, &share)), Some((server, share)));
+        }
+    }
+
+    #[test]
+    fn a_sync_daemon_that_is_started_reads_back() {
+        let group = "ff02::81".parse().unwrap();
+        let unusual = SyncDaemon {
+            group,
+            port: 9,
+            ttl: 2,
+            max_length: Some(8000),
+            ..SyncDaemon::new("eth1", 255)
+        };
+        for role in SyncRole::ALL {
+            for daemon in [SyncDaemon::new("eth0", 5), unusual.clone()] {
+                let Request::NewDaemon(there) = sync_request(&SyncOp::Start(role, daemon.clone()))
+                else {
+                    panic!("no request to start one");
+                };
+                assert_eq!(read_sync(there), (role, daemon));
+            }
         }
     }
 

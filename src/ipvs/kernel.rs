@@ -1,12 +1,12 @@
 //! [`Kernel`]: whoever holds an IPVS table. Two do: the real one ([`super::netlink`]) and one in memory
 //! ([`super::memory`]), held to the real one by the conformance script in `tests/kernel`.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use nix::errno::Errno;
 
-use super::{Entry, Op, Table};
-use crate::model::{Family, ServiceKey, Settings};
+use super::{Entry, Op, Piece, SyncOp, Table};
+use crate::model::{Family, ServiceKey, Settings, SyncDaemon, SyncRole};
 
 /// Whoever holds an IPVS table.
 pub trait Kernel: Send {
@@ -22,6 +22,12 @@ pub trait Kernel: Send {
     /// [`KernelErrorKind::AlreadyThere`] and [`KernelErrorKind::NotThere`] mean that the table is not what the
     /// change took it for; with [`KernelErrorKind::Lost`] the change may or may not have been made.
     fn apply(&mut self, ops: &[Op]) -> Vec<Result<(), KernelError>>;
+
+    /// The sync daemons that run, with everything about them that the kernel tells.
+    fn sync_daemons(&mut self) -> Result<BTreeMap<SyncRole, SyncDaemon>, KernelError>;
+
+    /// Starts or stops a sync daemon; the kinds of failure are those of [`Kernel::apply`].
+    fn apply_sync(&mut self, op: &SyncOp) -> Result<(), KernelError>;
 }
 
 /// Why the kernel's table could not be read or changed.
@@ -33,30 +39,56 @@ pub struct KernelError {
     pub message: String,
     /// What a person can do.
     pub hint: Option<String>,
+    /// What was to be changed; `None` when something could not be read.
+    pub tried: Option<Box<Tried>>,
+    /// The kernel's error number, if it gave one.
+    pub errno: Option<i32>,
+}
+
+/// A change that failed, for programs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Tried {
+    /// `add-service`, `set-server`, `start-sync` and the like.
+    pub op: &'static str,
+    /// What it was to change; `None` of a sync daemon.
+    pub piece: Option<Piece>,
 }
 
 impl KernelError {
+    /// Of this kind, and nothing more is known than the sentence.
+    pub fn new(kind: KernelErrorKind, message: String) -> KernelError {
+        KernelError { kind, message, hint: None, tried: None, errno: None }
+    }
+
     /// Why a change failed, for the error number that the kernel gave.
     pub fn refused(op: &Op, errno: i32) -> KernelError {
         let (kind, why, hint) = reason(op, Errno::from_raw(errno));
-        KernelError { hint, ..KernelError::failed(op, kind, &format!("{why} ({})", name(errno))) }
+        KernelError {
+            hint,
+            errno: Some(errno),
+            ..KernelError::failed(op, kind, &format!("{why} ({})", name(errno)))
+        }
     }
 
     /// Why a change failed for which there is no error number.
     pub fn failed(op: &Op, kind: KernelErrorKind, why: &str) -> KernelError {
-        KernelError { kind, message: format!("cannot {}: {why}", tried(op)), hint: None }
+        let tried = Tried { op: op.word(), piece: Some(op.piece()) };
+        KernelError {
+            tried: Some(Box::new(tried)),
+            ..KernelError::new(kind, format!("cannot {}: {why}", words(op)))
+        }
     }
 
     /// Why something could not be read (`the IPVS table`, `tcp 192.0.2.1:80`).
     pub fn unreadable(what: &str, errno: i32) -> KernelError {
         let (kind, why, hint) = common_reason(Errno::from_raw(errno));
         let message = format!("cannot read {what}: {why} ({})", name(errno));
-        KernelError { kind, message, hint }
+        KernelError { hint, errno: Some(errno), ..KernelError::new(kind, message) }
     }
 }
 
 /// What a change was to do, in words that follow "cannot".
-fn tried(op: &Op) -> String {
+fn words(op: &Op) -> String {
     match op {
         Op::AddService(service, _) => format!("add virtual service {service}"),
         Op::SetService(service, _) => format!("change virtual service {service}"),
@@ -67,7 +99,7 @@ fn tried(op: &Op) -> String {
     }
 }
 
-type Reason = (KernelErrorKind, String, Option<String>);
+pub(super) type Reason = (KernelErrorKind, String, Option<String>);
 
 /// What an error number means for a change (`ip_vs_genl_set_cmd` and what it calls in
 /// `net/netfilter/ipvs/ip_vs_ctl.c`; the family gives no text of its own).
@@ -96,7 +128,7 @@ fn reason(op: &Op, errno: Errno) -> Reason {
             let hint = if service.family() == Family::of(server.0.ip()) {
                 "the address of a real server is one host that this one has a route to, and tunnelling by GUE needs a port"
             } else {
-                "a real server of the other IP version is reached by tunnelling only (ipip)"
+                "a real server of the other IP version is reached by tunnelling only (ipip), and only while no sync daemon runs"
             };
             (KernelErrorKind::Other, "the kernel does not accept it".into(), Some(hint.to_owned()))
         }
@@ -120,7 +152,7 @@ fn unknown_module(settings: &Settings) -> Reason {
 }
 
 /// What an error number means whatever was tried.
-fn common_reason(errno: Errno) -> Reason {
+pub(super) fn common_reason(errno: Errno) -> Reason {
     match errno {
         Errno::EPERM | Errno::EACCES => (
             KernelErrorKind::Denied,
@@ -143,7 +175,7 @@ fn common_reason(errno: Errno) -> Reason {
 }
 
 /// `EPERM` and the like; the kernel has numbers without a name, such as 524.
-fn name(errno: i32) -> String {
+pub(super) fn name(errno: i32) -> String {
     match Errno::from_raw(errno) {
         Errno::UnknownErrno => format!("errno {errno}"),
         errno => format!("{errno:?}"),

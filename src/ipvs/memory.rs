@@ -6,14 +6,19 @@
 //! refuses the broadcast addresses of its networks as real servers, this table only those that are never a host's.
 //!
 //! Source: `ip_vs_genl_set_cmd`, `ip_vs_add_service`, `ip_vs_edit_service`, `ip_vs_add_dest`, `ip_vs_edit_dest`
-//! and `ip_vs_new_dest` in `net/netfilter/ipvs/ip_vs_ctl.c`, Linux 6.1.
+//! and `ip_vs_new_dest` in `net/netfilter/ipvs/ip_vs_ctl.c`, `start_sync_thread` in `ip_vs_sync.c`, Linux 6.1.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use nix::libc;
 
-use super::{Entry, Kernel, KernelError, KernelErrorKind, Op, Table};
-use crate::model::{Family, Forwarding, Mask, ServerKey, ServiceKey, Settings, Share, Tunnel};
+use super::{Entry, Kernel, KernelError, KernelErrorKind, Op, SyncOp, Table};
+use crate::model::{
+    Family, Forwarding, Mask, ServerKey, ServiceKey, Settings, Share, SyncDaemon, SyncRole, Tunnel,
+};
 
 /// The schedulers of the mainline kernel that every distribution builds, each a module `ip_vs_NAME`.
 pub const SCHEDULERS: [&str; 13] =
@@ -25,7 +30,7 @@ pub const ENGINES: [&str; 1] = ["sip"];
 /// The kernel's name for a service without scheduler, which serves nothing.
 const NO_SCHEDULER: &str = "none";
 
-/// `IP_VS_SCHEDNAME_MAXLEN` and `IP_VS_PENAME_MAXLEN` of `linux/ip_vs.h`, without the final zero.
+/// `IP_VS_SCHEDNAME_MAXLEN`, `IP_VS_PENAME_MAXLEN` and `IP_VS_IFNAME_MAXLEN` of `linux/ip_vs.h`, without the final zero.
 const LONGEST_NAME: usize = 15;
 
 /// A kernel's table in memory.
@@ -37,6 +42,10 @@ pub struct Memory {
     pub schedulers: BTreeSet<String>,
     /// The persistence engines that there are.
     pub engines: BTreeSet<String>,
+    /// The sync daemons that run. They send nothing.
+    pub sync: BTreeMap<SyncRole, SyncDaemon>,
+    /// The network interfaces that there are; `None` has every one. Of each the MTU is 1500.
+    pub interfaces: Option<BTreeSet<String>>,
 }
 
 impl Default for Memory {
@@ -46,6 +55,8 @@ impl Default for Memory {
             table: Table::default(),
             schedulers: SCHEDULERS.map(str::to_owned).into(),
             engines: ENGINES.map(str::to_owned).into(),
+            sync: BTreeMap::new(),
+            interfaces: None,
         }
     }
 }
@@ -70,9 +81,45 @@ impl Kernel for Memory {
             })
             .collect()
     }
+
+    fn sync_daemons(&mut self) -> Result<BTreeMap<SyncRole, SyncDaemon>, KernelError> {
+        Ok(self.sync.clone())
+    }
+
+    fn apply_sync(&mut self, op: &SyncOp) -> Result<(), KernelError> {
+        match op {
+            SyncOp::Start(role, daemon) => {
+                if !is_name(&daemon.interface) {
+                    let why = "an interface's name has 1 to 15 bytes";
+                    return Err(op.failed(KernelErrorKind::Other, why));
+                }
+                self.check_sync(*role, daemon).map_err(|errno| op.refused(errno))?;
+                self.sync.insert(*role, as_kept(*role, daemon));
+                Ok(())
+            }
+            SyncOp::Stop(role) => {
+                self.sync.remove(role).map(|_| ()).ok_or_else(|| op.refused(libc::ESRCH))
+            }
+        }
+    }
 }
 
 impl Memory {
+    /// Whether the kernel would start this sync daemon.
+    fn check_sync(&self, role: SyncRole, daemon: &SyncDaemon) -> Result<(), i32> {
+        let mixed = |(key, entry): (&ServiceKey, &Entry)| {
+            entry.servers.keys().any(|server| key.family() != Family::of(server.0.ip()))
+        };
+        if !daemon.group.is_multicast() || self.table.services.iter().any(mixed) {
+            return Err(libc::EINVAL);
+        }
+        let interfaces = self.interfaces.as_ref();
+        if interfaces.is_some_and(|interfaces| !interfaces.contains(&daemon.interface)) {
+            return Err(libc::ENODEV);
+        }
+        if self.sync.contains_key(&role) { Err(libc::EEXIST) } else { Ok(()) }
+    }
+
     /// Whether the kernel would make this change.
     fn check(&self, op: &Op) -> Result<(), i32> {
         let entry = self.table.services.get(&op.service());
@@ -90,7 +137,7 @@ impl Memory {
             Op::DelService(_) => entry.map(|_| ()).ok_or(libc::ESRCH),
             Op::AddServer(service, server, share) => {
                 let entry = entry.ok_or(libc::ESRCH)?;
-                check_share(service, server, share)?;
+                self.check_share(service, server, share)?;
                 if entry.servers.contains_key(server) {
                     return Err(libc::EEXIST);
                 }
@@ -98,7 +145,7 @@ impl Memory {
             }
             Op::SetServer(service, server, share) => {
                 let entry = entry.ok_or(libc::ESRCH)?;
-                check_share(service, server, share)?;
+                self.check_share(service, server, share)?;
                 entry.servers.get(server).map(|_| ()).ok_or(libc::ENOENT)
             }
             Op::DelServer(_, server) => {
@@ -125,6 +172,41 @@ impl Memory {
             _ => Ok(()),
         }
     }
+
+    /// Whether a server can have this share.
+    fn check_share(
+        &self,
+        service: &ServiceKey,
+        server: &ServerKey,
+        share: &Share,
+    ) -> Result<(), i32> {
+        let tunnelled = matches!(share.forwarding, Forwarding::Tunnel(_));
+        let mixed = service.family() != Family::of(server.0.ip());
+        if mixed && (!tunnelled || !self.sync.is_empty()) {
+            return Err(libc::EINVAL);
+        }
+        if share.thresholds.lower > share.thresholds.upper {
+            return Err(libc::ERANGE);
+        }
+        if matches!(share.forwarding, Forwarding::Tunnel(Tunnel::Gue { port: 0, .. })) {
+            return Err(libc::EINVAL);
+        }
+        Ok(())
+    }
+}
+
+/// A sync daemon as the kernel keeps it: what it was not told it chooses, and a length has limits.
+fn as_kept(role: SyncRole, daemon: &SyncDaemon) -> SyncDaemon {
+    let headers = if daemon.group.is_ipv4() { 28 } else { 48 };
+    let least = match role {
+        SyncRole::Master => 1,
+        SyncRole::Backup => 1024,
+    };
+    let length = match daemon.max_length {
+        Some(length) => length.clamp(least, u16::MAX - headers),
+        None => 1500 - headers,
+    };
+    SyncDaemon { max_length: Some(length), ..daemon.clone() }
 }
 
 /// Whether a change can be said in a message to the kernel at all, in the words of `ipvs_sys`.
@@ -142,7 +224,6 @@ fn check_sayable(op: &Op) -> Result<(), &'static str> {
         }
         _ => {}
     }
-    let is_name = |name: &str| (1..=LONGEST_NAME).contains(&name.len()) && !name.contains('\0');
     if !is_name(&settings.scheduler.0) {
         return Err("a scheduler's name has 1 to 15 bytes");
     }
@@ -153,19 +234,9 @@ fn check_sayable(op: &Op) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// Whether a server can have this share.
-fn check_share(service: &ServiceKey, server: &ServerKey, share: &Share) -> Result<(), i32> {
-    let tunnelled = matches!(share.forwarding, Forwarding::Tunnel(_));
-    if service.family() != Family::of(server.0.ip()) && !tunnelled {
-        return Err(libc::EINVAL);
-    }
-    if share.thresholds.lower > share.thresholds.upper {
-        return Err(libc::ERANGE);
-    }
-    if matches!(share.forwarding, Forwarding::Tunnel(Tunnel::Gue { port: 0, .. })) {
-        return Err(libc::EINVAL);
-    }
-    Ok(())
+/// Whether a message to the kernel has room for this name.
+fn is_name(name: &str) -> bool {
+    (1..=LONGEST_NAME).contains(&name.len()) && !name.contains('\0')
 }
 
 /// Whether an address can be a host's (`inet_addr_type`, `ipv6_addr_type`).

@@ -9,6 +9,7 @@ pub mod memory;
 pub mod netlink;
 pub mod plan;
 pub mod reconcile;
+pub mod sync;
 
 mod convert;
 mod modules;
@@ -16,11 +17,13 @@ mod modules;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use self::{
-    kernel::{Kernel, KernelError, KernelErrorKind},
+    kernel::{Kernel, KernelError, KernelErrorKind, Tried},
+    modules::load_schedulers,
     plan::{Differences, plan, plan_changes, plan_missing, plan_owed},
     reconcile::Reconciler,
+    sync::{SyncOp, SyncReport, SyncTarget},
 };
-use crate::model::{ServerKey, ServiceKey, Settings, Share};
+use crate::model::{ServerKey, ServiceKey, Settings, Share, SyncRole};
 
 /// What is in the kernel: every virtual service of the network namespace, ours or not.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -70,6 +73,8 @@ pub struct Target {
     /// The services that we may change or delete. One that is owned and not a target is deleted;
     /// one that is not owned is never touched.
     pub owned: BTreeSet<ServiceKey>,
+    /// The sync daemons that should run.
+    pub sync: SyncTarget,
 }
 
 /// What should be in the kernel for one service.
@@ -146,6 +151,18 @@ impl Op {
         }
     }
 
+    /// What the change is, in a word for programs.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Op::AddService(..) => "add-service",
+            Op::SetService(..) => "set-service",
+            Op::DelService(..) => "delete-service",
+            Op::AddServer(..) => "add-server",
+            Op::SetServer(..) => "set-server",
+            Op::DelServer(..) => "delete-server",
+        }
+    }
+
     /// What the change is made to.
     pub fn piece(&self) -> Piece {
         (self.service(), self.server())
@@ -157,7 +174,8 @@ impl Op {
 pub enum Job {
     /// Read the whole table and make it as the target says: at start, at reload, after a fault.
     Everything(Target),
-    /// The same for the services of this target alone: what failed is tried again, and the others are let be.
+    /// The same for the services and sync daemons of this target alone: what failed is tried again, and the others are
+    /// let be.
     Services(Target),
     /// Make these servers as wanted: a transition.
     ///
@@ -169,8 +187,13 @@ pub enum Job {
     Drift(Target),
     /// Read the whole table and report how it differs from the target; change only what we failed to write.
     Look(Target),
-    /// Delete these services, the daemon ends.
-    Delete(Vec<ServiceKey>),
+    /// The daemon ends.
+    Delete {
+        /// Services to delete.
+        services: Vec<ServiceKey>,
+        /// Sync daemons to stop.
+        sync: Vec<SyncRole>,
+    },
 }
 
 /// What came of a [`Job`].
@@ -191,4 +214,6 @@ pub struct Report {
     pub missing: Vec<Piece>,
     /// Why the table could not be read, if it could not; then nothing was tried.
     pub unread: Option<KernelError>,
+    /// What came of the sync daemons; of [`Job::Changes`] nothing.
+    pub sync: SyncReport,
 }

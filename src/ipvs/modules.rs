@@ -3,7 +3,8 @@
 //! Linux 6.1 loads the module of a scheduler that it lacks while it holds the lock on all IPVS tables
 //! (`ip_vs_genl_set_cmd`, `ip_vs_scheduler_get`). The new module in turn waits for a network namespace that is being
 //! taken down, which waits for that lock: neither goes on, ever. So the program that the kernel would start is started
-//! beforehand, with the same arguments. Where we may not, in a container say, it is left to the kernel as before.
+//! beforehand, with the same arguments. Where we may not, in a container or not being root, it is left to the kernel as
+//! before; so a daemon that gives root up loads beforehand what its configuration names ([`load_schedulers`]).
 
 use std::{
     collections::BTreeSet,
@@ -15,10 +16,19 @@ use std::{
 };
 
 use super::Op;
+use crate::model::VirtualService;
 
 /// How often it is asked whether the program has ended, and how many times before nobody waits for it any more.
 const LOOK: Duration = Duration::from_millis(20);
 const LOOKS: u32 = 250;
+
+/// Has loaded what these services need, before the right to that is given up.
+pub fn load_schedulers(services: &[VirtualService]) {
+    let modules = services.iter().filter_map(|service| module(&service.settings.scheduler.0));
+    for module in modules.collect::<BTreeSet<_>>() {
+        load(&module);
+    }
+}
 
 /// The modules that are known to be there or were tried.
 #[derive(Debug, Default)]

@@ -12,8 +12,10 @@ use std::collections::BTreeMap;
 use ipvs_sys::{Client, Error, Request};
 use nix::errno::Errno;
 
-use super::{Entry, Kernel, KernelError, KernelErrorKind, Op, Table, convert, modules::Modules};
-use crate::model::{ServerKey, ServiceKey, Settings, Share};
+use super::{
+    Entry, Kernel, KernelError, KernelErrorKind, Op, SyncOp, Table, convert, modules::Modules,
+};
+use crate::model::{ServerKey, ServiceKey, Settings, Share, SyncDaemon, SyncRole};
 
 /// How many times the services are listed at most, should others keep adding some.
 const LISTS: u32 = 8;
@@ -61,6 +63,25 @@ impl Kernel for Netlink {
         let requests: Vec<Request> = ops.iter().map(convert::request).collect();
         let results = client.apply(&requests);
         ops.iter().zip(results).map(|(op, result)| result.map_err(|e| refused(op, &e))).collect()
+    }
+
+    fn sync_daemons(&mut self) -> Result<BTreeMap<SyncRole, SyncDaemon>, KernelError> {
+        self.read("the sync daemons", |client| {
+            Ok(client.sync_daemons()?.into_iter().map(convert::read_sync).collect())
+        })
+    }
+
+    fn apply_sync(&mut self, op: &SyncOp) -> Result<(), KernelError> {
+        let result = open(&mut self.client).and_then(|client| {
+            client.apply(&[convert::sync_request(op)]).into_iter().collect::<Result<(), _>>()
+        });
+        result.map_err(|error| match error {
+            Error::Refused { errno, .. } | Error::Socket { errno, .. } => op.refused(errno),
+            error => {
+                let (kind, why, hint) = other_reason(&error);
+                KernelError { hint, ..op.failed(kind, &why) }
+            }
+        })
     }
 }
 
@@ -144,7 +165,7 @@ fn unreadable(what: &str, error: &Error) -> KernelError {
         }
         error => {
             let (kind, why, hint) = other_reason(error);
-            KernelError { kind, message: format!("cannot read {what}: {why}"), hint }
+            KernelError { hint, ..KernelError::new(kind, format!("cannot read {what}: {why}")) }
         }
     }
 }

@@ -214,7 +214,11 @@ mod tests {
     fn target(servers: &[(u8, Wanted)]) -> Target {
         let servers = servers.iter().map(|(last, wanted)| (server(*last), *wanted)).collect();
         let wish = Wish { settings: Settings::default(), servers };
-        Target { services: [(service(80), wish)].into(), owned: [service(80)].into() }
+        Target {
+            services: [(service(80), wish)].into(),
+            owned: [service(80)].into(),
+            ..Target::default()
+        }
     }
 
     #[test]

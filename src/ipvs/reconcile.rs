@@ -1,4 +1,4 @@
-//! The owner of the kernel's table: reads, plans, writes, over any [`Kernel`].
+//! The owner of the kernel's table: reads, plans, writes, over any [`Kernel`]. The sync daemons are [`super::sync`]'s.
 //!
 //! In goes a [`Job`], out comes a [`Report`]. The reconciler keeps a mirror of the table as it last knew it, so
 //! that a transition costs what it changes and reads nothing, and the last target, so that a service which
@@ -11,8 +11,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     Change, Differences, Job, Kernel, KernelError, KernelErrorKind, Op, Piece, Report, Table,
     Target, plan, plan_changes, plan_missing, plan_owed,
+    sync::{SyncKeeper, Zeal},
 };
-use crate::model::{ServiceKey, Weight};
+use crate::model::{ServiceKey, SyncRole, Weight};
 
 /// The owner of the kernel's table.
 pub struct Reconciler {
@@ -27,6 +28,7 @@ pub struct Reconciler {
     due: bool,
     /// What we failed to write. The next [`Job::Drift`] must not take it for the work of a person.
     owed: BTreeSet<Piece>,
+    sync: SyncKeeper,
 }
 
 type Done = Vec<(Op, Result<(), KernelError>)>;
@@ -41,6 +43,7 @@ impl Reconciler {
             target: Target::default(),
             due: false,
             owed: BTreeSet::new(),
+            sync: SyncKeeper::default(),
         }
     }
 
@@ -54,31 +57,43 @@ impl Reconciler {
     pub fn run(&mut self, job: &Job) -> Report {
         match job {
             Job::Everything(target) => {
-                self.target = target.clone();
+                self.follow(target);
                 self.everything()
             }
             Job::Services(target) => self.services(target),
             Job::Changes(changes) => self.changes(changes),
             Job::Drift(target) => {
-                self.target = target.clone();
+                self.follow(target);
                 if self.due { self.everything() } else { self.drift() }
             }
             Job::Look(target) => {
-                self.target = target.clone();
+                self.follow(target);
                 if self.due { self.everything() } else { self.look() }
             }
-            Job::Delete(services) => self.delete(services),
+            Job::Delete { services, sync } => self.delete(services, sync),
         }
     }
 
-    /// Makes the whole table as the last target says.
+    fn follow(&mut self, target: &Target) {
+        self.target = target.clone();
+        self.sync.follow(&target.sync);
+    }
+
+    /// Makes the whole table, and the sync daemons, as the last target says.
     fn everything(&mut self) -> Report {
         self.due = true;
         if let Err(error) = self.read() {
             return Report { unread: Some(error), ..Report::default() };
         }
         self.due = false;
-        self.make(&self.target.clone())
+        let report = self.make(&self.target.clone());
+        self.with_sync(report, Zeal::Letter)
+    }
+
+    /// The report with what there was to do about the sync daemons, after the services that they speak of.
+    fn with_sync(&mut self, report: Report, zeal: Zeal) -> Report {
+        let roles = self.sync.owned();
+        Report { sync: self.sync.look(self.kernel.as_mut(), &roles, zeal), ..report }
     }
 
     /// Makes these services as their target says, which becomes part of the last target.
@@ -92,7 +107,10 @@ impl Reconciler {
             return self.everything();
         }
         match self.refresh(&target.owned) {
-            Ok(()) => Report { found: Vec::new(), ..self.make(target) },
+            Ok(()) => {
+                let report = Report { found: Vec::new(), ..self.make(target) };
+                Report { sync: self.sync.again(self.kernel.as_mut(), &target.sync), ..report }
+            }
             Err(error) => Report { unread: Some(error), ..Report::default() },
         }
     }
@@ -168,7 +186,7 @@ impl Reconciler {
         let owed = std::mem::take(&mut self.owed);
         let (ops, drifted) = plan_missing(&self.mirror, &self.target, &owed);
         let done = self.settle(ops, &|mirror, target| plan_missing(mirror, target, &owed).0);
-        Report { done, drifted, ..Report::default() }
+        self.with_sync(Report { done, drifted, ..Report::default() }, Zeal::Missing)
     }
 
     /// Writes what we failed to write, and finds what else differs. What seems to be missing is looked at twice:
@@ -184,11 +202,12 @@ impl Reconciler {
         let owed = std::mem::take(&mut self.owed);
         let (ops, Differences { changed, missing }) = plan_owed(&self.mirror, &self.target, &owed);
         let done = self.settle(ops, &|mirror, target| plan_owed(mirror, target, &owed).0);
-        Report { done, drifted: changed, missing, ..Report::default() }
+        let report = Report { done, drifted: changed, missing, ..Report::default() };
+        self.with_sync(report, Zeal::Owed)
     }
 
-    /// Deletes services; one that is not there any more is deleted.
-    fn delete(&mut self, services: &[ServiceKey]) -> Report {
+    /// Deletes services; one that is not there any more is deleted. Then stops sync daemons.
+    fn delete(&mut self, services: &[ServiceKey], sync: &[SyncRole]) -> Report {
         let ops: Vec<Op> = services.iter().copied().map(Op::DelService).collect();
         let mut results = self.kernel.apply(&ops);
         if results.iter().any(is_lost) {
@@ -213,7 +232,8 @@ impl Reconciler {
         }
         // Nobody is told of the deletion of what was not there.
         done.retain(|(_, result)| !is_gone(result));
-        Report { done, ..Report::default() }
+        let sync = self.sync.end(self.kernel.as_mut(), sync);
+        Report { done, sync, ..Report::default() }
     }
 
     /// Writes a plan. Where somebody else was here or answers were lost, the services concerned are read anew and
@@ -388,6 +408,7 @@ fn only(target: &Target, services: &BTreeSet<ServiceKey>) -> Target {
     Target {
         services: services.iter().filter_map(wish).collect(),
         owned: services.iter().filter(|service| target.owned.contains(service)).copied().collect(),
+        ..Target::default()
     }
 }
 

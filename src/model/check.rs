@@ -46,6 +46,17 @@ pub struct CheckSpec {
     pub timeout: Duration,
 }
 
+impl CheckSpec {
+    /// How long an attempt can take.
+    pub fn longest(&self, stage: Stage) -> Duration {
+        match (&self.kind, stage) {
+            (CheckKind::Combined { connect_timeout, .. }, Stage::Connect) => *connect_timeout,
+            (CheckKind::Ping { attempts }, _) => self.timeout.saturating_mul((*attempts).max(1)),
+            _ => self.timeout,
+        }
+    }
+}
+
 /// What is asked.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum CheckKind {

@@ -6,11 +6,14 @@
 mod agent;
 mod check;
 mod http;
+mod maintenance;
 mod policy;
 mod server;
 mod service;
+mod sync;
 mod tls;
 mod trace;
+mod webhook;
 
 use std::sync::Arc;
 
@@ -20,9 +23,10 @@ pub use check::{
     Reason, Secret, Stage, Step, Verdict,
 };
 pub use http::{HttpHeader, HttpMethod, HttpSettings};
+pub use maintenance::Maintenance;
 pub use policy::{
-    AlertPhases, AlertPolicy, Drift, LogTarget, Login, MailServer, Post, ProcessSettings, Quiesce,
-    SmtpTls,
+    AlertPhases, AlertPolicy, DEFAULT_LOG, Drift, LogFormat, LogTarget, Login, MailServer, Post,
+    ProcessSettings, Quiesce, Recipient, SmtpTls, Way,
 };
 pub use server::{
     Checked, Fallback, Forwarding, RealServer, ServerKey, Share, Thresholds, Tunnel, Weight,
@@ -31,8 +35,10 @@ pub use service::{
     Family, Mask, Persistence, Scheduler, SchedulerFlags, ServiceKey, Settings, Transport,
     VirtualService,
 };
+pub use sync::{SyncDaemon, SyncRole};
 pub use tls::{CertificateEnd, ClientIdentity, TlsEngine, TlsSettings};
 pub use trace::{Attempted, Phase, Times, Trace};
+pub use webhook::{PLACEHOLDERS, Placeholder, Template, TemplateFault, Webhook};
 
 /// The environment variable that tells the second of a daemon's two processes what it is: the first one's number.
 pub const STARTED_BY: &str = "LDIRECTORD_STARTED_BY";

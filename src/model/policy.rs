@@ -1,8 +1,8 @@
 //! What to do when: with a server that is down, with the process itself.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use super::Secret;
+use super::{Secret, SyncDaemon, SyncRole, Webhook};
 
 /// What becomes of a server that is down.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
@@ -33,7 +33,7 @@ pub enum Drift {
     Off,
 }
 
-/// What the daemon is doing when a mail would be sent; each can be left out (`emailalertstatus`).
+/// What the daemon is doing when a mail or webhook would be sent; each can be left out (`emailalertstatus`).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[expect(
     clippy::struct_excessive_bools,
@@ -59,21 +59,51 @@ impl AlertPhases {
         AlertPhases { starting: false, running: false, stopping: false, reloading: false };
 }
 
-/// Who is mailed about a service, and when.
+/// Who is told of what becomes of a service's servers, and when.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AlertPolicy {
-    /// Who is mailed and how; `None` mails nobody (`emailalert`). Services that say the same share it.
-    pub post: Option<Arc<Post>>,
-    /// How often a mail about a server that stays down is repeated; zero never (`emailalertfreq`).
+    /// Who is told and how (`emailalert`, `webhook`); empty tells nobody.
+    pub recipients: Vec<Recipient>,
+    /// How often it is told again that a server stays down; zero never (`emailalertfreq`).
     pub repeat_after: Duration,
-    /// When mails are sent at all (`emailalertstatus`).
+    /// When anything is told at all (`emailalertstatus`).
     pub phases: AlertPhases,
 }
 
 impl Default for AlertPolicy {
     fn default() -> Self {
-        AlertPolicy { post: None, repeat_after: Duration::ZERO, phases: AlertPhases::ALL }
+        AlertPolicy {
+            recipients: Vec::new(),
+            repeat_after: Duration::ZERO,
+            phases: AlertPhases::ALL,
+        }
     }
+}
+
+/// Who is told, and how often one by one.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Recipient {
+    /// Who, and how.
+    pub way: Way,
+    /// How many messages within [`Recipient::DIGEST_WITHIN`] are sent one by one; what is beyond becomes one. Zero is
+    /// no limit (`emaildigest`).
+    pub digest_above: u32,
+}
+
+impl Recipient {
+    /// The time in which messages are counted.
+    pub const DIGEST_WITHIN: Duration = Duration::from_secs(10);
+    /// How many messages are sent one by one where nothing is said.
+    pub const DIGEST_ABOVE: u32 = 20;
+}
+
+/// How somebody is told.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Way {
+    /// By mail.
+    Mail(Arc<Post>),
+    /// By a request over HTTP.
+    Webhook(Arc<Webhook>),
 }
 
 /// Who is mailed and how.
@@ -85,16 +115,6 @@ pub struct Post {
     pub from: Option<String>,
     /// The mail server to speak to; `None` hands mails to the local `sendmail`.
     pub server: Option<MailServer>,
-    /// How many mails within [`Post::DIGEST_WITHIN`] are sent one by one; what is beyond becomes one mail. Zero is no
-    /// limit (`emaildigest`).
-    pub digest_above: u32,
-}
-
-impl Post {
-    /// The time in which mails are counted.
-    pub const DIGEST_WITHIN: Duration = Duration::from_secs(10);
-    /// How many mails are sent one by one where nothing is said.
-    pub const DIGEST_ABOVE: u32 = 20;
 }
 
 /// A mail server.
@@ -138,19 +158,54 @@ pub enum LogTarget {
     File(PathBuf),
     /// To the system's log, with this facility as written (`local0`); an empty one is the default facility.
     Syslog(String),
+    /// To systemd's journal, with the facts of each line as fields.
+    Journal,
+    /// To standard output, where the daemon stays in the foreground.
+    StandardOutput,
+    /// To standard error, where the daemon stays in the foreground.
+    StandardError,
 }
+
+impl LogTarget {
+    /// What `logfile` says, if that is no file.
+    pub fn of_word(word: String) -> LogTarget {
+        match word.as_str() {
+            "journal" => LogTarget::Journal,
+            "stdout" => LogTarget::StandardOutput,
+            "stderr" => LogTarget::StandardError,
+            _ => LogTarget::Syslog(word),
+        }
+    }
+}
+
+/// The log of a configuration that names none, where the environment does not name one either.
+pub const DEFAULT_LOG: &str = "/var/log/ldirectord.log";
 
 impl Default for LogTarget {
     fn default() -> Self {
-        LogTarget::File(PathBuf::from("/var/log/ldirectord.log"))
+        LogTarget::File(PathBuf::from(DEFAULT_LOG))
     }
+}
+
+/// What a log line is (`logformat`).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub enum LogFormat {
+    /// A sentence for people.
+    #[default]
+    Text,
+    /// An object of JSON with the sentence and its facts.
+    Json,
 }
 
 /// How the process itself behaves: the directives that speak of no virtual service.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ProcessSettings {
+    /// As whom to direct; `None` where nothing is said.
+    pub user: Option<String>,
     /// Where log lines go.
     pub log: LogTarget,
+    /// What they are there; the system's log and the journal have forms of their own.
+    pub log_format: LogFormat,
     /// Stay in the foreground and log to standard output (`supervised`).
     pub supervised: bool,
     /// Take a changed file over without being told (`autoreload`).
@@ -167,12 +222,18 @@ pub struct ProcessSettings {
     pub interval: Duration,
     /// What becomes of what somebody else deleted from the kernel's table.
     pub drift: Drift,
+    /// The sync daemons that the kernel should run; a role that is not named is nobody's business (`syncdaemon`).
+    pub sync: BTreeMap<SyncRole, SyncDaemon>,
+    /// Whether they are stopped when the daemon ends (`cleanstop`).
+    pub clean_stop: bool,
 }
 
 impl Default for ProcessSettings {
     fn default() -> Self {
         ProcessSettings {
+            user: None,
             log: LogTarget::default(),
+            log_format: LogFormat::default(),
             supervised: false,
             autoreload: false,
             callback: None,
@@ -181,6 +242,8 @@ impl Default for ProcessSettings {
             status_listen: None,
             interval: Duration::from_secs(10),
             drift: Drift::default(),
+            sync: BTreeMap::new(),
+            clean_stop: true,
         }
     }
 }

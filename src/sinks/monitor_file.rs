@@ -39,7 +39,10 @@ const BATCH_LINES: usize = 1_000;
 struct Monitored {
     file: Arc<PathBuf>,
     id: String,
-    says_failures: bool,
+    /// The verdicts that it is told; passes and failures.
+    hears: (bool, bool),
+    /// Whether anything checks it, and so comes due in maintenance.
+    is_checked: bool,
 }
 
 /// Writes monitor files.
@@ -62,7 +65,8 @@ impl MonitorFiles {
                 }
                 for (file, text) in texts {
                     if let Err(error) = append(&file, &text) {
-                        tracing::warn!("cannot write monitorfile {}: {error}", file.display());
+                        let (path, errno) = (file.display(), error.raw_os_error());
+                        tracing::warn!(event = "monitor-file", %path, errno, "cannot write monitorfile {path}: {error}");
                     }
                 }
             }
@@ -76,16 +80,20 @@ impl MonitorFiles {
         for service in &desired.services {
             let Some(file) = service.monitor_file.clone().map(Arc::new) else { continue };
             for server in &service.servers {
-                let Checked::By(check) = server.checked else { continue };
-                let Some(check) = desired.check(check) else { continue };
-                // ldirectord writes nothing of these.
-                if matches!(check.kind, CheckKind::ExternalPerl { .. }) {
-                    continue;
-                }
+                let check = match server.checked {
+                    Checked::By(check) => desired.check(check),
+                    Checked::AlwaysUp | Checked::Never => None,
+                };
                 let monitored = Monitored {
                     file: Arc::clone(&file),
-                    id: id(service, server, check),
-                    says_failures: !matches!(check.kind, CheckKind::Ping { .. }),
+                    id: id(service, server, check.map(AsRef::as_ref)),
+                    // As ldirectord.
+                    hears: match check.map(|check| &check.kind) {
+                        None | Some(CheckKind::ExternalPerl { .. }) => (false, false),
+                        Some(CheckKind::Ping { .. }) => (true, false),
+                        Some(_) => (true, true),
+                    },
+                    is_checked: check.is_some(),
                 };
                 self.monitored.insert((service.key, server.written), monitored);
             }
@@ -95,13 +103,28 @@ impl MonitorFiles {
     /// A check has ended.
     pub fn write(&self, place: &Place, verdict: &Verdict, when: Timestamp) {
         let Some(monitored) = self.monitored.get(&(place.service, place.written)) else { return };
-        let (state, message) = match verdict {
-            Ok(pass) => ("up", pass.detail.clone()),
-            Err(failure) if monitored.says_failures => ("down", failure.to_string()),
-            Err(_) => return,
-        };
+        match verdict {
+            Ok(pass) if monitored.hears.0 => self.append(monitored, "up", &pass.detail, when),
+            Err(failure) if monitored.hears.1 => {
+                self.append(monitored, "down", &failure.to_string(), when);
+            }
+            Ok(_) | Err(_) => {}
+        }
+    }
+
+    /// A server is in maintenance. It is told when that begins, and each time that a check would have.
+    ///
+    /// Differs from ldirectord: of servers that nothing checks (`on`, `off`) it is told once.
+    pub fn write_maintenance(&self, place: &Place, begins: bool, when: Timestamp) {
+        let monitored = self.monitored.get(&(place.service, place.written));
+        if let Some(monitored) = monitored.filter(|monitored| monitored.is_checked != begins) {
+            self.append(monitored, "down", "Server in maintenance", when);
+        }
+    }
+
+    fn append(&self, monitored: &Monitored, state: &str, message: &str, when: Timestamp) {
         let date = when.to_zoned(TimeZone::system()).strftime("%a %b %e %H:%M:%S %Y").to_string();
-        let (pid, id, message) = (std::process::id(), &monitored.id, escape(&message));
+        let (pid, id, message) = (std::process::id(), &monitored.id, escape(message));
         let line = format!("[{date}] [{pid}] {id} [{state}] {message}\n");
         // A line that finds no room is lost; the log tells of the failure all the same.
         self.lines.try_send((Arc::clone(&monitored.file), line)).unwrap_or_default();
@@ -124,25 +147,32 @@ fn escape(message: &str) -> String {
 }
 
 /// What tells a check from another: `negotiate http tcp 127.0.0.2 80 5 masq / ` for an http check without `receive`.
-fn id(service: &VirtualService, server: &RealServer, check: &CheckSpec) -> String {
-    let (kind, negotiate) = match &check.kind {
-        CheckKind::Negotiate(negotiate) => {
+fn id(service: &VirtualService, server: &RealServer, check: Option<&CheckSpec>) -> String {
+    let (kind, negotiate) = match check.map(|check| &check.kind) {
+        None if server.checked == Checked::AlwaysUp => ("on".to_owned(), None),
+        None => ("off".to_owned(), None),
+        Some(CheckKind::Negotiate(negotiate)) => {
             (format!("negotiate:{}", negotiate.protocol), Some(negotiate))
         }
-        CheckKind::Combined { negotiate, .. } => {
+        Some(CheckKind::Combined { negotiate, .. }) => {
             (format!("combined:{}", negotiate.protocol), Some(negotiate))
         }
-        CheckKind::External { program, .. } => (format!("external:{}", program.display()), None),
-        CheckKind::ExternalPerl { program, .. } => {
+        Some(CheckKind::External { program, .. }) => {
+            (format!("external:{}", program.display()), None)
+        }
+        Some(CheckKind::ExternalPerl { program, .. }) => {
             (format!("external-perl:{}", program.display()), None)
         }
         // An agent speaks beside the checks, and has no line.
-        CheckKind::Agent { .. } => ("agent".to_owned(), None),
-        CheckKind::Connect => ("connect".to_owned(), None),
+        Some(CheckKind::Agent { .. }) => ("agent".to_owned(), None),
+        Some(CheckKind::Connect) => ("connect".to_owned(), None),
         // A connect check of a udp service is a ping.
-        CheckKind::Ping { .. } if protocol(service.key) == "udp" => ("connect".to_owned(), None),
-        CheckKind::Ping { .. } => ("ping".to_owned(), None),
+        Some(CheckKind::Ping { .. }) if protocol(service.key) == "udp" => {
+            ("connect".to_owned(), None)
+        }
+        Some(CheckKind::Ping { .. }) => ("ping".to_owned(), None),
     };
+    let target = check.map(|check| check.target);
     let receive = negotiate.and_then(|negotiate| negotiate.receive.as_ref());
     let receive = receive.map(|pattern| String::from_utf8_lossy(pattern.source()).into_owned());
     let fields = [
@@ -150,10 +180,13 @@ fn id(service: &VirtualService, server: &RealServer, check: &CheckSpec) -> Strin
         protocol(service.key).to_owned(),
         server.written.to_string(),
         negotiate.and_then(|negotiate| negotiate.virtualhost.clone()).unwrap_or_default(),
-        check_port(server, check),
+        target.map(|target| check_port(server, target)).unwrap_or_default(),
         server.share.weight.to_string(),
         server.share.forwarding.to_string(),
-        negotiate.map_or_else(|| "/".to_owned(), |negotiate| request(negotiate, check.target)),
+        match (negotiate, target) {
+            (Some(negotiate), Some(target)) => request(negotiate, target),
+            _ => "/".to_owned(),
+        },
         receive.unwrap_or_default(),
     ];
     // As ldirectord makes it: joined with colons, runs of which become a blank; backslashes go.
@@ -179,8 +212,8 @@ fn protocol(service: ServiceKey) -> &'static str {
 }
 
 /// The port of `checkport`, as far as the check shows that it has one: it is not that of the server.
-fn check_port(server: &RealServer, check: &CheckSpec) -> String {
-    match (server.written.port(), check.target.port()) {
+fn check_port(server: &RealServer, target: SocketAddr) -> String {
+    match (server.written.port(), target.port()) {
         (0, _) | (_, 0) => String::new(),
         (written, checked) if written == checked => String::new(),
         (_, checked) => checked.to_string(),
@@ -269,7 +302,7 @@ mod tests {
             timeout: Duration::from_secs(1),
         };
         let http = check("127.0.0.2:80", CheckKind::Negotiate(negotiate.clone()));
-        assert_eq!(id(&web, &server, &http), "negotiate http tcp 127.0.0.2 80 5 masq / ");
+        assert_eq!(id(&web, &server, Some(&http)), "negotiate http tcp 127.0.0.2 80 5 masq / ");
         let own = Negotiate {
             request: b"http://127.0.0.2:81/a:b".to_vec(),
             receive: Some(Pattern::new(br"O\.K").unwrap()),
@@ -278,11 +311,13 @@ mod tests {
         };
         let own = check("127.0.0.2:81", CheckKind::Negotiate(own));
         assert_eq!(
-            id(&web, &server, &own),
+            id(&web, &server, Some(&own)),
             "negotiate http tcp 127.0.0.2 80 www 81 5 masq /a b O.K"
         );
         let connect = check("127.0.0.2:80", CheckKind::Connect);
-        assert_eq!(id(&web, &server, &connect), "connect tcp 127.0.0.2 80 5 masq / ");
+        assert_eq!(id(&web, &server, Some(&connect)), "connect tcp 127.0.0.2 80 5 masq / ");
+        let off = RealServer { checked: Checked::Never, ..server };
+        assert_eq!(id(&web, &off, None), "off tcp 127.0.0.2 80 5 masq / ");
     }
 
     #[test]

@@ -6,6 +6,9 @@
 //!
 //! Sources: sections 5.2, 5.3, 5.5 and 8 of the behaviour specification.
 
+use tracing::Level;
+
+use super::facts::{Facts, of_fault};
 use crate::{
     director::{News, Notice, Phase, Place},
     ipvs::KernelError,
@@ -19,64 +22,46 @@ const DAY_S: i64 = 24 * 60 * 60;
 
 /// Writes the line of a notice to the log, if it has one; `trace` is how the attempt went that it tells of.
 pub fn log(notice: &Notice, trace: Option<&Trace>) {
-    match &notice.news {
+    let (text, level) = match &notice.news {
         // The daemon tells of every attempt itself, and these are only those of monitor files.
-        News::Checked(..) => {}
-        News::FallbackNeeded(service, needed) => {
-            tracing::debug!(%service, needed, "Fallback of {} {}", service.with_protocol(), begins_or_ends(*needed));
-        }
-        News::Down(place, failure) => {
-            let line = line(notice).unwrap_or_default();
+        News::Checked(..) | News::InMaintenance(_) => return,
+        News::FallbackNeeded(service, needed) => (
+            format!("Fallback of {} {}", service.with_protocol(), begins_or_ends(*needed)),
+            Level::DEBUG,
+        ),
+        news => {
             let how = trace.map(|trace| format!(" ({trace})")).unwrap_or_default();
-            let phase = trace.map(|trace| tracing::field::display(trace.phase));
-            tracing::info!(service = %place.service, server = %place.server, reason = %failure.reason, phase, "{line}{how}");
+            (format!("{}{how}", line(notice).unwrap_or_default()), level(news))
         }
-        News::KernelFault(error) => tracing::error!("{}", fault(error)),
-        News::CertificateEnds { place, end, .. } => {
-            let line = line(notice).unwrap_or_default();
-            tracing::warn!(service = %place.service, server = %place.server, %end, "{line}");
-        }
-        News::Unverified(count) => tracing::info!(count, "{}", line(notice).unwrap_or_default()),
-        News::Drifted(service, _) | News::Missing(service, _) => {
-            tracing::warn!(%service, "{}", line(notice).unwrap_or_default());
-        }
-        News::AgentLost(place, _) | News::AgentOdd(place, _) | News::DownByAgent(place) => {
-            let line = line(notice).unwrap_or_default();
-            tracing::warn!(service = %place.service, server = %place.server, "{line}");
-        }
+    };
+    Facts::of(notice, trace).tell(level, &text);
+}
+
+/// Writes a fault of the kernel's table to the log that no notice tells of.
+pub fn log_fault(error: &KernelError) {
+    of_fault(error).tell(Level::ERROR, &fault(error));
+}
+
+/// How much a notice matters.
+fn level(news: &News) -> Level {
+    match news {
+        News::KernelFault(_) => Level::ERROR,
+        News::CertificateEnds { .. }
+        | News::Drifted(..)
+        | News::Missing(..)
+        | News::SyncDrifted(_)
+        | News::SyncMissing(_)
+        | News::AgentLost(..)
+        | News::AgentOdd(..)
+        | News::DownByAgent(_) => Level::WARN,
         // Where weights follow the load these come every few seconds.
-        News::AgentSays { place, from, to, changed }
+        News::AgentSays { from, to, changed, .. }
             if changed.is_weight() && from.get() > 0 && to.get() > 0 =>
         {
-            let line = line(notice).unwrap_or_default();
-            tracing::debug!(service = %place.service, server = %place.server, "{line}");
+            Level::DEBUG
         }
-        News::ServerReweighted(place, _) => {
-            let line = line(notice).unwrap_or_default();
-            tracing::debug!(service = %place.service, server = %place.server, "{line}");
-        }
-        News::ServiceAdded(service, _)
-        | News::ServiceChanged(service, _)
-        | News::ServicePurged(service)
-        | News::ServerPurged(service, _) => {
-            tracing::info!(%service, "{}", line(notice).unwrap_or_default());
-        }
-        News::ServerAdded(place, _)
-        | News::ServerRestored(place, _)
-        | News::ServerQuiesced(place)
-        | News::ServerQuiescedAnew(place)
-        | News::ServerDeleted(place)
-        | News::ServerInaccessible(place)
-        | News::SoftFailure { place, .. }
-        | News::FailuresForgotten(place)
-        | News::SoftPass { place, .. }
-        | News::PassesForgotten(place)
-        | News::AgentSays { place, .. }
-        | News::AgentBack(place)
-        | News::Up(place) => {
-            let line = line(notice).unwrap_or_default();
-            tracing::info!(service = %place.service, server = %place.server, "{line}");
-        }
+        News::ServerReweighted(..) => Level::DEBUG,
+        _ => Level::INFO,
     }
 }
 
@@ -189,6 +174,16 @@ pub fn line(notice: &Notice) -> Option<String> {
                 "Real server {server} of {service} was deleted by somebody else and stays away until its health changes; a reload puts it back"
             )
         }
+        News::SyncStarted(role, daemon) => format!("Started {role} sync daemon: {daemon}"),
+        News::SyncStopped(role) => format!("Stopped {role} sync daemon"),
+        News::SyncDrifted(role) => {
+            format!(
+                "The {role} sync daemon was started by somebody else in another way and is left like that; a reload starts it as the file says"
+            )
+        }
+        News::SyncMissing(role) => {
+            format!("The {role} sync daemon was stopped by somebody else; a reload starts it again")
+        }
         News::KernelFault(error) => fault(error),
         News::CertificateEnds { place, end, left_s } => {
             let (end, when) = (*end, days(*left_s));
@@ -204,7 +199,13 @@ pub fn line(notice: &Notice) -> Option<String> {
         News::Unverified(count) => format!(
             "{count} checks over TLS do not verify the certificates of their real servers; tlsverify=yes would"
         ),
-        News::Checked(..) | News::FallbackNeeded(..) => return None,
+        News::Maintenance(place, true) => {
+            format!("Server in maintenance: {}", checked_place(place))
+        }
+        News::Maintenance(place, false) => {
+            format!("Server no longer in maintenance: {}", checked_place(place))
+        }
+        News::Checked(..) | News::InMaintenance(_) | News::FallbackNeeded(..) => return None,
     })
 }
 
@@ -407,6 +408,16 @@ mod tests {
                 Phase::Reloading,
                 News::Unverified(12),
                 "12 checks over TLS do not verify the certificates of their real servers; tlsverify=yes would",
+            ),
+            (
+                Phase::Running,
+                News::Maintenance(gate, true),
+                "Server in maintenance: 10.0.0.2:8080 (tcp:192.0.2.1:80)",
+            ),
+            (
+                Phase::Running,
+                News::Maintenance(six, false),
+                "Server no longer in maintenance: [2001:db8::1]:0 (fwm6:7)",
             ),
             (
                 Phase::Running,

@@ -1,11 +1,14 @@
 //! The system's log: one datagram a line, in the form that ldirectord's lines have there.
 //!
 //! Sources: RFC 3164 section 4.1; `syslog.h` for the numbers of the facilities; `unix(7)`.
-//! Nobody listening costs lines and nothing else: the socket is tried again for every line.
+//! Nobody listening costs lines and nothing else: the socket is tried again for every line. Where somebody listens, the
+//! log's own thread waits for room: a socket has it for ten lines, and a mass event has thousands.
 
 use std::{io, os::unix::net::UnixDatagram, path::PathBuf};
 
 use jiff::Zoned;
+
+use super::entry::cut;
 
 /// Where the system's log listens.
 const SOCKET: &str = "/dev/log";
@@ -60,10 +63,9 @@ impl Syslog {
         Syslog { facility: number, pid, path: SOCKET.into(), socket: None }
     }
 
-    /// Sends a line; when nobody takes it, it goes to standard error.
-    pub(super) fn send(&mut self, when: &Zoned, text: &str) {
-        let fits = (0..=TEXT_BYTES.min(text.len())).rev().find(|&end| text.is_char_boundary(end));
-        let text = text.get(..fits.unwrap_or_default()).unwrap_or_default();
+    /// Sends a line.
+    pub(super) fn send(&mut self, when: &Zoned, text: &str) -> io::Result<()> {
+        let text = cut(text, TEXT_BYTES);
         let datagram = format!(
             "<{}>{} ldirectord[{}]: {text}",
             u32::from(self.facility) * 8 + u32::from(INFO),
@@ -71,9 +73,7 @@ impl Syslog {
             self.pid
         );
         // Twice, because the log daemon may have been restarted since the last line.
-        if self.try_send(&datagram).or_else(|_| self.try_send(&datagram)).is_err() {
-            super::writer::complain(&format!("{text}\n")).unwrap_or_default();
-        }
+        self.try_send(&datagram).or_else(|_| self.try_send(&datagram))
     }
 
     fn try_send(&mut self, datagram: &str) -> io::Result<()> {
@@ -81,7 +81,6 @@ impl Syslog {
             Some(socket) => socket,
             None => {
                 let socket = UnixDatagram::unbound()?;
-                socket.set_nonblocking(true)?;
                 socket.connect(&self.path)?;
                 socket
             }
@@ -108,14 +107,14 @@ mod tests {
         let path = dir.path().join("log");
         let when: Zoned = "2026-11-02T05:10:39[UTC]".parse().unwrap();
         let mut syslog = Syslog { path: path.clone(), ..Syslog::new("local0", 17) };
-        syslog.send(&when, "nobody listens");
+        syslog.send(&when, "nobody listens").unwrap_err();
         let listener = UnixDatagram::bind(&path).unwrap();
-        syslog.send(&when, "hello");
+        syslog.send(&when, "hello").unwrap();
         assert_eq!(received(&listener), "<134>Nov  2 05:10:39 ldirectord[17]: hello");
         drop(listener);
         std::fs::remove_file(&path).unwrap();
         let listener = UnixDatagram::bind(&path).unwrap();
-        syslog.send(&when, &"é".repeat(2000));
+        syslog.send(&when, &"é".repeat(2000)).unwrap();
         assert!(received(&listener).ends_with('é'));
     }
 

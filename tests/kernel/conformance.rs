@@ -3,11 +3,13 @@
 //! [`run`] holds a kernel to [`script`]; [`agree`] compares two kernels change by change. The table in memory is held
 //! to the script by `tests/memory.rs` on every machine, the real one by the trials of `tests/kernel`.
 
+use std::collections::BTreeMap;
+
 use ldirectord::{
-    ipvs::{Kernel, Op, Table},
+    ipvs::{Kernel, KernelError, KernelErrorKind, Op, SyncOp, Table},
     model::{
         Family, Forwarding, Mask, Persistence, Scheduler, SchedulerFlags, ServerKey, ServiceKey,
-        Settings, Share, Thresholds, Transport, Tunnel, Weight,
+        Settings, Share, SyncDaemon, SyncRole, Thresholds, Transport, Tunnel, Weight,
     },
 };
 use proptest::{prelude::*, sample::select};
@@ -57,6 +59,113 @@ pub(crate) fn agree(
         (Ok(one), Ok(other)) if one == other => Ok(()),
         tables => Err(format!("{tables:?}")),
     }
+}
+
+// === sync daemons ===
+
+/// The interface that a kernel needs for [`run_sync`]: of an MTU of 1500 bytes, and up.
+pub(crate) const INTERFACE: &str = "dummy0";
+
+/// Sync daemons come, are refused, and go; after each change those run that the changes that were made say.
+pub(crate) fn run_sync(kernel: &mut dyn Kernel) -> Result<(), String> {
+    let (web, one) = (tcp("192.0.2.1:80"), server("198.51.100.1:80"));
+    let across =
+        Op::AddServer(web, server("[2001:db8::9]:80"), forwarded(Forwarding::Tunnel(Tunnel::Ipip)));
+    let table = [Op::AddService(web, plain("rr")), Op::AddServer(web, one, share(1))];
+    all_made(&kernel.apply(&table))?;
+    let mut expected = BTreeMap::new();
+    for (op, message, length) in sync_script() {
+        match (made(kernel, &op), &op) {
+            (Ok(()), SyncOp::Start(role, daemon)) if message.is_empty() => {
+                expected.insert(*role, SyncDaemon { max_length: Some(length), ..daemon.clone() });
+            }
+            (Ok(()), SyncOp::Stop(role)) if message.is_empty() => drop(expected.remove(role)),
+            (Err(error), _) if !message.is_empty() && error.message.ends_with(message) => {}
+            (result, _) => return Err(format!("{op:?}: expected {message:?}, got {result:?}")),
+        }
+        let running = kernel.sync_daemons().map_err(|error| error.to_string())?;
+        if running != expected {
+            return Err(format!("after {op:?}: expected {expected:?}, got {running:?}"));
+        }
+    }
+    // Neither bears the other.
+    let start = SyncOp::Start(SyncRole::Master, SyncDaemon::new(INTERFACE, 1));
+    let refused = [kernel.apply(std::slice::from_ref(&across)).remove(0), {
+        made(kernel, &SyncOp::Stop(SyncRole::Backup)).map_err(|error| error.to_string())?;
+        all_made(&kernel.apply(std::slice::from_ref(&across)))?;
+        kernel.apply_sync(&start)
+    }];
+    all_made(&kernel.apply(&[Op::DelService(web)]))?;
+    match refused
+        .iter()
+        .all(|result| matches!(result, Err(error) if error.message.ends_with("(EINVAL)")))
+    {
+        true => Ok(()),
+        false => Err(format!("{refused:?}")),
+    }
+}
+
+/// The kernel does not answer when it stops a thread that has not run yet.
+fn made(kernel: &mut dyn Kernel, op: &SyncOp) -> Result<(), KernelError> {
+    // Its answer would be waited for; mostly the thread has run then.
+    std::thread::sleep(std::time::Duration::from_millis(1));
+    match (kernel.apply_sync(op), op) {
+        (Err(error), SyncOp::Stop(_)) if error.kind == KernelErrorKind::Lost => Ok(()),
+        (result, _) => result,
+    }
+}
+
+fn all_made(results: &[Result<(), KernelError>]) -> Result<(), String> {
+    results.iter().cloned().collect::<Result<(), _>>().map_err(|error| error.to_string())
+}
+
+/// Changes, what ends the message about each, and the length of message that the kernel then keeps.
+fn sync_script() -> Vec<(SyncOp, &'static str, u16)> {
+    let usual = SyncDaemon::new(INTERFACE, 5);
+    let six = SyncDaemon { group: "ff02::81".parse().unwrap(), ..usual.clone() };
+    let long = |max_length| SyncDaemon { max_length: Some(max_length), ..usual.clone() };
+    let named = |name: &str| SyncDaemon::new(name, 5);
+    let start = |role, daemon: &SyncDaemon| SyncOp::Start(role, daemon.clone());
+    let (master, backup) = (SyncRole::Master, SyncRole::Backup);
+    let stop = SyncOp::Stop;
+    vec![
+        (stop(master), "none runs (ESRCH)", 0),
+        (start(master, &named("nonesuch0")), "there is no interface nonesuch0 (ENODEV)", 0),
+        (start(master, &named("")), "an interface's name has 1 to 15 bytes", 0),
+        (start(master, &named("sixteen_letters_")), "an interface's name has 1 to 15 bytes", 0),
+        (start(master, &usual), "", 1472),
+        (
+            start(master, &usual),
+            "cannot start the master sync daemon: another runs already (EEXIST)",
+            0,
+        ),
+        // What is wrong with the interface counts before that one runs.
+        (start(master, &named("nonesuch0")), "(ENODEV)", 0),
+        (stop(backup), "(ESRCH)", 0),
+        (stop(master), "", 0),
+        (start(master, &long(1)), "", 1),
+        (stop(master), "", 0),
+        (start(master, &SyncDaemon { id: 255, port: 65535, ttl: 255, ..long(65535) }), "", 65507),
+        (start(backup, &long(1)), "", 1024),
+        (start(backup, &usual), "(EEXIST)", 0),
+        (stop(backup), "", 0),
+        (stop(master), "", 0),
+        (start(backup, &SyncDaemon { max_length: Some(65535), ..six.clone() }), "", 65487),
+        (stop(backup), "", 0),
+        (
+            start(backup, &SyncDaemon { group: "192.0.2.1".parse().unwrap(), ..usual.clone() }),
+            "(EINVAL)",
+            0,
+        ),
+        (
+            start(backup, &SyncDaemon { group: "2001:db8::1".parse().unwrap(), ..six.clone() }),
+            "(EINVAL)",
+            0,
+        ),
+        (start(master, &six), "", 1452),
+        (stop(master), "", 0),
+        (start(backup, &usual), "", 1472),
+    ]
 }
 
 // === the script ===

@@ -12,12 +12,16 @@
 )]
 
 mod agent;
+mod callers;
 mod conformance;
 mod manual;
+mod privileges;
 mod restart;
 mod smoke;
 #[path = "../support/mod.rs"]
 mod support;
+mod sync;
+mod systemd;
 mod table;
 mod tls;
 mod tunnels;
@@ -38,5 +42,9 @@ fn main() -> ExitCode {
     trials.extend(tls::trials());
     trials.extend(manual::trials());
     trials.extend(restart::trials());
+    trials.extend(sync::trials());
+    trials.extend(callers::trials());
+    trials.extend(privileges::trials());
+    trials.extend(systemd::trials());
     lab::run(trials)
 }

@@ -344,7 +344,8 @@ fn largest_table() {
         servers: (0..16).map(|m| (server_key(16 * n + m + 1), present)).collect(),
     };
     let services: BTreeMap<_, _> = (0..2300).map(|n| (service_key(n), wish(n))).collect();
-    let target = Target { owned: services.keys().copied().collect(), services };
+    let target =
+        Target { owned: services.keys().copied().collect(), services, ..Target::default() };
     let mut reconciler = Reconciler::new(Box::new(Netlink::default()));
     let (report, writing) = timed(|| reconciler.run(&Job::Everything(target.clone())));
     assert_eq!(report.done.len(), 2300 * 17);
@@ -357,7 +358,8 @@ fn largest_table() {
     let (report, transition) = timed(|| reconciler.run(&Job::Changes(vec![change])));
     assert_eq!(report.done, [(Op::DelServer(service_key(5), server_key(81)), Ok(()))]);
     let keys: Vec<_> = target.services.keys().copied().collect();
-    let (report, deleting) = timed(|| reconciler.run(&Job::Delete(keys)));
+    let (report, deleting) =
+        timed(|| reconciler.run(&Job::Delete { services: keys, sync: vec![] }));
     assert!(report.done.iter().all(|(_, result)| result.is_ok()));
     assert_eq!(reconciler.table().unwrap(), Table::default());
     println!(
@@ -380,7 +382,8 @@ fn settled() -> (Reconciler, Target) {
     let present = Wanted::Present(share(Forwarding::Route, 1));
     let servers = ["198.51.100.1:80", "198.51.100.2:80"].map(|it| (server(it), present));
     let wish = Wish { settings: plain("wrr"), servers: servers.into() };
-    let target = Target { services: [(key, wish)].into(), owned: [key].into() };
+    let target =
+        Target { services: [(key, wish)].into(), owned: [key].into(), ..Target::default() };
     let mut reconciler = Reconciler::new(Box::new(Netlink::default()));
     let report = reconciler.run(&Job::Everything(target.clone()));
     assert_eq!(report.done.len(), 3);
@@ -406,7 +409,7 @@ fn make(kernel: &mut Netlink, table: &Table) {
     let services: BTreeMap<_, _> =
         table.services.iter().map(|(key, entry)| (*key, wish(entry))).collect();
     let owned = observed.services.keys().chain(services.keys()).copied().collect();
-    let ops = plan(&observed, &Target { services, owned });
+    let ops = plan(&observed, &Target { services, owned, ..Target::default() });
     for (op, result) in ops.iter().zip(kernel.apply(&ops)) {
         assert_eq!(result, Ok(()), "{op:?}");
     }

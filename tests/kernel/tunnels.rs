@@ -38,7 +38,11 @@ fn target(servers: &[(&str, Tunnel)]) -> Target {
     let servers = servers.iter();
     let servers = servers.map(|(key, tunnel)| (server(key), Wanted::Present(through(*tunnel))));
     let wish = Wish { settings: plain("wrr"), servers: servers.collect() };
-    Target { services: [(tcp(SERVICE), wish)].into(), owned: [tcp(SERVICE)].into() }
+    Target {
+        services: [(tcp(SERVICE), wish)].into(),
+        owned: [tcp(SERVICE)].into(),
+        ..Target::default()
+    }
 }
 
 fn done(report: &Report) -> Vec<&Op> {
@@ -90,7 +94,7 @@ fn change_in_place() {
     let delete = |place: usize| Op::DelServer(tcp(SERVICE), server(keys[place]));
     assert_eq!(done(&report), [&delete(0), &delete(2)]);
     assert_servers(&["198.51.100.2:80 -i -w 1 --tun-type ipip"]);
-    reconciler.run(&Job::Delete(vec![tcp(SERVICE)]));
+    reconciler.run(&Job::Delete { services: vec![tcp(SERVICE)], sync: vec![] });
     assert_eq!(ipvsadm(&["-Sn"]), "");
 }
 

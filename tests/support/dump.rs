@@ -54,7 +54,13 @@ fn process(text: &mut String, process: &ProcessSettings) {
         match &process.log {
             LogTarget::File(path) => line!(text, "log to {}", path.display()),
             LogTarget::Syslog(facility) => line!(text, "log to syslog {facility:?}"),
+            LogTarget::Journal | LogTarget::StandardOutput | LogTarget::StandardError => {
+                line!(text, "log to {:?}", process.log);
+            }
         }
+    }
+    if process.log_format != default.log_format {
+        line!(text, "log format {:?}", process.log_format);
     }
     if process.supervised {
         line!(text, "supervised");
@@ -74,8 +80,17 @@ fn process(text: &mut String, process: &ProcessSettings) {
     if let Some(path) = &process.maintenance_dir {
         line!(text, "maintenance by {path:?}");
     }
+    if let Some(user) = &process.user {
+        line!(text, "user: {user}");
+    }
     if process.drift != default.drift {
         line!(text, "drift: {:?}", process.drift);
+    }
+    for (role, daemon) in &process.sync {
+        line!(text, "{role} sync daemon: {daemon}");
+    }
+    if !process.sync.is_empty() && !process.clean_stop {
+        line!(text, "sync daemons stay");
     }
     if process.interval != default.interval {
         line!(text, "every {:?}", process.interval);

@@ -127,7 +127,7 @@ pub(crate) struct Done {
 }
 
 impl Done {
-    fn new(output: Output) -> Done {
+    pub(crate) fn new(output: Output) -> Done {
         Done {
             code: output.status.code().unwrap_or(-1),
             out: String::from_utf8(output.stdout).unwrap(),

@@ -63,10 +63,10 @@ impl Names for FewNames {
     }
 }
 
-/// There is one file, with credentials.
-pub(crate) struct OneFile;
+/// There is a file with credentials, and templates, of which one is right.
+pub(crate) struct FewFiles;
 
-impl Files for OneFile {
+impl Files for FewFiles {
     fn find(&self, _: &Path) -> Result<Vec<PathBuf>, FileError> {
         Ok(Vec::new())
     }
@@ -74,6 +74,11 @@ impl Files for OneFile {
     fn read(&self, path: &Path) -> Result<File, FileError> {
         match path.to_str() {
             Some("/etc/ha.d/ldirectord.credentials") => Ok(File::new(path, CREDENTIALS)),
+            Some("/etc/ha.d/chat.json") => Ok(File::new(path, r#"{"text": "{{subject}}"}"#)),
+            Some("/etc/ha.d/bare.json") => Ok(File::new(path, "{\"text\": {{subject}}}")),
+            Some("/etc/ha.d/odd.json") => Ok(File::new(path, r#"["{{subjekt}}"]"#)),
+            Some("/etc/ha.d/latin.json") => Ok(File::new(path, b"[\"K\xe4se\"]")),
+            Some("/etc/ha.d/large.json") => Ok(File::new(path, " ".repeat(70_000))),
             _ => Err(FileError { message: "there is no such file".to_owned() }),
         }
     }
@@ -93,13 +98,22 @@ login = other
 [mail]
 login = lvs
 passwd = open sesame
+
+[chat]
+url = https://chat.example.org/hooks/T0000/B0000
+
+[alerts]
+secret = tell nobody
+
+[ftp]
+url = ftp://alerts.example.org/
 ";
 
 /// The world around a test: these names, most protocols, and one file.
 pub(crate) fn world(names: &dyn Names) -> World<'_> {
     World {
         names,
-        files: &OneFile,
+        files: &FewFiles,
         protocols: PROTOCOLS,
         host_name: "director",
         expire_quiescent_template: None,

@@ -18,7 +18,8 @@ use super::apart::{Answer, Order, WORD};
 use crate::{
     checks::{
         Question,
-        external::{Running, cannot_run, with_output},
+        child::Running,
+        external::{cannot_run, with_output},
         failure,
         link::Link,
         sql, text,

@@ -1,17 +1,23 @@
-//! `alert test`: sends a mail to everybody whom the configuration wants to be mailed, and says what came of it.
+//! `alert test`: sends a mail to everybody whom the configuration wants to be mailed, calls its webhooks, and says what came
+//! of it.
 
-use std::{collections::BTreeSet, path::Path};
+use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use crate::{
-    cli::{
-        compat::DEFAULT_CONFIG,
-        exit::Exit,
-        instance::{Instance, Places},
-        output,
+    cli::{exit::Exit, output},
+    daemon::{
+        clock,
+        instance::{DEFAULT_CONFIG, Instance, Places},
+        load::{self, Purpose},
     },
-    daemon::load::{self, Purpose},
-    model::{MailServer, Post},
-    sinks::mail::{Letter, Sender, send_now},
+    model::{MailServer, Way},
+    sinks::{
+        mail::{Letter, Sender},
+        message::World,
+        outbox::{Outbox, Parcel},
+        webhook::Call,
+    },
+    time::Moment,
 };
 
 /// `alert test`.
@@ -32,22 +38,42 @@ pub(super) fn test(file: Option<&Path>) -> Exit {
         output::remark(&reading.remarks());
         return Exit::Configuration;
     };
-    let posts = desired.services.iter().filter_map(|service| service.alerts.post.as_ref());
-    let posts: BTreeSet<&Post> = posts.map(AsRef::as_ref).collect();
-    if posts.is_empty() {
-        output::complain("no mails are sent: `emailalert` names nobody");
+    let recipients = desired.services.iter().flat_map(|service| &service.alerts.recipients);
+    let ways: BTreeSet<&Way> = recipients.map(|recipient| &recipient.way).collect();
+    if ways.is_empty() {
+        output::complain("nobody is told: there is neither `emailalert` nor `webhook`");
         output::complain("hint: for example: emailalert=\"admin@example.org\"");
         return Exit::Failure;
     }
-    let sender = Sender::here();
-    let letter = Letter::test(&sender.host);
+    let mut outbox = Outbox::new(Sender::here(), clock::wall);
     let mut exit = Exit::Success;
-    for post in posts {
-        let (to, by) = (&post.recipients, way(post.server.as_ref()));
-        match send_now(&sender, post, &letter) {
-            Ok(()) => output::out(format!("mail to {to} was taken by {by}")),
+    for way in ways {
+        let id = outbox.next_number();
+        let world = World {
+            host: outbox.host(),
+            configuration: &instance.config,
+            now: Moment::START,
+            wall: clock::wall(),
+        };
+        let (parcel, done, tried) = match way {
+            Way::Mail(post) => {
+                let (to, by) = (&post.recipients, by(post.server.as_ref()));
+                (
+                    Parcel::Letter(Arc::clone(post), Letter::test(world.host)),
+                    format!("mail to {to} was taken by {by}"),
+                    format!("mail {to} by {by}"),
+                )
+            }
+            Way::Webhook(webhook) => (
+                Parcel::Call(Arc::clone(webhook), Call::test(id, webhook, &world)),
+                format!("webhook {} took the test", webhook.shown),
+                format!("call webhook {}", webhook.shown),
+            ),
+        };
+        match outbox.send_now(&parcel) {
+            Ok(()) => output::out(done),
             Err(why) => {
-                output::complain(format!("cannot mail {to} by {by}: {why}"));
+                output::complain(format!("cannot {tried}: {why}"));
                 exit = Exit::Failure;
             }
         }
@@ -55,7 +81,7 @@ pub(super) fn test(file: Option<&Path>) -> Exit {
     exit
 }
 
-fn way(server: Option<&MailServer>) -> String {
+fn by(server: Option<&MailServer>) -> String {
     match server {
         Some(MailServer { host, port, .. }) => format!("{host}:{port}"),
         None => "the local sendmail".to_owned(),

@@ -5,30 +5,34 @@
 
 mod alert;
 mod explain;
+mod reexec;
 mod reload;
 mod start;
 mod status;
 mod stop;
+mod table;
 mod validate;
 
 use std::{
     ffi::{OsStr, OsString},
     io,
+    path::Path,
 };
 
 use super::{
-    compat::{Command, DEFAULT_CONFIG, Request},
+    compat::{Command, Request},
     exit::Exit,
-    instance::{Instance, Places, name_of},
     output, own,
 };
 use crate::{
     daemon::{
         clock, detach,
+        instance::{DEFAULT_CONFIG, Instance, Places, name_of},
         load::{self, Purpose, Reading},
+        pidfile, privileges,
     },
     model::{LogTarget, ProcessSettings},
-    sinks::log::{Author, Destination, Log},
+    sinks::log::{self, Author, Destination, Log},
 };
 
 /// Does a subcommand of ours.
@@ -37,6 +41,7 @@ pub(super) fn own(command: &own::Command) -> Exit {
         own::Command::Alert(own::Alert::Test { file }) => alert::test(file.as_deref()),
         own::Command::Validate(words) => validate::run(words),
         own::Command::Explain { words } => explain::run(words),
+        own::Command::Table(words) => table::run(words),
     }
 }
 
@@ -47,7 +52,8 @@ pub(super) fn ldirectord(program: &OsStr, words: &[OsString], request: &Request)
         output::complain(format!("cannot start the daemon: {error}"));
         return Exit::Failure;
     }
-    if matches!(request.command, Command::Start | Command::Restart | Command::TryRestart) {
+    let begins = [Command::Start, Command::Restart, Command::TryRestart, Command::Reexec];
+    if begins.contains(&request.command) {
         detach::begin_well(program, words);
     }
     let places = Places::here();
@@ -64,14 +70,17 @@ pub(super) fn ldirectord(program: &OsStr, words: &[OsString], request: &Request)
     }
 }
 
+/// Differs from ldirectord: a daemon whose file is gone can be stopped and asked about all the same; the exit code is 1 as
+/// there.
 fn not_found(request: &Request, places: &Places) -> Exit {
     let named = request.config.as_deref();
     let file = named.unwrap_or(OsStr::new(DEFAULT_CONFIG)).to_string_lossy();
     let message = format!("Config file {file} not found");
     output::complain(&message);
     let name = name_of(named).unwrap_or_default();
-    if let Some(log) = start_log(request, &places.adjust(ProcessSettings::default()), name) {
-        tracing::error!("{message}");
+    all_the_same(request.command, &file, &places.pid_file(&name));
+    if let Some(log) = start_log(request, places, &ProcessSettings::default(), name) {
+        tracing::error!(event = "configuration-missing", path = %file, "{message}");
         log_exit(Exit::Failure, "Initialisation Error");
         log.flush();
     }
@@ -97,10 +106,22 @@ impl Call<'_> {
             Command::Start
             | Command::Restart
             | Command::TryRestart
+            | Command::Reexec
             | Command::Reload
             | Command::ForceReload => Purpose::Follow,
         };
-        load::load(&self.instance.config, purpose)
+        let read = || load::load(&self.instance.config, purpose);
+        match pidfile::look(&self.instance.pid_file) {
+            // What the daemon, another user, can make of it is the question.
+            pidfile::Instance::Running(pid) if self.is_reload() => {
+                privileges::as_user_of(pid, read)?
+            }
+            _ => read(),
+        }
+    }
+
+    fn is_reload(&self) -> bool {
+        matches!(self.request.command, Command::Reload | Command::ForceReload)
     }
 
     /// Whether another process will have its say about the file; not known yet of `supervised`.
@@ -114,19 +135,26 @@ impl Call<'_> {
             output::remark(&reading.remarks());
         }
         let Reading { sources, seen, desired, diagnostics } = reading;
-        let Some(mut desired) = desired else {
+        let Some(desired) = desired else {
             let main = sources.iter().next();
             return self.configuration_error(main.map_or(&[], |(_, file)| &file.bytes));
         };
         // A daemon stays for long; what it was read from does not.
         drop((sources, diagnostics));
-        desired.process = self.places.adjust(desired.process);
-        let Some(log) = start_log(self.request, &desired.process, self.instance.name.clone())
-        else {
-            return Exit::Failure;
-        };
+        let Some(log) = self.start_log(&desired.process) else { return Exit::Failure };
+        if self.is_second
+            && let Some(doubt) = log.doubt(&desired.process.log)
+        {
+            output::complain(&doubt);
+            tracing::warn!(event = "log-moved", "{doubt}");
+        }
         if !self.is_second {
-            tracing::info!("Invoking ldirectord invoked as: {}", self.invocation());
+            tracing::info!(
+                event = "invoked",
+                command = self.request.command.name(),
+                "Invoking ldirectord invoked as: {}",
+                self.invocation()
+            );
             // Before another process writes what came of it.
             log.flush();
         }
@@ -135,9 +163,10 @@ impl Call<'_> {
             Command::Start => start::start(self, desired, seen, &log),
             Command::Restart => start::restart(self, desired, seen, &log),
             Command::TryRestart => start::try_restart(self, desired, seen, &log),
-            Command::Stop => stop::run(self),
+            Command::Reexec => reexec::run(self, desired, seen, &log),
+            Command::Stop => stop::stop(self),
             Command::Reload | Command::ForceReload => reload::run(self),
-            Command::Status => status::run(self),
+            Command::Status => status::run(self, &desired.process.execute),
         };
         if exit != Exit::Success {
             log_exit(exit, &format!("Exiting from ldirectord {}", self.request.command.name()));
@@ -146,21 +175,24 @@ impl Call<'_> {
         exit
     }
 
-    /// Differs from ldirectord: the pid file of a daemon that runs stays, and `stop` stops it all the same.
+    /// Differs from ldirectord: the pid file of a daemon that runs stays, `stop` stops it and `status` tells of it.
     fn configuration_error(&self, source: &[u8]) -> Exit {
-        let mut process = self.places.adjust(ProcessSettings::default());
+        let mut process = ProcessSettings::default();
         if let Some(target) = log_target_of(source) {
             process.log = target;
         }
-        let log = start_log(self.request, &process, self.instance.name.clone());
+        let log = self.start_log(&process);
         log_exit(Exit::Configuration, "config_error: Configuration Error");
-        if self.request.command == Command::Stop {
-            stop::run(self);
-        }
+        let Instance { config, pid_file, .. } = &self.instance;
+        all_the_same(self.request.command, &config.to_string_lossy(), pid_file);
         if let Some(log) = log {
             log.flush();
         }
         Exit::Configuration
+    }
+
+    fn start_log(&self, process: &ProcessSettings) -> Option<Log> {
+        start_log(self.request, &self.places, process, self.instance.name.clone())
     }
 
     /// The program and its words without options, each with a blank after it.
@@ -173,26 +205,43 @@ impl Call<'_> {
     }
 }
 
-impl Places {
-    /// The log file that the environment names stands in for the default one.
-    fn adjust(&self, mut process: ProcessSettings) -> ProcessSettings {
-        if let Some(log) = &self.log
-            && process.log == LogTarget::default()
-        {
-            process.log = LogTarget::File(log.clone());
+/// Without a configuration that can be followed, a daemon is stopped and asked about all the same. Nothing is said
+/// where none runs.
+fn all_the_same(command: Command, config: &str, pid_file: &Path) {
+    match command {
+        Command::Stop => {
+            stop::run(pid_file);
         }
-        process
+        Command::Status => {
+            if let pidfile::Instance::Running(pid) = pidfile::look(pid_file) {
+                output::complain(status::running(config, pid));
+            }
+        }
+        _ => {}
     }
 }
 
-fn start_log(request: &Request, process: &ProcessSettings, name: String) -> Option<Log> {
+fn start_log(
+    request: &Request,
+    places: &Places,
+    process: &ProcessSettings,
+    name: String,
+) -> Option<Log> {
     let destination = match () {
         () if request.debug => Destination::Debug,
-        () if process.supervised => Destination::StandardOutput,
+        () if process.supervised => Destination::Supervised,
         () => Destination::Target(process.log.clone()),
     };
-    let author = Author { name, pid: std::process::id() };
-    match Log::start(destination, author, clock::wall) {
+    let starts = matches!(request.command, Command::Start | Command::Restart | Command::TryRestart);
+    let settings = log::Settings {
+        destination,
+        format: process.log_format,
+        author: Author { name, pid: std::process::id() },
+        default_file: places.log.clone(),
+        in_background: starts && !request.foreground && !request.debug && !process.supervised,
+        wall: clock::wall,
+    };
+    match Log::start(settings) {
         Ok(log) => Some(log),
         Err(error) => {
             output::complain(format!("cannot start the log: {error}"));
@@ -202,7 +251,8 @@ fn start_log(request: &Request, process: &ProcessSettings, name: String) -> Opti
 }
 
 fn log_exit(exit: Exit, reason: &str) {
-    tracing::info!("Exiting with exit_status {}: {reason}", exit.code());
+    let code = u64::from(exit.code());
+    tracing::info!(event = "exit", code, "Exiting with exit_status {code}: {reason}");
 }
 
 /// Where a file that cannot be followed wants its log lines, as far as that can be told.
@@ -216,7 +266,7 @@ fn log_target_of(source: &[u8]) -> Option<LogTarget> {
         if value.starts_with('/') {
             LogTarget::File(value.into())
         } else {
-            LogTarget::Syslog(value)
+            LogTarget::of_word(value)
         }
     })
 }

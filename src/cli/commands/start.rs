@@ -7,6 +7,7 @@ use crate::{
     cli::{exit::Exit, output},
     daemon::{
         self, Settings,
+        children::Caller,
         clock::Deadline,
         detach::{self, Outcome},
         load::{self, Purpose},
@@ -34,7 +35,7 @@ pub(super) fn start(call: &Call<'_>, desired: Desired, seen: Seen, log: &Log) ->
 
 /// `restart`.
 pub(super) fn restart(call: &Call<'_>, desired: Desired, seen: Seen, log: &Log) -> Exit {
-    match stop::run(call) {
+    match stop::run(&call.instance.pid_file) {
         Exit::Success => launch(call, desired, seen, log),
         failed => failed,
     }
@@ -49,7 +50,7 @@ pub(super) fn try_restart(call: &Call<'_>, desired: Desired, seen: Seen, log: &L
 }
 
 /// Directs in this process if it is to stay in the foreground, else in a second one.
-fn launch(call: &Call<'_>, desired: Desired, seen: Seen, log: &Log) -> Exit {
+pub(super) fn launch(call: &Call<'_>, desired: Desired, seen: Seen, log: &Log) -> Exit {
     if call.request.debug {
         return direct(call, desired, seen, log, None);
     }
@@ -134,7 +135,8 @@ fn claim(call: &Call<'_>) -> Result<PidFile, Unclaimed> {
         Err(ClaimError::Unwritable(error)) => {
             let message = format!("Can not open {}", path.display());
             output::complain(format!("{message}\nhint: {error}"));
-            tracing::error!("{message}: {error}");
+            let errno = error.raw_os_error();
+            tracing::error!(event = "pid-file", errno, "{message}: {error}");
             Err(Unclaimed::Told)
         }
     }
@@ -145,7 +147,7 @@ fn runs_already(call: &Call<'_>, pid: u32) -> Exit {
     let message =
         format!("ldirectord for {} runs already, as process {pid}", call.instance.config.display());
     output::complain(format!("{message}\nhint: stop it, or let that one be"));
-    tracing::error!("{message}");
+    tracing::error!(event = "runs-already", running = pid, "{message}");
     Exit::Failure
 }
 
@@ -157,19 +159,26 @@ fn direct(
     pid_file: Option<PidFile>,
 ) -> Exit {
     if let Err(error) = detach::take_name() {
-        tracing::warn!("The process keeps the name that it has: {error}");
+        tracing::warn!(event = "process-name", "The process keeps the name that it has: {error}");
     }
     match pid_file {
-        Some(_) => tracing::info!("Starting Linux Director v1.186-ha as daemon"),
+        Some(_) => tracing::info!(event = "start", "Starting Linux Director v1.186-ha as daemon"),
         None => {
-            tracing::info!("Starting Linux Director v1.186-ha with pid: {}", std::process::id())
+            tracing::info!(
+                event = "start",
+                "Starting Linux Director v1.186-ha with pid: {}",
+                std::process::id()
+            );
         }
     }
     let settings = Settings {
         config: call.instance.config.clone(),
         seen,
         desired,
-        table: call.request.table,
+        caller: Caller {
+            program: call.path_of_program().to_string_lossy().into_owned(),
+            table: call.request.table,
+        },
         pid_file,
         is_second: call.is_second,
         log: log.clone(),
@@ -178,7 +187,7 @@ fn direct(
         Ok(()) => Exit::Success,
         Err(error) => {
             output::complain(format!("cannot direct: {error}"));
-            tracing::error!("cannot direct: {error}");
+            tracing::error!(event = "fault", "cannot direct: {error}");
             Exit::Failure
         }
     }
@@ -186,7 +195,7 @@ fn direct(
 
 impl Call<'_> {
     /// The program with its folder, as the kernel shows ldirectord's; the resource agent looks for it like that.
-    fn path_of_program(&self) -> OsString {
+    pub(super) fn path_of_program(&self) -> OsString {
         if self.program.as_bytes().contains(&b'/') {
             return self.program.to_owned();
         }

@@ -3,12 +3,14 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     ops::Range,
+    path::PathBuf,
 };
 
 use super::Whole;
 use crate::config::{
     Diagnostic,
     diagnostic::Findings,
+    draft::Common,
     said::{Mention, Said},
 };
 
@@ -65,6 +67,16 @@ impl Whole<'_> {
     /// Secrets that every user of the host can read; once for each file.
     fn secrets(&self, findings: &mut Findings) {
         let mut told = BTreeSet::new();
+        let globals = self.globals();
+        let services = self.services().map(|service| (&service.block.said, &service.block.common));
+        for (said, common) in services.chain([(&globals.said, &globals.common)]) {
+            let mut webhooks = common.webhooks.iter();
+            let is_secret = |_: &&Mention| webhooks.next().is_some_and(|webhook| webhook.is_secret);
+            let all = said.iter().filter(|mention| mention.name == "webhook");
+            for mention in all.filter(is_secret) {
+                self.tell_open(mention, &mut told, findings);
+            }
+        }
         for service in self.services() {
             // The password of an anonymous login is none.
             let open = matches!(service.block.access.login.as_str(), "anonymous" | "ftp");
@@ -77,31 +89,33 @@ impl Whole<'_> {
                     "requestheader" => sent.next().is_some_and(|header| is_secret(&header.name)),
                     _ => false,
                 };
-                if !secret {
-                    continue;
-                }
-                let Some(line) = self.sources.line(&mention.key) else { continue };
-                let path = &line.file.path;
-                if line.file.mode & OTHERS_READ != 0 && told.insert(path.clone()) {
-                    let name = mention.name;
-                    let fault = format!("every user of this host can read this `{name}`");
-                    let hint = format!("chmod o= {}", path.display());
-                    findings.push(
-                        Diagnostic::advice("A0002", mention.key.clone(), fault).hint(hint).hint(
-                            "or keep the secrets in a file of their own, which `credentials` names",
-                        ),
-                    );
+                if secret {
+                    self.tell_open(mention, &mut told, findings);
                 }
             }
+        }
+    }
+
+    /// Says that this secret can be read by everybody, if that is so and was not yet said of the file.
+    fn tell_open(&self, mention: &Mention, told: &mut BTreeSet<PathBuf>, findings: &mut Findings) {
+        let Some(line) = self.sources.line(&mention.key) else { return };
+        let path = &line.file.path;
+        if line.file.mode & OTHERS_READ != 0 && told.insert(path.clone()) {
+            let fault = format!("every user of this host can read this `{}`", mention.name);
+            let hint = format!("chmod o= {}", path.display());
+            findings.push(
+                Diagnostic::advice("A0002", mention.key.clone(), fault)
+                    .hint(hint)
+                    .hint("or keep the secrets in a file of their own, which `credentials` names"),
+            );
         }
     }
 
     /// Settings of mails that nobody gets.
     fn mail(&self, findings: &mut Findings) {
         let globals = self.globals();
-        if globals.common.email.is_some()
-            || self.services().any(|service| service.block.common.email.is_some())
-        {
+        let told = |common: &Common| common.email.is_some() || !common.webhooks.is_empty();
+        if told(&globals.common) || self.services().any(|service| told(&service.block.common)) {
             return;
         }
         let all = std::iter::once(&globals.said);

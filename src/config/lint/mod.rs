@@ -10,6 +10,7 @@ mod checks;
 mod file;
 mod servers;
 mod spread;
+mod sync;
 
 use std::ops::Range;
 
@@ -34,6 +35,7 @@ pub(super) fn lint(config: &Config, sources: &Sources, world: &World<'_>, findin
     whole.checks(findings);
     whole.servers(findings);
     whole.spread(findings);
+    whole.sync(findings);
     whole.file(findings);
 }
 

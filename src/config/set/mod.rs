@@ -4,6 +4,8 @@ mod check;
 mod http;
 mod process;
 mod spread;
+mod sync;
+mod webhook;
 
 use std::{ffi::OsString, ops::Range, os::unix::ffi::OsStringExt, path::PathBuf};
 
@@ -18,14 +20,16 @@ pub(super) use self::{
         request_body, request_header,
     },
     process::{
-        DRIFT, EMAIL_STATUSES, SMTP_TLS, callback, drift, email_alert, email_frequency, email_from,
-        email_status, execute, include, log_file, monitor_file, smtp, smtp_credentials, smtp_port,
-        smtp_tls, status_listen,
+        DRIFT, EMAIL_STATUSES, LOG_FORMATS, SMTP_TLS, callback, drift, email_alert,
+        email_frequency, email_from, email_status, execute, include, log_file, log_format,
+        monitor_file, smtp, smtp_credentials, smtp_port, smtp_tls, status_listen, user,
     },
     spread::{
         SCHEDULER_FLAGS, TUNNEL_TYPES, netmask, persistent, protocol, scheduler, scheduler_flags,
         tunnel_port, tunnel_type,
     },
+    sync::{sync_daemon, sync_group, sync_id, sync_max_length, sync_port, sync_ttl},
+    webhook::{address as webhook_address, webhook},
 };
 use super::{
     address::{self, Fault},

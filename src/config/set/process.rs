@@ -9,7 +9,7 @@ use crate::{
         draft::Draft,
         value::{Value, first_run, shown, slice},
     },
-    model::{AlertPhases, Drift, LogTarget, SmtpTls},
+    model::{AlertPhases, Drift, LogFormat, LogTarget, SmtpTls},
 };
 
 pub(in crate::config) const EMAIL_STATUSES: &[&str] =
@@ -34,6 +34,7 @@ pub(in crate::config) fn execute(draft: &mut Draft<'_>, value: &Value<'_>) {
     }
     let found = value.rest(&mut draft.findings);
     if let Some(found) = found.and_then(|bytes| value.utf8(bytes, &mut draft.findings)) {
+        draft.name_file(value, found.as_bytes());
         draft.globals.execute.push(found);
     }
 }
@@ -52,10 +53,18 @@ pub(in crate::config) fn log_file(draft: &mut Draft<'_>, value: &Value<'_>) {
             LogTarget::File(path(found))
         }
         _ => match value.utf8(found, &mut draft.findings) {
-            Some(facility) => LogTarget::Syslog(facility),
+            Some(word) => LogTarget::of_word(word),
             None => return,
         },
     };
+}
+
+pub(in crate::config) const LOG_FORMATS: &[&str] = &["text", "json"];
+
+pub(in crate::config) fn log_format(draft: &mut Draft<'_>, value: &Value<'_>) {
+    if let Some(word) = choice(draft, value, LOG_FORMATS) {
+        draft.globals.log_format = if word == "json" { LogFormat::Json } else { LogFormat::Text };
+    }
 }
 
 pub(in crate::config) const DRIFT: &[&str] = &["off", "repair", "report"];
@@ -81,6 +90,14 @@ pub(in crate::config) fn status_listen(draft: &mut Draft<'_>, value: &Value<'_>)
                 .wrong("E0213", "`statuslisten` is an address with a port, or a port")
                 .hint("for example: statuslisten=127.0.0.1:8090, or statuslisten=[::1]:8090"),
         ),
+    }
+}
+
+pub(in crate::config) fn user(draft: &mut Draft<'_>, value: &Value<'_>) {
+    let found = value.quoted_or_rest(&mut draft.findings);
+    if let Some(name) = found.and_then(|bytes| value.utf8(bytes, &mut draft.findings)) {
+        draft.name_file(value, name.as_bytes());
+        draft.globals.user = Some(name);
     }
 }
 

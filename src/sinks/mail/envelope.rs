@@ -116,12 +116,8 @@ mod tests {
 
     fn message(recipients: &str, from: Option<&str>) -> Result<Message, Fault> {
         let sender = Sender { host: "director.example.org".to_owned(), user: "root".to_owned() };
-        let post = Post {
-            recipients: recipients.to_owned(),
-            from: from.map(str::to_owned),
-            server: None,
-            digest_above: 0,
-        };
+        let post =
+            Post { recipients: recipients.to_owned(), from: from.map(str::to_owned), server: None };
         let letter = Letter {
             subject: "[Käse] Deleted real server".to_owned(),
             logged: String::new(),
@@ -165,12 +161,7 @@ mod tests {
             text: format!("Log-Message: {long}\n"),
         };
         let sender = Sender { host: "director".to_owned(), user: "root".to_owned() };
-        let post = Post {
-            recipients: "root, a@example.org".to_owned(),
-            from: None,
-            server: None,
-            digest_above: 0,
-        };
+        let post = Post { recipients: "root, a@example.org".to_owned(), from: None, server: None };
         let text = sender.message(&post, &plain).unwrap().formatted();
         let text = String::from_utf8(text).unwrap();
         for line in [

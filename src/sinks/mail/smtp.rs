@@ -14,18 +14,22 @@ use lettre::{
         Error,
         authentication::{Credentials, Mechanism},
         client::{AsyncSmtpConnection, AsyncTokioStream, TlsParameters},
-        extension::ClientId,
+        commands::{Data, Mail, Rcpt},
+        extension::{ClientId, MailBodyParameter, MailParameter},
     },
 };
-use rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::ServerName};
+use rustls::pki_types::ServerName;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
 use tokio_rustls::TlsConnector;
 
-use super::{Fault, envelope::Sender};
-use crate::model::{Login, MailServer, SmtpTls};
+use super::{Fault, Settled, envelope::Sender};
+use crate::{
+    model::{Login, MailServer, SmtpTls},
+    sinks::trust,
+};
 
 /// How much a mail server may say, in bytes, TLS included.
 const LONGEST: u64 = 256 * 1024;
@@ -33,11 +37,12 @@ const LONGEST: u64 = 256 * 1024;
 /// How a login is told, the better first; over TLS only.
 const MECHANISMS: [Mechanism; 2] = [Mechanism::Plain, Mechanism::Login];
 
-/// Sends one message over a connection of its own.
+/// Sends one message over a connection of its own, to all whose matter is not settled yet.
 pub(super) async fn send(
     server: &MailServer,
     sender: &Sender,
     message: &Message,
+    settled: &mut Settled,
 ) -> Result<(), Fault> {
     let fault = |error: Error| fault(&server.host, &error);
     let hello = ClientId::Domain(sender.host.clone());
@@ -52,10 +57,64 @@ pub(super) async fn send(
         let credentials = Credentials::new(name.clone(), passwd.0.clone());
         connection.auth(&MECHANISMS, &credentials).await.map_err(fault)?;
     }
-    connection.send(message.envelope(), &message.formatted()).await.map_err(fault)?;
+    let refusals = hand_over(&mut connection, message, settled).await.map_err(fault)?;
     // It has the message; how it says good-bye is no matter.
     let _goodbye = connection.quit().await;
-    Ok(())
+    let Refusals { texts, may_pass } = refusals;
+    match texts.join("; ") {
+        none if none.is_empty() => Ok(()),
+        text if may_pass => Err(Fault::passing(format!("{}: {text}", server.host))),
+        text => Err(Fault::lasting(format!("{}: {text}", server.host))),
+    }
+}
+
+/// Recipients that a mail server does not take a message for.
+#[derive(Default)]
+struct Refusals {
+    texts: Vec<String>,
+    /// Whether one of them may be taken later.
+    may_pass: bool,
+}
+
+/// Hands a message over. Who is refused keeps nobody else from getting it.
+async fn hand_over(
+    connection: &mut AsyncSmtpConnection,
+    message: &Message,
+    settled: &mut Settled,
+) -> Result<Refusals, Error> {
+    let (envelope, bytes) = (message.envelope(), message.formatted());
+    let mut options = Vec::new();
+    let mut addresses = envelope.to().iter().chain(envelope.from());
+    if addresses.any(|address| !AsRef::<str>::as_ref(address).is_ascii()) {
+        options.push(MailParameter::SmtpUtfEight);
+    }
+    if !bytes.is_ascii() {
+        options.push(MailParameter::Body(MailBodyParameter::EightBitMime));
+    }
+    connection.command(Mail::new(envelope.from().cloned(), options)).await?;
+    let (mut accepted, mut refusals) = (Vec::new(), Refusals::default());
+    for address in envelope.to() {
+        if settled.contains(address) {
+            continue;
+        }
+        match connection.command(Rcpt::new(address.clone(), Vec::new())).await {
+            Ok(_) => accepted.push(address.clone()),
+            Err(error) if error.status().is_none() => return Err(error),
+            Err(error) => {
+                refusals.texts.push(format!("{address}: {error}"));
+                match error.is_permanent() {
+                    true => _ = settled.insert(address.clone()),
+                    false => refusals.may_pass = true,
+                }
+            }
+        }
+    }
+    if !accepted.is_empty() {
+        connection.command(Data).await?;
+        connection.message(&bytes).await?;
+        settled.extend(accepted);
+    }
+    Ok(refusals)
 }
 
 async fn connect(server: &MailServer) -> Result<Box<dyn AsyncTokioStream>, Fault> {
@@ -70,26 +129,17 @@ async fn connect(server: &MailServer) -> Result<Box<dyn AsyncTokioStream>, Fault
         return Ok(Box::new(stream));
     }
     let name = ServerName::try_from(host.clone()).map_err(|error| cannot(&error))?;
-    let connector = connector().map_err(|error| cannot(&error))?;
+    let config = trust::client_config().map_err(|error| cannot(&error))?;
+    let connector = TlsConnector::from(Arc::new(config));
     let peer = stream.peer_addr();
     let stream = connector.connect(name, stream).await.map_err(|error| cannot(&error))?;
     Ok(Box::new(Bounded { peer, stream, left: LONGEST }))
 }
 
-/// TLS from the first byte, with whom this system trusts.
-fn connector() -> Result<TlsConnector, rustls::Error> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(TlsConnector::from(Arc::new(config)))
-}
-
 /// What an error means; an answer that says so is final.
 fn fault(server: &str, error: &Error) -> Fault {
-    Fault { text: format!("{server}: {error}"), may_pass: !error.is_permanent() }
+    let text = format!("{server}: {error}");
+    if error.is_permanent() { Fault::lasting(text) } else { Fault::passing(text) }
 }
 
 /// A connection that fails after so many bytes.

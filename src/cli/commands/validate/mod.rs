@@ -12,14 +12,12 @@ use std::{
 };
 
 use crate::{
-    cli::{
-        compat::DEFAULT_CONFIG,
-        exit::Exit,
-        instance::{Instance, Places},
-        output, own,
-    },
+    cli::{exit::Exit, output, own},
     config::{self, Diagnostic, Severity},
-    daemon::load::{self, Purpose, Reading},
+    daemon::{
+        instance::{DEFAULT_CONFIG, Instance, Places},
+        load::{self, Purpose, Reading},
+    },
 };
 
 /// A file that was read and judged.

@@ -13,48 +13,58 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::compat::DEFAULT_CONFIG;
+use crate::model::DEFAULT_LOG;
+
+/// The configuration when none is named.
+pub const DEFAULT_CONFIG: &str = "ldirectord.cf";
 
 /// What an instance is called whose configuration is not named.
 const DEFAULT_NAME: &str = "ldirectord";
 
 /// Where things are.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Places {
+pub struct Places {
     /// The folder of pid files.
-    pub(super) run: PathBuf,
+    pub run: PathBuf,
     /// The folder where configurations are looked for first.
-    pub(super) config: PathBuf,
+    pub config: PathBuf,
     /// The log file of a configuration that names none.
-    pub(super) log: Option<PathBuf>,
+    pub log: PathBuf,
 }
 
 impl Places {
     /// As the environment has it.
-    pub(super) fn here() -> Places {
+    pub fn here() -> Places {
         let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         Places {
             run: set("LDIRECTORD_RUN_DIR").unwrap_or_else(|| "/var/run".into()),
             config: set("LDIRECTORD_CONFIG_DIR").unwrap_or_else(|| "/etc/ha.d".into()),
-            log: set("LDIRECTORD_LOG"),
+            log: set("LDIRECTORD_LOG").unwrap_or_else(|| DEFAULT_LOG.into()),
         }
+    }
+}
+
+impl Places {
+    /// The pid file of the instance of this name.
+    pub fn pid_file(&self, name: &str) -> PathBuf {
+        self.run.join(format!("ldirectord.{name}.pid"))
     }
 }
 
 /// One configuration with what goes with it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Instance {
+pub struct Instance {
     /// The last part of the file's name.
-    pub(super) name: String,
+    pub name: String,
     /// The file, absolute.
-    pub(super) config: PathBuf,
+    pub config: PathBuf,
     /// The pid file.
-    pub(super) pid_file: PathBuf,
+    pub pid_file: PathBuf,
 }
 
 impl Instance {
     /// The instance of the configuration with this name; `None` when there is no such file.
-    pub(super) fn find(named: Option<&OsStr>, places: &Places) -> Option<Instance> {
+    pub fn find(named: Option<&OsStr>, places: &Places) -> Option<Instance> {
         let name = name_of(named)?;
         let file = named.unwrap_or(OsStr::new(DEFAULT_CONFIG));
         // Glued and not joined: an absolute name is looked for under the folders first, too.
@@ -67,15 +77,14 @@ impl Instance {
         Some(Instance {
             // Differs from ldirectord: its daemon cannot read again a file that it was given by a relative name.
             config: std::path::absolute(found).ok()?,
-            pid_file: std::path::absolute(places.run.join(format!("ldirectord.{name}.pid")))
-                .ok()?,
+            pid_file: std::path::absolute(places.pid_file(&name)).ok()?,
             name,
         })
     }
 }
 
 /// The name of the instance of this configuration.
-pub(super) fn name_of(named: Option<&OsStr>) -> Option<String> {
+pub fn name_of(named: Option<&OsStr>) -> Option<String> {
     let Some(file) = named else { return Some(DEFAULT_NAME.to_owned()) };
     let last = file.as_bytes().rsplit(|byte| *byte == b'/').next().unwrap_or_default();
     (!last.is_empty()).then(|| String::from_utf8_lossy(last).into_owned())
@@ -91,7 +100,7 @@ mod tests {
     fn files_are_looked_for_in_ldirectords_order() {
         let dir = tempfile::tempdir().unwrap();
         let etc = dir.path().join("etc");
-        let places = Places { run: "/run".into(), config: etc.clone(), log: None };
+        let places = Places { run: "/run".into(), config: etc.clone(), log: "/log".into() };
         let find = |name: Option<&str>| {
             let instance = Instance::find(name.map(OsStr::new), &places)?;
             Some((instance.name, instance.config, instance.pid_file))
