@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt};
 
 use nix::errno::Errno;
 
-use super::{Entry, Op, Piece, SyncOp, Table};
+use super::{Entry, Op, Piece, SyncOp, Table, census::Census};
 use crate::model::{Family, ServiceKey, Settings, SyncDaemon, SyncRole};
 
 /// Whoever holds an IPVS table.
@@ -15,6 +15,11 @@ pub trait Kernel: Send {
 
     /// One service of the table, `None` when it is not there.
     fn service(&mut self, key: &ServiceKey) -> Result<Option<Entry>, KernelError>;
+
+    /// The whole table with what the kernel counts.
+    fn census(&mut self) -> Result<Census, KernelError> {
+        self.table().map(Census::uncounted)
+    }
 
     /// Makes the changes in their order and says of each what came of it: as many results as changes.
     /// A change that fails does not keep the later ones from being tried.

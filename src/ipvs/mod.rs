@@ -4,6 +4,7 @@
 //! [`mod@plan`] compares and is pure; [`reconcile`] reads, plans and applies over any [`kernel::Kernel`].
 //! Nothing here decides whether a server works, and nothing reads a clock.
 
+pub mod census;
 pub mod kernel;
 pub mod memory;
 pub mod netlink;

@@ -9,13 +9,19 @@
 
 use std::collections::BTreeMap;
 
-use ipvs_sys::{Client, Error, Request};
+use ipvs_sys::{Client, DestEntry, Error, Request, Stats};
 use nix::errno::Errno;
 
 use super::{
-    Entry, Kernel, KernelError, KernelErrorKind, Op, SyncOp, Table, convert, modules::Modules,
+    Entry, Kernel, KernelError, KernelErrorKind, Op, SyncOp, Table,
+    census::{Census, Connections, CountedServer, CountedService, KernelInfo},
+    convert,
+    modules::Modules,
 };
 use crate::model::{ServerKey, ServiceKey, Settings, Share, SyncDaemon, SyncRole};
+
+/// What is read when everything is.
+const WHOLE: &str = "the IPVS table";
 
 /// How many times the services are listed at most, should others keep adding some.
 const LISTS: u32 = 8;
@@ -29,9 +35,9 @@ pub struct Netlink {
 
 impl Kernel for Netlink {
     fn table(&mut self) -> Result<Table, KernelError> {
-        self.read("the IPVS table", |client| {
+        self.read(WHOLE, |client| {
             let mut table = Table::default();
-            for (key, settings) in services(client)? {
+            for (key, (settings, _)) in services(client)? {
                 // A service that was deleted since is not there.
                 let Some(servers) = servers(client, &key)? else { continue };
                 table.services.insert(key, Entry { settings, servers });
@@ -51,6 +57,26 @@ impl Kernel for Netlink {
                 return Ok(None);
             };
             Ok(servers(client, key)?.map(|servers| Entry { settings, servers }))
+        })
+    }
+
+    fn census(&mut self) -> Result<Census, KernelError> {
+        self.read(WHOLE, |client| {
+            let info = client.info()?;
+            let mut census = Census {
+                kernel: Some(KernelInfo {
+                    version: info.version.to_string(),
+                    connection_table_size: info.connection_table_size,
+                }),
+                services: Vec::new(),
+            };
+            for (key, (settings, traffic)) in services(client)? {
+                let Some(dests) = dests(client, &key)? else { continue };
+                let mut servers: Vec<_> = dests.iter().filter_map(counted).collect();
+                servers.sort_unstable_by_key(|server| server.key);
+                census.services.push(CountedService { key, settings, traffic, servers });
+            }
+            Ok(census)
         })
     }
 
@@ -112,12 +138,15 @@ fn open(client: &mut Option<Client>) -> Result<&mut Client, Error> {
 ///
 /// The kernel resumes a list, which does not fit one message, by counting what was listed before, in Linux 6.1 over the
 /// services of all network namespaces. So each service that anybody deletes meanwhile can hide one that is there.
-fn services(client: &mut Client) -> Result<BTreeMap<ServiceKey, Settings>, Error> {
+fn services(client: &mut Client) -> Result<BTreeMap<ServiceKey, (Settings, Stats)>, Error> {
     let mut found = BTreeMap::new();
     for _ in 0..LISTS {
         let before = found.len();
         let services = client.services()?.into_iter();
-        found.extend(services.filter_map(|entry| convert::read_service(entry.service)));
+        found.extend(services.filter_map(|entry| {
+            let (key, settings) = convert::read_service(entry.service)?;
+            Some((key, (settings, entry.stats)))
+        }));
         if found.len() == before {
             break;
         }
@@ -130,14 +159,28 @@ fn servers(
     client: &mut Client,
     key: &ServiceKey,
 ) -> Result<Option<BTreeMap<ServerKey, Share>>, Error> {
+    let read = |entry: &DestEntry| convert::read_dest(&entry.dest);
+    Ok(dests(client, key)?.map(|dests| dests.iter().filter_map(read).collect()))
+}
+
+/// The same as the kernel has them.
+fn dests(client: &mut Client, key: &ServiceKey) -> Result<Option<Vec<DestEntry>>, Error> {
     match client.dests(&convert::service_id(key)) {
-        Ok(dests) => {
-            let servers = dests.iter().filter_map(|entry| convert::read_dest(&entry.dest));
-            Ok(Some(servers.collect()))
-        }
+        Ok(dests) => Ok(Some(dests)),
         Err(error) if is(&error, Errno::ESRCH) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// A server with what the kernel counts, if we have words for it.
+fn counted(entry: &DestEntry) -> Option<CountedServer> {
+    let (key, share) = convert::read_dest(&entry.dest)?;
+    let connections = Connections {
+        active: entry.active_connections,
+        inactive: entry.inactive_connections,
+        persistent: entry.persistent_connections,
+    };
+    Some(CountedServer { key, share, connections, traffic: entry.stats })
 }
 
 fn is(error: &Error, errno: Errno) -> bool {
