@@ -18,6 +18,7 @@ impl Director {
         for (service, place) in self.maintain(now) {
             self.note_transition(service, place);
         }
+        self.observe_all();
     }
 
     /// Puts the servers into maintenance that are in it, and tells of those that were not or no longer are. Which of

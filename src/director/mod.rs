@@ -20,6 +20,7 @@ mod remembered;
 mod rounds;
 mod schedule;
 mod service;
+mod status;
 pub mod user;
 mod verdicts;
 
@@ -31,6 +32,7 @@ use std::{
 pub use action::{Action, Attempt, News, Notice, Phase, Place, Role};
 pub use alerts::{Alert, Message};
 pub use event::Event;
+pub use status::{ServerStatus, ServiceStatus, Status};
 
 use self::{
     alerts::Alerts,
@@ -39,6 +41,7 @@ use self::{
     rounds::{Round, Rounds},
     schedule::Schedule,
     service::Service,
+    status::Chronicle,
 };
 use crate::{
     ipvs::{Report, SyncTarget, Table, Target},
@@ -80,6 +83,7 @@ pub struct Director {
     /// How many checks were last told not to verify certificates.
     unverified_told: usize,
     alerts: Alerts,
+    chronicle: Chronicle,
     /// The moment of what happened last.
     now: Moment,
     actions: VecDeque<Action>,
@@ -132,6 +136,7 @@ impl Director {
             certificates: Certificates::default(),
             unverified_told: 0,
             alerts: Alerts::default(),
+            chronicle: Chronicle::default(),
             now,
             actions: VecDeque::new(),
             end: End::Far,
@@ -245,6 +250,7 @@ impl Director {
         self.tell_unverified(desired.unverified);
         self.alerts.follow(&self.services, self.now);
         self.maintain(self.now);
+        self.chronicle.follow(&before, &self.services, self.now);
         self.fresh = true;
         self.rounds.note_everything();
         self.drift = desired.process.drift;

@@ -119,6 +119,17 @@ impl Schedule {
         self.slots.get(id.index()).map(|slot| slot.spec.as_ref())
     }
 
+    /// The same, to be kept.
+    pub(super) fn shared_spec(&self, id: CheckId) -> Option<Arc<CheckSpec>> {
+        self.slots.get(id.index()).map(|slot| Arc::clone(&slot.spec))
+    }
+
+    /// When a check is due next, unless it is in flight.
+    pub(super) fn next_of(&self, id: CheckId) -> Option<Moment> {
+        let slot = self.slots.get(id.index())?;
+        slot.in_flight.is_none().then_some(slot.due)
+    }
+
     /// Makes checks due at once, spread as at the start, unless they run already.
     pub(super) fn hasten(&mut self, ids: impl IntoIterator<Item = CheckId>, now: Moment) {
         let soon = |place| now.after(STEP.saturating_mul(place));

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     ipvs::{Entry, Wanted, Wish},
     model::{
-        AgentAnswer, CheckId, Checked, Quiesce, RealServer, ServerKey, Share, Verdict,
+        AgentAnswer, CheckId, Checked, Condition, Quiesce, RealServer, ServerKey, Share, Verdict,
         VirtualService, Weight,
     },
 };
@@ -271,6 +271,40 @@ impl Service {
         (self.config.servers.iter().zip(&self.agents))
             .filter(|(_, agent)| agent.is_unasked())
             .filter_map(|(server, _)| server.agent)
+    }
+
+    /// How the server at this place of the configuration is.
+    pub(super) fn condition(&self, place: usize) -> Condition {
+        let health = self.health.get(place).copied().unwrap_or(Health::Unknown);
+        let server = self.config.servers.get(place);
+        let agent = self.agents.get(place).copied().unwrap_or(Agent::NONE);
+        match health {
+            Health::Unknown if server.is_some_and(|server| server.checked == Checked::Never) => {
+                Condition::Off
+            }
+            Health::Unknown => Condition::Unknown,
+            Health::Maintenance => Condition::Maintenance,
+            Health::Down { .. } => Condition::Down,
+            Health::Up { failures } => {
+                match agent.grant(server.map_or(Weight::ZERO, |server| server.share.weight)) {
+                    Grant::Drains => Condition::Draining,
+                    Grant::Out if agent.is_unasked() => Condition::Unknown,
+                    Grant::Out if agent.is_down() => Condition::Down,
+                    Grant::Out => Condition::Maintenance,
+                    Grant::Serves(_) if failures > 0 => Condition::Failing,
+                    Grant::Serves(_) => Condition::Up,
+                }
+            }
+        }
+    }
+
+    /// How many checks in a row of the server at this place have failed while it is up, and passed while it is down.
+    pub(super) fn counts(&self, place: usize) -> (u32, u32) {
+        match self.health.get(place) {
+            Some(Health::Up { failures }) => (*failures, 0),
+            Some(Health::Down { passes }) => (0, *passes),
+            Some(Health::Unknown | Health::Maintenance) | None => (0, 0),
+        }
     }
 
     /// How often the server at this place of the configuration is to be checked.

@@ -19,6 +19,7 @@ impl Director {
         let Some(check) = self.schedule.finish(attempt, verdict.is_ok()) else { return };
         self.conclude(check, now, |director, service, server| {
             director.judge(service, server, verdict);
+            director.observe((service, server), Some(verdict));
         });
     }
 
@@ -26,6 +27,7 @@ impl Director {
         let Some(check) = self.schedule.finish(attempt, answer.is_ok()) else { return };
         self.conclude(check, now, |director, service, server| {
             director.hear(service, server, answer);
+            director.observe((service, server), None);
         });
     }
 

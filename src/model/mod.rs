@@ -5,6 +5,7 @@
 
 mod agent;
 mod check;
+mod condition;
 mod http;
 mod maintenance;
 mod policy;
@@ -22,6 +23,7 @@ pub use check::{
     Carrier, CheckId, CheckKind, CheckSpec, DnsRecord, Failure, Negotiate, Pass, ProtocolInfo,
     Reason, Secret, Stage, Step, Verdict,
 };
+pub use condition::{Condition, NoCondition};
 pub use http::{HttpHeader, HttpMethod, HttpSettings};
 pub use maintenance::Maintenance;
 pub use policy::{
@@ -32,8 +34,8 @@ pub use server::{
     Checked, Fallback, Forwarding, RealServer, ServerKey, Share, Thresholds, Tunnel, Weight,
 };
 pub use service::{
-    Family, Mask, Persistence, Scheduler, SchedulerFlags, ServiceKey, Settings, Transport,
-    VirtualService,
+    Family, Mask, NoServiceKey, Persistence, Scheduler, SchedulerFlags, ServiceKey, Settings,
+    Transport, VirtualService,
 };
 pub use sync::{SyncDaemon, SyncRole};
 pub use tls::{CertificateEnd, ClientIdentity, TlsEngine, TlsSettings};

@@ -5,6 +5,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     num::NonZeroU32,
     path::PathBuf,
+    str::FromStr,
 };
 
 use super::{AlertPolicy, Fallback, Quiesce, RealServer};
@@ -102,6 +103,47 @@ impl fmt::Display for ServiceKey {
             ServiceKey::Address { transport, address } => write!(f, "{transport} {address}"),
             ServiceKey::Fwmark { family: Family::V4, mark } => write!(f, "fwmark {mark}"),
             ServiceKey::Fwmark { family: Family::V6, mark } => write!(f, "fwmark {mark} (IPv6)"),
+        }
+    }
+}
+
+/// A word that names no virtual service.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NoServiceKey;
+
+impl fmt::Display for NoServiceKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("no virtual service is written like that")
+    }
+}
+
+impl std::error::Error for NoServiceKey {}
+
+/// What [`ServiceKey::with_protocol`] and the [`fmt::Display`] of it write.
+impl FromStr for ServiceKey {
+    type Err = NoServiceKey;
+
+    fn from_str(text: &str) -> Result<ServiceKey, NoServiceKey> {
+        let (kind, rest) = text.split_once([':', ' ']).ok_or(NoServiceKey)?;
+        let address = |transport| match rest.parse() {
+            Ok(address) => Ok(ServiceKey::Address { transport, address }),
+            Err(_) => Err(NoServiceKey),
+        };
+        let fwmark = |family, mark: &str| match mark.parse() {
+            Ok(mark) => Ok(ServiceKey::Fwmark { family, mark }),
+            Err(_) => Err(NoServiceKey),
+        };
+        match kind {
+            "tcp" => address(Transport::Tcp),
+            "udp" => address(Transport::Udp),
+            "sctp" => address(Transport::Sctp),
+            "fwm6" => fwmark(Family::V6, rest),
+            "fwm" => fwmark(Family::V4, rest),
+            "fwmark" => match rest.strip_suffix(" (IPv6)") {
+                Some(mark) => fwmark(Family::V6, mark),
+                None => fwmark(Family::V4, rest),
+            },
+            _ => Err(NoServiceKey),
         }
     }
 }
