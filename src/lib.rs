@@ -8,5 +8,7 @@ pub mod ipvs;
 pub mod director;
 pub mod checks;
 pub mod sinks;
+pub mod status;
+pub mod control;
 pub mod daemon;
 pub mod cli;

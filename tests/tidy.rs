@@ -17,8 +17,19 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("director", &["model", "time", "ipvs"]),
     ("checks", &["model", "pattern"]),
     ("sinks", &["model", "time", "director", "ipvs"]),
-    ("daemon", &["model", "time", "config", "ipvs", "director", "checks", "sinks"]),
-    ("cli", &["model", "time", "config", "ipvs", "director", "checks", "sinks", "daemon"]),
+    ("status", &["model", "ipvs"]),
+    ("control", &["model", "status"]),
+    (
+        "daemon",
+        &["model", "time", "config", "ipvs", "director", "checks", "sinks", "status", "control"],
+    ),
+    (
+        "cli",
+        &[
+            "model", "time", "config", "ipvs", "director", "checks", "sinks", "status", "control",
+            "daemon",
+        ],
+    ),
 ];
 
 /// What the pure layers must not name.
