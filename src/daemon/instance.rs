@@ -42,6 +42,16 @@ impl Places {
             log: set("LDIRECTORD_LOG").unwrap_or_else(|| DEFAULT_LOG.into()),
         }
     }
+
+    /// The control socket of the instance with this name.
+    pub fn socket(&self, name: &str) -> PathBuf {
+        self.sockets().join(format!("{name}.sock"))
+    }
+
+    /// The folder of control sockets.
+    pub fn sockets(&self) -> PathBuf {
+        self.run.join("ldirectord")
+    }
 }
 
 impl Places {

@@ -21,6 +21,7 @@ mod files;
 mod hooks;
 mod maintenance;
 mod outlets;
+mod questions;
 mod reloading;
 mod runner;
 mod service_manager;
@@ -55,6 +56,7 @@ use self::{
 };
 use crate::{
     checks::Checker,
+    control::server::{self as control, Asked},
     director::{Action, Alert, Director, Event, Message, News, Notice},
     ipvs::{KernelError, Report, Table},
     model::{Attempted, CheckKind, Desired, Maintenance, ProcessSettings, Trace, Way},
@@ -66,6 +68,7 @@ use crate::{
         outbox::{Outbox, Parcel},
         webhook::Call,
     },
+    status::DaemonState,
     time::Moment,
 };
 
@@ -111,6 +114,8 @@ pub struct Settings {
     pub pid_file: Option<PidFile>,
     /// Whether this is the second of two processes, of which the first waits; else a service manager may.
     pub is_second: bool,
+    /// Where it is asked how things stand.
+    pub socket: PathBuf,
     /// The log.
     pub log: Log,
 }
@@ -125,10 +130,12 @@ pub fn run(settings: Settings) -> io::Result<()> {
     let checker = Checker::new();
     // Mails come from who started the daemon, whoever that goes on as.
     let outbox = Outbox::new(Sender::here(), clock::wall);
+    // Its folder is root's.
+    let listener = questions::listen(&settings.socket);
     let settled = privileges::settle(&settings, &checker)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let ended = runtime.block_on(async {
-        let mut daemon = Daemon::start(settings, checker, outbox, settled).await?;
+        let mut daemon = Daemon::start(settings, checker, outbox, listener, settled).await?;
         daemon.serve().await
     });
     // A resolver that does not answer must not hold up the end.
@@ -147,6 +154,7 @@ enum Wake {
     Timeout,
     Look,
     HookEnded,
+    Asked(Asked),
     Beat,
 }
 
@@ -175,6 +183,8 @@ struct Daemon {
     log: Log,
     pid_file: Option<PidFile>,
     manager: ServiceManager,
+    control: Option<control::Server>,
+    about: DaemonState,
     settled: Settled,
     waiting: Option<Waiting>,
     told: Option<KernelError>,
@@ -214,9 +224,10 @@ impl Daemon {
         settings: Settings,
         checker: Checker,
         outbox: Outbox,
+        listener: Option<control::Listener>,
         settled: Settled,
     ) -> io::Result<Daemon> {
-        let Settings { config, seen, desired, caller, pid_file, is_second, log } = settings;
+        let Settings { config, seen, desired, caller, pid_file, is_second, log, .. } = settings;
         let signals = Signals::listen()?;
         let clock = Clock::start();
         let runner = Runner::new(checker, raise_file_limit());
@@ -245,9 +256,20 @@ impl Daemon {
             true => (Waiting::FirstProcess, ServiceManager::default()),
             false => (Waiting::ServiceManager, ServiceManager::here()),
         };
-        let now = clock.now();
+        let (now, wall) = (clock.now(), clock::wall());
+        let about = DaemonState {
+            configuration: config.display().to_string(),
+            pid: std::process::id(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            phase: String::new(),
+            started: wall,
+            loaded: wall,
+            now: wall,
+        };
         let maintenance = MaintenanceWatch::new(known, now);
         Ok(Daemon {
+            control: listener.and_then(questions::serve),
+            about,
             director: Director::with_maintenance(
                 desired,
                 maintenance.maintenance(),
@@ -318,6 +340,7 @@ impl Daemon {
                 },
                 Wake::Look => self.look(),
                 Wake::HookEnded => {}
+                Wake::Asked(asked) => self.answer(asked),
                 Wake::Beat => self.manager.beat(self.clock.now()),
             }
         }
@@ -340,6 +363,7 @@ impl Daemon {
             () = self.clock.sleep_until(timeout) => Wake::Timeout,
             () = self.clock.sleep_until(look) => Wake::Look,
             () = self.hooks.next() => Wake::HookEnded,
+            asked = questions::next(&mut self.control) => Wake::Asked(asked),
             ended = self.runner.next() => Wake::Ended(ended),
         }
     }

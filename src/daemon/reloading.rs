@@ -7,7 +7,7 @@ use std::{io, mem};
 use tokio::task::JoinHandle;
 
 use super::{
-    Daemon, SHORTEST_LOOK, Wake, files,
+    Daemon, SHORTEST_LOOK, Wake, clock, files,
     load::{self, Purpose, Reading},
     maintenance::{Known, Place},
     pidfile::PidFile,
@@ -175,6 +175,7 @@ impl Daemon {
         self.outlets.follow(&desired);
         self.attempts.follow(&desired.checks);
         self.runner.follow(&desired.checks);
+        self.about.loaded = clock::wall();
         let now = self.clock.now();
         self.look_at = now.after(self.process.interval.max(SHORTEST_LOOK));
         self.maintenance.follow(*known, now);

@@ -181,6 +181,7 @@ fn direct(
         },
         pid_file,
         is_second: call.is_second,
+        socket: call.places.socket(&call.instance.name),
         log: log.clone(),
     };
     match daemon::run(settings) {

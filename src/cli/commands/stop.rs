@@ -13,6 +13,7 @@ use nix::{
 use super::Call;
 use crate::{
     cli::{exit::Exit, output},
+    control::server,
     daemon::{
         clock::Deadline,
         load::{self, Purpose},
@@ -31,7 +32,12 @@ const POLL: Duration = Duration::from_millis(20);
 pub(super) fn stop(call: &Call<'_>) -> Exit {
     match pidfile::look(&call.instance.pid_file) {
         pidfile::Instance::Stale => tidy_up(call),
-        pidfile::Instance::Running(_) | pidfile::Instance::Stopped => run(&call.instance.pid_file),
+        pidfile::Instance::Running(_) | pidfile::Instance::Stopped => {
+            let exit = run(&call.instance.pid_file);
+            // A daemon that is not root cannot remove it.
+            server::remove_dead(&call.places.socket(&call.instance.name)).unwrap_or_default();
+            exit
+        }
     }
 }
 
