@@ -16,6 +16,7 @@ mod hostile;
 mod install;
 mod language;
 mod lateness;
+mod list;
 mod load;
 mod memory;
 mod process;
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         ["costs", program] => costs::against_least(&PathBuf::from(program)),
         ["keepalived", program] => costs::against_keepalived(&PathBuf::from(program)),
         ["install", program] => install::measure(&PathBuf::from(program)),
+        ["list", program] => list::measure(&PathBuf::from(program)),
         ["memory", program] => memory::measure(&PathBuf::from(program)),
         ["protocols", program] => protocols::measure(&PathBuf::from(program)),
         ["lateness", program] => lateness::measure(&PathBuf::from(program)),
@@ -51,7 +53,7 @@ fn main() -> ExitCode {
         ["read", count] => language::read_once(count),
         // A process of its own, so that its processor time can be told from the server's.
         ["least-client", count] => client::check_for_ever(count),
-        _ => Err("usage: ldirectord-bench costs|hostile|keepalived|install|language|memory|lateness|protocols|status LDIRECTORD (benches/run starts it)".into()),
+        _ => Err("usage: ldirectord-bench costs|hostile|keepalived|install|language|list|memory|lateness|protocols|status LDIRECTORD (benches/run starts it)".into()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
