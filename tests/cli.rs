@@ -41,6 +41,8 @@ fn usage_is_printed_for_words_that_make_no_sense() {
     Usage: ldirectord [-d|--debug] [--foreground] [--table kernel|memory] [--] [CONFIG] COMMAND
            ldirectord validate [--strict] [--json] [FILE]
            ldirectord explain [CODE|DIRECTIVE|SERVICE ...]
+           ldirectord list [OPTIONS] [SERVICE|SERVER ...]
+           ldirectord show SERVICE|SERVER ...
            ldirectord table [--percent] [CONFIG]
            ldirectord alert test [CONFIG]
            ldirectord -h|-?|--help | -v|--version
@@ -56,6 +58,8 @@ fn usage_is_printed_for_words_that_make_no_sense() {
       status        Say whether it runs
       validate      Say what is wrong or doubtful in a file
       explain       Say what a code, a directive or a service means
+      list          List virtual services and servers, and how each is
+      show          Explain how a server is, and why
       table         Compare the kernel's table with CONFIG
       alert test    Try the mails and webhooks that CONFIG asks for
 
@@ -113,6 +117,8 @@ fn help_wins_over_version() {
     Usage: ldirectord [-d|--debug] [--foreground] [--table kernel|memory] [--] [CONFIG] COMMAND
            ldirectord validate [--strict] [--json] [FILE]
            ldirectord explain [CODE|DIRECTIVE|SERVICE ...]
+           ldirectord list [OPTIONS] [SERVICE|SERVER ...]
+           ldirectord show SERVICE|SERVER ...
            ldirectord table [--percent] [CONFIG]
            ldirectord alert test [CONFIG]
            ldirectord -h|-?|--help | -v|--version
@@ -131,6 +137,9 @@ fn help_wins_over_version() {
                     ldirectord validate --help says more
       explain       Say what a code of validate, a directive or a service means; without a word
                     everything is listed
+      list          List virtual services and servers as ipvsadm -Ln does, and how each is;
+                    ldirectord list --help says more
+      show          Explain how a server is: since when and why, what it was asked, what would change it
       table         Say of each virtual service of CONFIG whether it is in the kernel's table, and who
                     serves: exit 0 all are there, 1 one is not
       alert test    Try the mails and webhooks that CONFIG asks for, and say what came of it

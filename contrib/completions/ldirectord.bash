@@ -45,7 +45,7 @@ _ldirectord() {
             if [[ $word == -* ]]; then
                 _ldirectord_words "$word" -d --debug --foreground --table -h --help -v --version
             else
-                _ldirectord_words "$word" "$commands" validate explain table alert
+                _ldirectord_words "$word" "$commands" validate explain list show table alert
                 _ldirectord_configurations "$word"
             fi
             ;;
@@ -59,6 +59,14 @@ _ldirectord() {
         *,explain)
             _ldirectord_words "$word" "$(ldirectord explain 2>/dev/null | sed -n 's/^[ +] \([^ ][^ ]*\).*/\1/p')"
             ;;
+        *,list)
+            case $before in
+                --sort) _ldirectord_words "$word" address state weight connections rate ;;
+                --state) _ldirectord_words "$word" down maintenance draining unknown failing up standby off ;;
+                *) _ldirectord_words "$word" --stats --rate --thresholds --exact --sort --state --resolve --json --watch --help ;;
+            esac
+            ;;
+        *,show) ;;
         *,table)
             if [[ $word == -* ]]; then
                 _ldirectord_words "$word" --percent --help

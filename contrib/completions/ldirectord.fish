@@ -29,7 +29,7 @@ end
 function __ldirectord_has_configuration
     set -l words (__ldirectord_words)
     test (count $words) = 1
-    and not contains -- $words[1] $__ldirectord_commands validate explain table alert
+    and not contains -- $words[1] $__ldirectord_commands validate explain list show table alert
 end
 
 function __ldirectord_configurations
@@ -63,12 +63,20 @@ for condition in '__ldirectord_has ""' __ldirectord_has_configuration
 end
 complete -c ldirectord -n '__ldirectord_has ""' -a validate -d 'Say what is wrong or doubtful in a file'
 complete -c ldirectord -n '__ldirectord_has ""' -a explain -d 'Say what a code, a directive or a service means'
+complete -c ldirectord -n '__ldirectord_has ""' -a list -d 'List virtual services and servers, and how each is'
+complete -c ldirectord -n '__ldirectord_has ""' -a show -d 'Explain how a server is, and why'
 complete -c ldirectord -n '__ldirectord_has ""' -a table -d 'Compare the kernel\'s table with a configuration'
 complete -c ldirectord -n '__ldirectord_has ""' -a alert -d 'Try the mails and webhooks of a configuration'
 complete -c ldirectord -n '__ldirectord_has ""' -a '(__ldirectord_configurations)' -d Configuration
 complete -c ldirectord -n '__ldirectord_has validate' -l strict -d 'Take for an error what the Perl ldirectord refuses'
 complete -c ldirectord -n '__ldirectord_has validate' -l json -d 'Print one JSON object'
 complete -c ldirectord -n '__ldirectord_has validate' -a '(__ldirectord_configurations)' -d Configuration
+for option in stats:Counters rate:'Rates a second' thresholds:'Connection thresholds' exact:'Numbers in full' resolve:Names json:'Print one JSON object' watch:'Again every two seconds'
+    set -l parts (string split -m 1 : $option)
+    complete -c ldirectord -n 'contains -- list (__ldirectord_words)[1]' -l $parts[1] -d $parts[2]
+end
+complete -c ldirectord -n 'contains -- list (__ldirectord_words)[1]' -l sort -x -a 'address state weight connections rate' -d 'The order of the servers'
+complete -c ldirectord -n 'contains -- list (__ldirectord_words)[1]' -l state -x -a 'down maintenance draining unknown failing up standby off' -d 'Only servers that are so'
 complete -c ldirectord -n '__ldirectord_has table' -l percent -d 'Print only how many of a hundred services have a server that works'
 complete -c ldirectord -n '__ldirectord_has table' -a '(__ldirectord_configurations)' -d Configuration
 complete -c ldirectord -n 'contains -- explain (__ldirectord_words)[1]' -a '(__ldirectord_meanings)'

@@ -14,6 +14,7 @@
 mod agent;
 mod callers;
 mod conformance;
+mod listing;
 mod manual;
 mod privileges;
 mod restart;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
     }));
     trials.extend(agent::trials());
     trials.extend(tls::trials());
+    trials.extend(listing::trials());
     trials.extend(manual::trials());
     trials.extend(restart::trials());
     trials.extend(sync::trials());

@@ -76,6 +76,7 @@ fn are_given_up(namespace: &Namespace) {
     // The table, checks by connections and by pings, the log and the monitor file.
     let real = format!("-r {address} -m");
     site.wait_for_table(&[&real, "-r 127.0.0.3:80 -m", "-r [::1]:80 -m"], &[]);
+    assert!(text(&site.call("list")).contains("  1 of 1 serve\n"), "root asks on its socket");
     drop(server);
     site.wait_for_table(&["-r 127.0.0.3:80 -m"], &[&real]);
     // As the mails of a daemon that is root.
@@ -131,6 +132,7 @@ fn are_given_up(namespace: &Namespace) {
     site.succeed("stop");
     assert_eq!(namespace.table(), "");
     assert!(!site.pid_file().exists());
+    assert!(!site.path("ldirectord/web.cf.sock").exists());
 }
 
 fn are_given_up_beside_programs(namespace: &Namespace) {
@@ -348,6 +350,7 @@ impl Site<'_> {
         let mut program = Command::new(env!("CARGO_BIN_EXE_ldirectord"));
         match command {
             "validate" => program.arg(command).arg(self.config()),
+            "list" => program.arg(command),
             _ => program.arg(self.config()).arg(command),
         };
         program.env("LDIRECTORD_RUN_DIR", self.folder.path()).stdin(Stdio::null());

@@ -5,8 +5,10 @@
 
 mod alert;
 mod explain;
+mod list;
 mod reexec;
 mod reload;
+mod show;
 mod start;
 mod status;
 mod stop;
@@ -39,6 +41,8 @@ use crate::{
 pub(super) fn own(command: &own::Command) -> Exit {
     match command {
         own::Command::Alert(own::Alert::Test { file }) => alert::test(file.as_deref()),
+        own::Command::List(words) => list::run(words),
+        own::Command::Show { words } => show::run(words),
         own::Command::Validate(words) => validate::run(words),
         own::Command::Explain { words } => explain::run(words),
         own::Command::Table(words) => table::run(words),

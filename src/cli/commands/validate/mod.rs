@@ -6,8 +6,7 @@
 mod json;
 
 use std::{
-    env,
-    io::{self, IsTerminal as _},
+    io,
     path::{Path, PathBuf},
 };
 
@@ -128,7 +127,8 @@ fn tell(judged: &Judged) {
     let Judged { file, reading, .. } = judged;
     let faults = judged.faults();
     if !faults.is_empty() {
-        let drawing = config::draw(&reading.sources, &reading.diagnostics, is_colored());
+        let drawing =
+            config::draw(&reading.sources, &reading.diagnostics, output::is_colored(&io::stderr()));
         output::complain(format!("{drawing}{}: {faults}", file.display()));
     }
     if let Some((services, servers, checks)) = judged.contents() {
@@ -144,13 +144,6 @@ fn tell(judged: &Judged) {
 
 fn count(number: usize, one: &str, more: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { more })
-}
-
-/// Whether the reader sees colors and wants them (<https://no-color.org>).
-fn is_colored() -> bool {
-    let refused = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let dumb = env::var_os("TERM").is_none_or(|terminal| terminal == "dumb");
-    io::stderr().is_terminal() && !refused && !dumb
 }
 
 #[cfg(test)]
