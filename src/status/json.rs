@@ -1,7 +1,7 @@
 //! A listing as JSON: one object, for programs.
 //!
 //! The section STATUS of ldirectord(8) describes it. Members may be added; one that is taken away or means something
-//! else makes [`SCHEMA`](super::state::SCHEMA) the next number.
+//! else makes [`SCHEMA`] the next number.
 
 use std::net::SocketAddr;
 
@@ -49,7 +49,8 @@ struct ServiceInKernel<'a> {
     flags: [bool; 3],
     persistence: Option<Persistence<'a>>,
     one_packet: bool,
-    traffic: Counters,
+    #[serde(with = "Counters")]
+    traffic: Traffic,
 }
 
 #[derive(Serialize)]
@@ -77,11 +78,13 @@ struct ServerInKernel {
     active_connections: u32,
     inactive_connections: u32,
     persistent_connections: u32,
-    traffic: Counters,
+    #[serde(with = "Counters")]
+    traffic: Traffic,
 }
 
 /// Counters since the entry was added or zeroed, and rates a second.
 #[derive(Serialize)]
+#[serde(remote = "Traffic")]
 struct Counters {
     connections: u64,
     packets_in: u64,
@@ -131,7 +134,7 @@ fn in_kernel<'a>(settings: &'a Settings, traffic: &Traffic) -> ServiceInKernel<'
             engine: persistence.engine.as_deref(),
         }),
         one_packet: settings.one_packet,
-        traffic: counters(traffic),
+        traffic: *traffic,
     }
 }
 
@@ -146,35 +149,8 @@ fn server(server: &super::Server) -> Server<'_> {
             active_connections: counted.connections.active,
             inactive_connections: counted.connections.inactive,
             persistent_connections: counted.connections.persistent,
-            traffic: counters(&counted.traffic),
+            traffic: counted.traffic,
         }),
         state: server.state.as_ref(),
-    }
-}
-
-fn counters(traffic: &Traffic) -> Counters {
-    let &Traffic {
-        connections,
-        packets_in,
-        packets_out,
-        bytes_in,
-        bytes_out,
-        connection_rate,
-        packet_rate_in,
-        packet_rate_out,
-        byte_rate_in,
-        byte_rate_out,
-    } = traffic;
-    Counters {
-        connections,
-        packets_in,
-        packets_out,
-        bytes_in,
-        bytes_out,
-        connection_rate,
-        packet_rate_in,
-        packet_rate_out,
-        byte_rate_in,
-        byte_rate_out,
     }
 }

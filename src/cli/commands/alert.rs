@@ -5,11 +5,7 @@ use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use crate::{
     cli::{exit::Exit, output},
-    daemon::{
-        clock,
-        instance::{DEFAULT_CONFIG, Instance, Places},
-        load::{self, Purpose},
-    },
+    daemon::{clock, load::Purpose},
     model::{MailServer, Way},
     sinks::{
         mail::{Letter, Sender},
@@ -22,21 +18,9 @@ use crate::{
 
 /// `alert test`.
 pub(super) fn test(file: Option<&Path>) -> Exit {
-    let Some(instance) = Instance::find(file.map(Path::as_os_str), &Places::here()) else {
-        let file = file.unwrap_or(Path::new(DEFAULT_CONFIG)).display();
-        output::complain(format!("Config file {file} not found"));
-        return Exit::Failure;
-    };
-    let reading = match load::load(&instance.config, Purpose::Ask) {
-        Ok(reading) => reading,
-        Err(error) => {
-            output::complain(load::cannot_open(&instance.config, &error));
-            return Exit::Configuration;
-        }
-    };
-    let Some(desired) = &reading.desired else {
-        output::remark(&reading.remarks());
-        return Exit::Configuration;
+    let (instance, _, desired) = match super::read(file, Purpose::Ask) {
+        Ok(read) => read,
+        Err(exit) => return exit,
     };
     let recipients = desired.services.iter().flat_map(|service| &service.alerts.recipients);
     let ways: BTreeSet<&Way> = recipients.map(|recipient| &recipient.way).collect();

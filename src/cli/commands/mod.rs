@@ -33,7 +33,7 @@ use crate::{
         load::{self, Purpose, Reading},
         pidfile, privileges,
     },
-    model::{LogTarget, ProcessSettings},
+    model::{Desired, LogTarget, ProcessSettings},
     sinks::log::{self, Author, Destination, Log},
 };
 
@@ -89,6 +89,28 @@ fn not_found(request: &Request, places: &Places) -> Exit {
         log.flush();
     }
     Exit::Failure
+}
+
+/// Reads the configuration of this name for a subcommand; what keeps it from being used is told.
+fn read(file: Option<&Path>, purpose: Purpose) -> Result<(Instance, Reading, Desired), Exit> {
+    let Some(instance) = Instance::find(file.map(Path::as_os_str), &Places::here()) else {
+        let file = file.unwrap_or(Path::new(DEFAULT_CONFIG)).display();
+        output::complain(format!("Config file {file} not found"));
+        return Err(Exit::Failure);
+    };
+    match load::load(&instance.config, purpose) {
+        Ok(mut reading) => match reading.desired.take() {
+            Some(desired) => Ok((instance, reading, desired)),
+            None => {
+                output::remark(&reading.remarks());
+                Err(Exit::Configuration)
+            }
+        },
+        Err(error) => {
+            output::complain(load::cannot_open(&instance.config, &error));
+            Err(Exit::Configuration)
+        }
+    }
 }
 
 /// A command of ldirectord's and what it is about.

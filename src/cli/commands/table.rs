@@ -8,33 +8,16 @@ use std::{collections::BTreeSet, fmt};
 
 use crate::{
     cli::{exit::Exit, output, own},
-    daemon::{
-        instance::{DEFAULT_CONFIG, Instance, Places},
-        load::{self, Purpose},
-        reconciler::TableChoice,
-    },
+    daemon::{load::Purpose, reconciler::TableChoice},
     ipvs::Table,
     model::{ServerKey, VirtualService, Weight},
 };
 
 /// `table`.
 pub(super) fn run(words: &own::Table) -> Exit {
-    let file = words.file.as_deref();
-    let Some(instance) = Instance::find(file.map(AsRef::as_ref), &Places::here()) else {
-        let file = file.unwrap_or(DEFAULT_CONFIG.as_ref()).display();
-        output::complain(format!("Config file {file} not found"));
-        return Exit::Failure;
-    };
-    let reading = match load::load(&instance.config, Purpose::Examine) {
-        Ok(reading) => reading,
-        Err(error) => {
-            output::complain(load::cannot_open(&instance.config, &error));
-            return Exit::Configuration;
-        }
-    };
-    let Some(desired) = &reading.desired else {
-        output::remark(&reading.remarks());
-        return Exit::Configuration;
+    let (instance, reading, desired) = match super::read(words.file.as_deref(), Purpose::Examine) {
+        Ok(read) => read,
+        Err(exit) => return exit,
     };
     let table = match TableChoice::Kernel.open().table() {
         Ok(table) => table,
