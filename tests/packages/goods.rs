@@ -62,7 +62,7 @@ fn has_completions(namespace: &Namespace) {
         "bash --norc -u -c '. /usr/share/bash-completion/completions/ldirectord; complete -p ldirectord >&2
          COMP_WORDS=(ldirectord sh) COMP_CWORD=1; _ldirectord ldirectord sh ldirectord; echo \"${COMPREPLY[@]}\"' 2>&1",
     );
-    assert_eq!(offered, "complete -F _ldirectord ldirectord\nshop.cf\n");
+    assert_eq!(offered, "complete -F _ldirectord ldirectord\nshow shop.cf\n");
 }
 
 /// As logrotate.timer does every day, and the daemon is told nothing.
