@@ -128,6 +128,9 @@ fn check(check: &CheckState) -> String {
 /// What comes next and what would change how it is.
 fn what_next(state: &ServerState, now: Timestamp) -> Option<String> {
     let check = state.check.as_ref()?;
+    if state.condition == Condition::Maintenance {
+        return Some("nobody checks it until that ends; then the next check decides".to_owned());
+    }
     let next = match check.next {
         Some(next) => format!("the next check is in {}", age(now, next)),
         None => "it is being checked".to_owned(),

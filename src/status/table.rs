@@ -279,7 +279,9 @@ fn why(state: &ServerState, now: Timestamp) -> String {
     for (count, what) in counts.into_iter().filter(|(count, _)| count.count > 0) {
         parts.push(format!("{} of {} {what}", count.count, count.of));
     }
-    if let Some(next) = state.check.as_ref().and_then(|check| check.next) {
+    // In maintenance nobody asks it.
+    let is_asked = state.condition != Condition::Maintenance;
+    if let Some(next) = state.check.as_ref().and_then(|check| check.next).filter(|_| is_asked) {
         parts.push(format!("next check in {}", age(now, next)));
     }
     parts.join("; ")

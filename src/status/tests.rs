@@ -523,6 +523,19 @@ fn without_times(text: &str) -> String {
 }
 
 #[test]
+fn of_maintenance_no_check_is_promised() {
+    let mut one = state();
+    one.services[1].servers = vec![server("10.0.0.9:53", Condition::Maintenance)];
+    let listing = Listing::join(Census::default(), vec![one]);
+    let table = text(&listing, View::Connections);
+    assert!(table.contains("     maintenance for 3h07m\n"), "{table}");
+    let service = &listing.services[1];
+    let server = &service.servers[0];
+    let shown = explain(&Subject { service, server, attempts: &[], now: now() }, 80);
+    assert!(shown.contains("nobody checks it until that ends"), "{shown}");
+}
+
+#[test]
 fn ages_are_short() {
     let of = |seconds| age(ago(seconds), now());
     assert_eq!(
