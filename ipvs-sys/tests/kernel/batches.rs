@@ -91,8 +91,10 @@ pub(crate) fn large_tables() {
     let mut dests: Vec<_> = client.dests(&one).unwrap().iter().map(|entry| entry.dest).collect();
     dests.sort_by_key(|dest| dest.address);
     assert_eq!(dests, (0..5000).map(numbered).collect::<Vec<_>>());
-    let services = services_by_id(&mut client);
-    assert_eq!(services.len(), 3000);
+    // Other trials change their tables meanwhile, and the kernel counts the services of all where it resumes a dump, so
+    // that one can be hidden or come twice (`Client::services`): a dump that nobody disturbed is whole.
+    let mut dumps = (0..50).map(|_| services_by_id(&mut client));
+    let services = dumps.find(|services| services.len() == 3000).unwrap();
     let marks = services.iter().skip(1).map(|entry| entry.service.id);
     assert!(marks.eq((1..3000).map(|mark| fwmark(AddressFamily::V4, mark))));
 }
