@@ -6,13 +6,14 @@
 //!
 //! Sources: <https://systemd.io/JOURNAL_NATIVE_PROTOCOL/>, `systemd.journal-fields(7)`, `unix(7)`.
 
-use std::{io, os::unix::net::UnixDatagram, path::PathBuf};
+use std::io;
 
 use jiff::Zoned;
 use tracing::Level;
 
 use super::{
     entry::{self, Entry},
+    listener::Listener,
     log::Author,
 };
 
@@ -27,37 +28,18 @@ const NAME_BYTES: usize = 64;
 
 /// The journal.
 #[derive(Debug)]
-pub(super) struct Journal {
-    path: PathBuf,
-    socket: Option<UnixDatagram>,
-}
+pub(super) struct Journal(Listener);
 
 impl Default for Journal {
     fn default() -> Journal {
-        Journal { path: SOCKET.into(), socket: None }
+        Journal(Listener::new(SOCKET))
     }
 }
 
 impl Journal {
     /// Sends an entry; waits while journald has no room.
     pub(super) fn send(&mut self, entry: &Entry, when: &Zoned, author: &Author) -> io::Result<()> {
-        let datagram = datagram(entry, when, author);
-        // Twice, because journald may have been started anew since the last entry.
-        self.try_send(&datagram).or_else(|_| self.try_send(&datagram))
-    }
-
-    fn try_send(&mut self, datagram: &[u8]) -> io::Result<()> {
-        let socket = match self.socket.take() {
-            Some(socket) => socket,
-            None => {
-                let socket = UnixDatagram::unbound()?;
-                socket.connect(&self.path)?;
-                socket
-            }
-        };
-        socket.send(datagram)?;
-        self.socket = Some(socket);
-        Ok(())
+        self.0.send(&datagram(entry, when, author))
     }
 }
 
@@ -109,6 +91,8 @@ fn priority(level: Level) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::net::UnixDatagram;
+
     use super::*;
     use crate::sinks::entry::Fields;
 
@@ -123,7 +107,7 @@ mod tests {
         let path = dir.path().join("socket");
         let when: Zoned = "2026-11-02T05:10:39+01:00[Europe/Berlin]".parse().unwrap();
         let author = Author { name: "web.cf".to_owned(), pid: 17 };
-        let mut journal = Journal { path: path.clone(), socket: None };
+        let mut journal = Journal(Listener::new(&path));
         journal.send(&entry("nobody listens"), &when, &author).unwrap_err();
         for text in ["hello", "two\nlines"] {
             let listener = UnixDatagram::bind(&path).unwrap();

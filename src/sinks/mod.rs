@@ -17,6 +17,7 @@ pub mod webhook;
 mod entry;
 mod facts;
 mod journal;
+mod listener;
 mod syslog;
 mod trust;
 pub(crate) mod writer;

@@ -4,11 +4,11 @@
 //! Nobody listening costs lines and nothing else: the socket is tried again for every line. Where somebody listens, the
 //! log's own thread waits for room: a socket has it for ten lines, and a mass event has thousands.
 
-use std::{io, os::unix::net::UnixDatagram, path::PathBuf};
+use std::io;
 
 use jiff::Zoned;
 
-use super::entry::cut;
+use super::{entry::cut, listener::Listener};
 
 /// Where the system's log listens.
 const SOCKET: &str = "/dev/log";
@@ -49,8 +49,7 @@ const FACILITIES: &[(&str, u8)] = &[
 pub(super) struct Syslog {
     facility: u8,
     pid: u32,
-    path: PathBuf,
-    socket: Option<UnixDatagram>,
+    listener: Listener,
 }
 
 impl Syslog {
@@ -60,7 +59,7 @@ impl Syslog {
         let name = name.strip_prefix("log_").unwrap_or(&name);
         let number =
             FACILITIES.iter().find(|(known, _)| *known == name).map_or(1, |(_, number)| *number);
-        Syslog { facility: number, pid, path: SOCKET.into(), socket: None }
+        Syslog { facility: number, pid, listener: Listener::new(SOCKET) }
     }
 
     /// Sends a line.
@@ -72,27 +71,14 @@ impl Syslog {
             when.strftime("%b %e %H:%M:%S"),
             self.pid
         );
-        // Twice, because the log daemon may have been restarted since the last line.
-        self.try_send(&datagram).or_else(|_| self.try_send(&datagram))
-    }
-
-    fn try_send(&mut self, datagram: &str) -> io::Result<()> {
-        let socket = match self.socket.take() {
-            Some(socket) => socket,
-            None => {
-                let socket = UnixDatagram::unbound()?;
-                socket.connect(&self.path)?;
-                socket
-            }
-        };
-        socket.send(datagram.as_bytes())?;
-        self.socket = Some(socket);
-        Ok(())
+        self.listener.send(datagram.as_bytes())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::net::UnixDatagram;
+
     use super::*;
 
     fn received(socket: &UnixDatagram) -> String {
@@ -106,7 +92,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
         let when: Zoned = "2026-11-02T05:10:39[UTC]".parse().unwrap();
-        let mut syslog = Syslog { path: path.clone(), ..Syslog::new("local0", 17) };
+        let mut syslog = Syslog { listener: Listener::new(&path), ..Syslog::new("local0", 17) };
         syslog.send(&when, "nobody listens").unwrap_err();
         let listener = UnixDatagram::bind(&path).unwrap();
         syslog.send(&when, "hello").unwrap();
