@@ -5,6 +5,8 @@
 
 use std::{fmt, time::Duration};
 
+use jiff::{SignedDuration, Timestamp};
+
 /// A point in monotonic time, counted from the start of the program.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Moment(Duration);
@@ -30,6 +32,28 @@ impl Moment {
     }
 }
 
+/// The two clocks at one moment: what happened at another is put on the wall by them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Clocks {
+    /// On ours.
+    pub now: Moment,
+    /// On the wall.
+    pub wall: Timestamp,
+}
+
+impl Clocks {
+    /// When this was or will be, on the wall.
+    pub fn at(self, moment: Moment) -> Timestamp {
+        let signed = |span| SignedDuration::try_from(span).unwrap_or(SignedDuration::MAX);
+        let (later, earlier) = (moment.since(self.now), self.now.since(moment));
+        let at = match later.is_zero() {
+            true => self.wall.checked_sub(signed(earlier)),
+            false => self.wall.checked_add(signed(later)),
+        };
+        at.unwrap_or(self.wall)
+    }
+}
+
 /// Seconds with up to three decimals: `0s`, `1.5s`, `86400.001s`.
 impl fmt::Display for Moment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -44,6 +68,16 @@ impl fmt::Display for Moment {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn moments_before_and_after_are_put_on_the_wall() {
+        let at = |seconds| Moment::at(Duration::from_secs(seconds));
+        let wall = Timestamp::from_second(1_000).unwrap();
+        let clocks = Clocks { now: at(50), wall };
+        let on_the_wall = |moment| clocks.at(moment).as_second();
+        assert_eq!([at(50), at(40), at(60)].map(on_the_wall), [1_000, 990, 1_010]);
+        assert_eq!(clocks.at(Moment::at(Duration::MAX)), wall, "what no date can say");
+    }
 
     #[test]
     fn time_neither_overflows_nor_runs_backwards() {

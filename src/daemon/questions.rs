@@ -4,7 +4,7 @@
 
 use std::{io, path::Path, time::Duration};
 
-use jiff::{SignedDuration, Timestamp, Unit};
+use jiff::{Timestamp, Unit};
 
 use super::{Daemon, attempts::Record, clock};
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
         AttemptState, CheckState, DaemonState, ServerState, ServiceState, State,
         state::{Count, SCHEMA},
     },
-    time::Moment,
+    time::{Clocks, Moment},
 };
 
 /// Listens on the control socket. What works without it does.
@@ -72,27 +72,10 @@ impl Daemon {
     }
 }
 
-/// The two clocks at one moment: what happened at another is put on the wall by them.
-#[derive(Clone, Copy, Debug)]
-struct Clocks {
-    /// On ours.
-    now: Moment,
-    /// On the wall.
-    wall: Timestamp,
-}
-
-impl Clocks {
-    /// When this was or will be, on the wall, to the millisecond.
-    fn at(self, moment: Moment) -> Timestamp {
-        let signed = |span: Duration| SignedDuration::try_from(span).unwrap_or(SignedDuration::MAX);
-        let (later, earlier) = (moment.since(self.now), self.now.since(moment));
-        let at = match later.is_zero() {
-            true => self.wall.checked_sub(signed(earlier)),
-            false => self.wall.checked_add(signed(later)),
-        };
-        let at = at.unwrap_or(self.wall);
-        at.round(Unit::Millisecond).unwrap_or(at)
-    }
+/// When this was or will be, on the wall, to the millisecond.
+fn on_the_wall(clocks: Clocks, moment: Moment) -> Timestamp {
+    let at = clocks.at(moment);
+    at.round(Unit::Millisecond).unwrap_or(at)
 }
 
 /// How everything stands, to be asked by whoever may.
@@ -127,7 +110,7 @@ fn server_state(server: ServerStatus, of: (u32, u32), clocks: Clocks) -> ServerS
         written: server.place.written,
         is_fallback: server.place.role == Role::Fallback,
         condition: server.condition,
-        since: server.since.map(|since| clocks.at(since)),
+        since: server.since.map(|since| on_the_wall(clocks, since)),
         reason: failure.as_ref().map(|failure| failure.reason.to_string()),
         detail: failure.map(|failure| failure.detail.clone()),
         method: server.share.forwarding.to_string(),
@@ -141,7 +124,7 @@ fn server_state(server: ServerStatus, of: (u32, u32), clocks: Clocks) -> ServerS
             fast_interval_s: check.fast_interval.as_secs_f64(),
             down_interval_s: check.down_interval.as_secs_f64(),
             timeout_s: check.timeout.as_secs_f64(),
-            next: next.map(|next| clocks.at(next)),
+            next: next.map(|next| on_the_wall(clocks, next)),
         }),
     }
 }
@@ -151,7 +134,7 @@ fn attempt_state(record: &Record, clocks: Clocks) -> AttemptState {
     let milliseconds = |time: Duration| time.as_secs_f64() * 1_000.0;
     let times = trace.times.iter();
     AttemptState {
-        ended: clocks.at(*at),
+        ended: on_the_wall(clocks, *at),
         reason: failure.as_ref().map(|failure| failure.reason.to_string()),
         detail: failure.as_ref().map(|failure| failure.detail.clone()),
         phase: trace.phase.to_string(),

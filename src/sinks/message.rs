@@ -10,7 +10,7 @@ use crate::{
     director::{Alert, Message, News},
     model::{Failure, Trace},
     sinks::notice,
-    time::Moment,
+    time::{Clocks, Moment},
 };
 
 /// How many characters are told of what a server sent.
@@ -43,7 +43,7 @@ pub struct World<'a> {
 impl World<'_> {
     /// What it was on the wall.
     pub(super) fn then(&self, moment: Moment) -> Timestamp {
-        self.wall.checked_sub(self.now.since(moment)).unwrap_or(self.wall)
+        Clocks { now: self.now, wall: self.wall }.at(moment)
     }
 
     /// `Fri Nov 20 05:10:39 2026`, in local time.
